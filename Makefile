@@ -1,0 +1,48 @@
+# Two commands for a newcomer: make demo, make test. The rest is for developers.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test check setup bench default-model format clean
+
+demo: $(VENV)/base            ## A machine's life in a minute, heard through the real path
+	$(BIN)/asd-edge demo --out demo.png
+
+test: setup                   ## Set up everything, then run all tests
+	tests/run_all.sh
+
+check: $(VENV)/dev            ## Style, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(VENV)/dev            ## Everything the tests need
+	tests/install_services.sh
+
+bench: $(VENV)/dev            ## Measure, and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench
+
+default-model: $(VENV)/dev    ## Train the shipped bundle again from its committed recipe
+	$(BIN)/python -m tests.default_model
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .venv-edge-*
+
+$(VENV)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+	@touch $@
+
+$(VENV)/base: $(VENV)/python pyproject.toml
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev]'
+	@touch $@

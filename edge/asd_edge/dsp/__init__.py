@@ -1,0 +1,1 @@
+"""Pure NumPy signal processing: stateless functions below, streaming stages above."""

@@ -1,0 +1,82 @@
+"""What the detector says: event values with their JSON side by side.
+
+A score covers the sample interval [start, stop) of the stream; times are UTC seconds of capture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, TypeAlias
+
+
+class WindowState(str, Enum):
+    """What a window could be used for."""
+
+    SCORED = "scored"
+    IDLE = "idle"  # every segment below the idle floor: the machine stands still, so there is no score
+    NOT_ENROLLED = "not_enrolled"  # no centre of normal sound to compare with yet
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScore:
+    """The score of one window; `score`, `threshold` and `condition` are None unless the state is SCORED."""
+
+    machine: str
+    start: int
+    stop: int
+    time: float
+    state: WindowState
+    level_dbfs: float
+    score: float | None = None
+    threshold: float | None = None
+    condition: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the payload published for this score (schema: sinks/schemas/score.json)."""
+        return {
+            "machine": self.machine,
+            "time": utc(self.time),
+            "start": self.start,
+            "stop": self.stop,
+            "state": self.state.value,
+            "level_dbfs": round(self.level_dbfs, 2),
+            "score": self.score,
+            "threshold": self.threshold,
+            "condition": self.condition,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChange:
+    """An alarm that began (`active`) or ended; `since` is the capture time at which this alarm began."""
+
+    machine: str
+    time: float
+    active: bool
+    since: float
+    score: float
+    threshold: float
+    condition: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the payload published for this change (schema: sinks/schemas/alarm.json)."""
+        return {
+            "machine": self.machine,
+            "time": utc(self.time),
+            "active": self.active,
+            "since": utc(self.since),
+            "score": self.score,
+            "threshold": self.threshold,
+            "condition": self.condition,
+        }
+
+
+Event: TypeAlias = WindowScore | AlarmChange
+
+
+def utc(seconds: float) -> str:
+    """Format UTC seconds as ISO 8601 with milliseconds and a Z, as SCADA systems read it."""
+    stamp = datetime.fromtimestamp(seconds, tz=timezone.utc)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
