@@ -1,0 +1,1 @@
+"""What turns segments into embeddings: one engine a file behind one protocol."""

@@ -1,0 +1,50 @@
+"""From scores to an alarm: hysteresis and hold times, as a pure step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionSpec:
+    """When an alarm begins and ends.
+
+    Args:
+        on_delay_s: a score must stay above the threshold this long before the alarm begins.
+        off_delay_s: a score must stay below the lower limit this long before the alarm ends.
+        hysteresis: the lower limit is threshold · (1 − hysteresis).
+    """
+
+    on_delay_s: float = 4.0
+    off_delay_s: float = 8.0
+    hysteresis: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionState:
+    """`active`: an alarm stands. `since`: when it began, or when the score first went over. `calm_since`: when it
+    first went under the lower limit again. Seconds of capture time.
+    """
+
+    active: bool = False
+    since: float | None = None
+    calm_since: float | None = None
+
+
+def decide(spec: DecisionSpec, state: DecisionState, *, score: float, threshold: float, time: float) -> DecisionState:
+    """Return the state after one score; compare `active` before and after to see a change.
+
+    Windows without a score (idle, not enrolled) are not passed in: a machine that stands still neither confirms nor
+    ends an alarm.
+    """
+    if not state.active:
+        if score <= threshold:
+            return DecisionState()
+        since = time if state.since is None else state.since
+        return DecisionState(active=time - since >= spec.on_delay_s, since=since)
+    if score > threshold * (1.0 - spec.hysteresis):
+        return replace(state, calm_since=None)
+    calm_since = time if state.calm_since is None else state.calm_since
+    if time - calm_since >= spec.off_delay_s:
+        return DecisionState()
+    return replace(state, calm_since=calm_since)

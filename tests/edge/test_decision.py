@@ -1,0 +1,55 @@
+"""The decision as a pure step: hold times, hysteresis, and what must never happen."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide
+
+SPEC = DecisionSpec(on_delay_s=3.0, off_delay_s=5.0, hysteresis=0.2)
+
+
+def alarms(scores: list[float], spec: DecisionSpec = SPEC) -> list[bool]:
+    """Feed one score a second against the threshold 1.0."""
+    state, active = DecisionState(), []
+    for time, score in enumerate(scores):
+        state = decide(spec, state, score=score, threshold=1.0, time=float(time))
+        active.append(state.active)
+    return active
+
+
+def test_an_alarm_begins_after_the_on_delay_and_not_before() -> None:
+    assert alarms([2.0] * 5) == [False, False, False, True, True]
+
+
+def test_one_calm_score_starts_the_on_delay_again() -> None:
+    assert not any(alarms([2.0, 2.0, 2.0, 0.5, 2.0, 2.0, 2.0]))
+
+
+def test_a_score_equal_to_the_threshold_is_normal() -> None:
+    assert not any(alarms([1.0] * 20))
+
+
+def test_an_alarm_ends_after_the_off_delay_below_the_lower_limit() -> None:
+    assert alarms([2.0] * 4 + [0.8] * 6)[-2:] == [True, False]
+
+
+def test_between_the_limits_an_alarm_neither_begins_nor_ends() -> None:
+    assert alarms([2.0] * 4 + [0.9] * 60)[-1]
+    assert not any(alarms([0.9] * 60))
+
+
+def test_without_delays_the_alarm_follows_the_score() -> None:
+    spec = DecisionSpec(on_delay_s=0.0, off_delay_s=0.0, hysteresis=0.0)
+    assert alarms([2.0, 0.5, 2.0], spec) == [True, False, True]
+
+
+@given(st.lists(st.floats(0.0, 3.0), max_size=60))
+def test_an_alarm_needs_scores_above_the_threshold_throughout_the_on_delay(scores: list[float]) -> None:
+    active = alarms(scores)
+    for i, now in enumerate(active):
+        if now and (i == 0 or not active[i - 1]):
+            assert min(scores[i - 3 : i + 1]) > 1.0
+        if not now and i > 0 and active[i - 1]:
+            assert max(scores[i - 5 : i + 1]) <= 0.8
