@@ -1,0 +1,169 @@
+"""A training run becomes a bundle: exported graph, centres and thresholds computed with that graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from asd_edge import __version__
+from asd_edge.bundle.archive import Bundle, write_bundle
+from asd_edge.bundle.manifest import (
+    Calibration,
+    Description,
+    FactoryCondition,
+    FactoryMachine,
+    FrontEndFields,
+    Gamma,
+    Graph,
+    Provenance,
+    Scorer,
+    SegmentFields,
+    Tensor,
+    WindowFields,
+)
+from asd_edge.engines.onnx import OnnxEmbedder
+from asd_edge.errors import EngineError
+from asd_edge.imprint import Imprint
+from asd_edge.pipeline import Pipeline
+from asd_train.commission import MachineReference, commission
+from asd_train.data.clip import Clip
+from asd_train.embedder import torch_pipeline
+from asd_train.progress import Progress
+from asd_train.run import Run
+
+from .graph import INPUT, OPSET, OUTPUT, ExportedGraph, export_graph
+
+PARITY = 1e-5
+"""Largest cosine distance between an embedding of the exported graph and the trained network's."""
+
+
+def export_bundle(
+    run: Run,
+    clips: Sequence[Clip],
+    path: Path,
+    *,
+    name: str,
+    created: datetime | None = None,
+    progress: Progress,
+) -> Bundle:
+    """Export a run, commission every machine in `clips` with the exported graph, write the bundle.
+
+    Args:
+        run: the trained network.
+        clips: the data sets' clips; training normals make the centres, held-out ones the thresholds.
+        path: of the bundle; replaced only when the new one is whole and passes its own checks.
+        name: what people call this model.
+        created: UTC time to stamp it with, now by default.
+        progress: shows progress bars.
+
+    Raises:
+        EngineError: the graph cannot be exported, or does not embed as the trained network does.
+        SourceError: a clip cannot be read.
+        BundleError: the bundle cannot be written.
+    """
+    recipe = run.recipe
+    trained = torch_pipeline(run)
+    exported = export_graph(
+        run.network, frames=recipe.segment.frames, bands=recipe.front_end.mels, dims=recipe.network.dims
+    )
+    engine = OnnxEmbedder(exported.graph, input_name=INPUT, output_name=OUTPUT)
+    mel = recipe.front_end.mel()
+    pipeline = replace(trained, embedder=engine, mel=mel)
+    _check_parity(trained, pipeline)
+    references = commission(
+        pipeline,
+        clips,
+        held_out=set(run.held_out),
+        quantile=recipe.calibration.quantile,
+        channel=run.channel,
+        progress=progress,
+    )
+    arrays = {"mel": mel, "centres": _centres(references, recipe.network.dims)}
+    description = Description(
+        name=name,
+        created_utc=(created or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        front_end=FrontEndFields.of(recipe.front_end),
+        segment=SegmentFields.of(recipe.segment),
+        window=WindowFields.of(recipe.window),
+        aggregation=recipe.aggregation,
+        graph=_graph(exported),
+        scorer=Scorer(kind="nearest_centre", distance="cosine"),
+        machines=_machines(references),
+        provenance=Provenance(
+            recipe=recipe.name,
+            recipe_sha256=recipe.sha256,
+            seed=run.seed,
+            data=tuple(Path(folder.rpartition("=")[2]).name for folder in run.datasets),
+            asd_edge_version=__version__,
+        ),
+    )
+    return write_bundle(path, description, graph=exported.graph, arrays=arrays)
+
+
+def _check_parity(trained: Pipeline, exported: Pipeline) -> None:
+    """Hold the exported graph to the trained network on segments of noise at several levels."""
+    spec = trained.front_end
+    generator = np.random.default_rng(0)
+    probes = generator.normal(-40.0, 15.0, size=(8, trained.segment.frames, spec.mels)).astype(np.float32)
+    cosines = np.sum(trained.embedder.embed(probes) * exported.embedder.embed(probes), axis=1)
+    worst = float(np.max(1.0 - cosines))
+    if not worst <= PARITY:
+        raise EngineError(
+            "The exported graph does not embed as the trained network does",
+            found=f"cosine distance {worst:.2e}",
+            expected=f"at most {PARITY:.0e}",
+            remedy="Pin torch, onnx and onnxscript as in constraints.txt and export again.",
+        )
+
+
+def _centres(references: Sequence[MachineReference], dims: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    centres = [i.condition.centres for reference in references for i in reference.imprints]
+    return np.concatenate(centres) if centres else np.empty((0, dims), dtype=np.float32)
+
+
+def _graph(exported: ExportedGraph) -> Graph:
+    return Graph(
+        input=Tensor(name=INPUT, shape=exported.input_shape),
+        output=Tensor(name=OUTPUT, shape=exported.output_shape),
+        opset=OPSET,
+    )
+
+
+def _machines(references: Sequence[MachineReference]) -> tuple[FactoryMachine, ...]:
+    machines = []
+    row = 0
+    for reference in references:
+        conditions = []
+        for imprint in reference.imprints:
+            conditions.append(_condition(imprint, row))
+            row += len(imprint.labels)
+        machines.append(
+            FactoryMachine(
+                machine=reference.machine,
+                section=reference.section,
+                idle_floor=reference.idle_floor,
+                conditions=tuple(conditions),
+            )
+        )
+    return tuple(machines)
+
+
+def _condition(imprint: Imprint, first: int) -> FactoryCondition:
+    calibration = imprint.calibration
+    return FactoryCondition(
+        name=imprint.condition.name,
+        centres=(first, first + len(imprint.labels)),
+        labels=imprint.labels,
+        threshold=calibration.threshold,
+        calibration=Calibration(
+            method=calibration.method,
+            quantile=calibration.quantile,
+            count=calibration.count,
+            percentile_threshold=calibration.percentile_threshold,
+            gamma=None if calibration.gamma is None else Gamma(**asdict(calibration.gamma)),
+        ),
+    )

@@ -1,0 +1,82 @@
+"""Torch network -> ONNX graph, with the operator set pinned and the result checked."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from asd_edge.errors import EngineError
+
+OPSET = 18
+"""TensorRT 10.3 and onnxruntime 1.23 read it; newer torch would choose a later one."""
+
+INPUT, OUTPUT = "features", "embedding"
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """A serialised graph with its tensor shapes; -1 stands for the batch."""
+
+    graph: bytes
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+
+def export_graph(network: nn.Module, *, frames: int, bands: int, dims: int) -> ExportedGraph:
+    """Export a whole-segment graph: float32 [batch, frames, bands] -> float32 [batch, dims].
+
+    Raises:
+        EngineError: the exporter produced another operator set, external data or a non-standard domain.
+    """
+    network = network.eval()
+    example = torch.zeros(2, frames, bands)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        path = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            network,
+            (example,),
+            path,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            external_data=False,
+            verbose=False,
+        )
+        model = onnx.load(path, load_external_data=False)
+    _strip_debug(model)
+    _check(model)
+    return ExportedGraph(model.SerializeToString(), (-1, frames, bands), (-1, dims))
+
+
+def _strip_debug(model: onnx.ModelProto) -> None:
+    """Remove source locations and shapes of inner values: they name files of the exporting machine."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+
+
+def _check(model: onnx.ModelProto) -> None:
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    external = [t.name for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    foreign = {node.domain for node in model.graph.node} - {""}
+    if opsets != {"": OPSET} or external or foreign or model.functions:
+        raise EngineError(
+            "The exported graph is not portable",
+            found=f"operator sets {opsets}, external data {external}, domains {sorted(foreign)}",
+            expected=f"operator set {OPSET} of the standard domain, all weights inside",
+            remedy="Pin the exporter's versions as in constraints.txt.",
+        )
+    onnx.checker.check_model(model, full_check=True)

@@ -1,0 +1,69 @@
+"""Which clips train, which calibrate, and who is mixed with whom."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from asd_edge.errors import DataError
+from asd_train.labels import class_of, training_set
+from asd_train.mixup import mix, partners_in_type
+from tests.train.clips import clip
+
+
+def test_classes_are_machine_section_and_attributes_of_source_normals() -> None:
+    clips = [
+        *(clip(i, attributes="spd_1") for i in range(3)),
+        *(clip(i, attributes="spd_2") for i in range(3)),
+        *(clip(i, machine="pump") for i in range(3)),
+        clip(9, domain="target", attributes="spd_3"),
+        clip(10, split="test", attributes="spd_4"),
+    ]
+    chosen = training_set(clips, held_out=0.2, seed=0)
+    assert chosen.classes == ("fan/00/source/spd_1", "fan/00/source/spd_2", "pump/00/source/spd_1")
+    assert len(chosen.clips) == 9
+    assert chosen.held_out == ()  # classes of three clips are too small to give one away
+
+
+def test_held_out_clips_are_a_share_of_every_class_and_never_train() -> None:
+    clips = [clip(i, attributes=f"spd_{i % 2}") for i in range(40)]
+    chosen = training_set(clips, held_out=0.15, seed=1)
+    assert not set(chosen.clips) & set(chosen.held_out)
+    assert set(chosen.clips) | set(chosen.held_out) == set(clips)
+    per_class = [sum(class_of(c) == name for c in chosen.held_out) for name in chosen.classes]
+    assert per_class == [3, 3]
+    assert training_set(clips, held_out=0.15, seed=1) == chosen
+    assert training_set(clips, held_out=0.15, seed=2) != chosen
+
+
+def test_one_class_alone_is_refused_and_told_what_to_do() -> None:
+    with pytest.raises(DataError, match=r"(?s)1 class.*Add other machines.*pseudo-classes"):
+        training_set([clip(i) for i in range(5)], held_out=0.1, seed=0)
+
+
+def test_partners_are_a_permutation_within_each_machine_type() -> None:
+    machines = np.array([0, 1, 0, 2, 1, 0, 0, 1])
+    generator = np.random.default_rng(0)
+    seen = np.zeros((8, 8), dtype=int)
+    for _ in range(200):
+        partners = partners_in_type(machines, generator)
+        assert sorted(partners) == list(range(8))
+        np.testing.assert_array_equal(machines[partners], machines)
+        seen[np.arange(8), partners] += 1
+    # every pair of one type occurs: four of type 0, three of type 1, one of type 2
+    assert (seen > 0).sum() == 4**2 + 3**2 + 1
+
+
+def test_mixing_is_the_same_convex_combination_of_features_and_labels() -> None:
+    generator = np.random.default_rng(0)
+    x = torch.arange(4.0)[:, None, None].expand(4, 3, 2)
+    y = torch.eye(4)
+    mixed_x, mixed_y = mix(x, y, np.array([1, 0, 3, 2]), 1.0, generator)
+    torch.testing.assert_close(mixed_y.sum(dim=1), torch.ones(4))
+    # features were the class numbers, so the expected class number of the label is the feature
+    torch.testing.assert_close(mixed_x[:, 0, 0], mixed_y @ torch.arange(4.0))
+    assert not torch.equal(mixed_y, y)
+    same_x, same_y = mix(x, y, np.array([1, 0, 3, 2]), 0.0, generator)
+    assert torch.equal(same_x, x)
+    assert torch.equal(same_y, y)

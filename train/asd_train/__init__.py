@@ -1,0 +1,1 @@
+"""The training sidecar: recipes, embedders, losses and evaluation. Needs the train extra."""

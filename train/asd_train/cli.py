@@ -1,0 +1,136 @@
+"""The asd-train command: simulate, fit, evaluate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asd_edge.terminal import missing_extra, run_command
+
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from .evaluate import Evaluation
+
+app = typer.Typer(
+    help="Train and evaluate the networks that hear machines.", no_args_is_help=True, add_completion=False
+)
+
+Data = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        help="Data set in the DCASE layout, DIR or PREFIX=DIR; give it several times to learn from all together.",
+    ),
+]
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="New folder for the data set.")],
+    machines: Annotated[
+        list[str] | None, typer.Option("--machine", help="Only this kind of machine; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 0,
+    train_source: Annotated[int, typer.Option(help="Normal training clips a machine, source domain.")] = 90,
+    train_target: Annotated[int, typer.Option(help="Normal training clips a machine, target domain.")] = 10,
+    test: Annotated[int, typer.Option(help="Test clips a machine for each domain and label.")] = 25,
+) -> None:
+    """Write a data set of simulated machines: normal sound to train on, normal and faulty sound to test with."""
+    from asd_edge.simulator import MACHINES
+
+    from .simulate import simulate_dataset
+
+    simulate_dataset(
+        folder,
+        machines=tuple(machines or MACHINES),
+        train_source=train_source,
+        train_target=train_target,
+        test_per_cell=test,
+        seed=seed,
+        progress=Progress(),
+    )
+    typer.echo(f"Wrote {folder}. Next: asd-train fit --recipe tf_resnet --fast --data {folder} --out RUN")
+
+
+@app.command()
+def fit(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="New folder for the run.")],
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")] = "tf_resnet",
+    fast: Annotated[
+        bool, typer.Option("--fast", help="The recipe's preset for a CPU: minutes instead of hours.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order, crops and mixup.")] = 0,
+    channel: Annotated[int | None, typer.Option(help="Which channel of multi-channel clips to hear.")] = None,
+) -> None:
+    """Train a network on the normal sound of all machines given."""
+    from .data.dcase import read_datasets
+    from .fit import fit as fit_run
+    from .recipe import load_recipe
+    from .run import check_free, save_run
+
+    check_free(out)
+    settings = load_recipe(recipe, fast=fast)
+    run = fit_run(
+        settings,
+        read_datasets(data),
+        datasets=data,
+        seed=seed,
+        channel=channel,
+        progress=Progress(),
+        report=lambda epoch, loss: typer.echo(f"epoch {epoch}/{settings.training.epochs}  loss {loss:.4f}", err=True),
+    )
+    save_run(run, out)
+    typer.echo(f"Wrote {out}. Next: asd-train evaluate --run {out} --data {data[0]}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Option(help="Folder of a training run.")],
+    data: Data,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Score the test clips and print AUC, pAUC, the official DCASE score and false alarms on normal sound."""
+    from .data.dcase import read_datasets
+    from .embedder import torch_pipeline
+    from .evaluate import evaluate_run
+    from .run import load_run
+
+    trained = load_run(run)
+    result = evaluate_run(trained, torch_pipeline(trained), read_datasets(data), progress=Progress())
+    typer.echo(json.dumps(result.to_json(), indent=1) if as_json else _table(result))
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that come with asd-train."""
+    from .recipe import recipe_names
+
+    for name in recipe_names():
+        typer.echo(name)
+
+
+def _table(result: Evaluation) -> str:
+    lines = [
+        "                 within the domain: AUC / pAUC / false alarms     normals against all anomalies",
+        f"{'machine':16} {'source':>22} {'target':>22}   {'AUC_s':>6} {'AUC_t':>6} {'pAUC':>6} {'hmean':>6}",
+    ]
+    for m in result.machines:
+        domains = " ".join(f"{d.auc:8.3f} {d.pauc:6.3f} {d.false_alarm_rate:6.1%}" for d in (m.source, m.target))
+        unit = f"{m.machine}/{m.section}"
+        lines.append(f"{unit:16} {domains}   {m.auc_source:6.3f} {m.auc_target:6.3f} {m.pauc:6.3f} {m.official:6.3f}")
+    lines.append(f"official score (harmonic mean, 2022 and later): {result.official:.3f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the asd-train command."""
+    try:
+        import torch  # noqa: F401 — asked here so that a base install gets a clear answer
+    except ModuleNotFoundError:
+        missing_extra("asd-train", "train", "torch")
+    run_command(app)

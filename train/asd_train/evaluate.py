@@ -1,0 +1,165 @@
+"""Evaluation as in DCASE Task 2, with the false alarms a plant would see."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from asd_edge.pipeline import Pipeline
+from asd_edge.scoring.aggregation import score_window
+
+from .commission import MachineReference, commission, embed_clips
+from .data.clip import Clip, Domain
+from .metrics import auc, harmonic_mean, pauc
+from .progress import Progress
+from .run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredClip:
+    """The score of one test clip; `alarms` when it lies above the threshold of its nearest condition."""
+
+    clip: Clip
+    score: float
+    alarms: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DomainResult:
+    """Within one domain: its normals against its anomalies (the 2021 definition), and false alarms on its normals."""
+
+    normals: int
+    anomalies: int
+    auc: float
+    pauc: float
+    false_alarm_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class MachineResult:
+    """One machine and section.
+
+    `auc_source`, `auc_target`: the domain's normals against the anomalies of both domains, `pauc` over everything,
+    `official` their harmonic mean: the definition of 2022 and later. NaN where the test set has no such clips.
+    """
+
+    machine: str
+    section: str
+    source: DomainResult
+    target: DomainResult
+    auc_source: float
+    auc_target: float
+    pauc: float
+    official: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All machines. `official`: harmonic mean of every machine's AUC source, AUC target and pAUC (2022 and later)."""
+
+    machines: tuple[MachineResult, ...]
+    official: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON; NaN becomes null."""
+        plain: dict[str, Any] = _without_nan(asdict(self))
+        return plain
+
+
+def evaluate_run(run: Run, pipeline: Pipeline, clips: Sequence[Clip], *, progress: Progress) -> Evaluation:
+    """Commission every machine through `pipeline`, then score its test clips.
+
+    Raises:
+        SourceError: a clip cannot be read.
+    """
+    references = commission(
+        pipeline,
+        clips,
+        held_out=set(run.held_out),
+        quantile=run.recipe.calibration.quantile,
+        channel=run.channel,
+        progress=progress,
+    )
+    return evaluate(score_clips(pipeline, references, clips, channel=run.channel, progress=progress))
+
+
+def score_clips(
+    pipeline: Pipeline,
+    references: Sequence[MachineReference],
+    clips: Sequence[Clip],
+    *,
+    channel: int | None,
+    progress: Progress,
+) -> list[ScoredClip]:
+    """Score every test clip against its own machine's reference; a clip is one window, whatever its length.
+
+    A clip that is idle throughout gets the score 0: a machine that stands still gives no alarm.
+    """
+    known = {f"{reference.machine}/{reference.section}": reference for reference in references}
+    tests = [clip for clip in clips if clip.split == "test" and clip.unit in known]
+    embedded = embed_clips(pipeline, tests, channel=channel, what="scoring tests", progress=progress)
+    scored = []
+    for clip in tests:
+        conditions = known[clip.unit].conditions
+        window = score_window(embedded[clip].segments, conditions, pipeline.aggregation)
+        if window is None:
+            scored.append(ScoredClip(clip, 0.0, alarms=False))
+        else:
+            threshold = conditions.conditions[window.condition].threshold
+            scored.append(ScoredClip(clip, window.score, alarms=window.score > threshold))
+    return scored
+
+
+def evaluate(scored: Sequence[ScoredClip]) -> Evaluation:
+    """Compute every figure from the scores of the test clips."""
+    units: dict[tuple[str, str], list[ScoredClip]] = defaultdict(list)
+    for item in scored:
+        units[item.clip.machine, item.clip.section].append(item)
+    machines = tuple(_machine(*unit, units[unit]) for unit in sorted(units))
+    every = [value for m in machines for value in (m.auc_source, m.auc_target, m.pauc)]
+    return Evaluation(machines, harmonic_mean(every))
+
+
+def _machine(machine: str, section: str, scored: list[ScoredClip]) -> MachineResult:
+    anomalies = [item.score for item in scored if item.clip.anomalous]
+    normals = {
+        domain: [item.score for item in scored if item.clip.domain == domain and not item.clip.anomalous]
+        for domain in ("source", "target")
+    }
+    auc_source = auc(normals["source"], anomalies)
+    auc_target = auc(normals["target"], anomalies)
+    both = pauc(normals["source"] + normals["target"], anomalies)
+    return MachineResult(
+        machine=machine,
+        section=section,
+        source=_domain(scored, "source"),
+        target=_domain(scored, "target"),
+        auc_source=auc_source,
+        auc_target=auc_target,
+        pauc=both,
+        official=harmonic_mean([auc_source, auc_target, both]),
+    )
+
+
+def _domain(scored: list[ScoredClip], domain: Domain) -> DomainResult:
+    normals = [item for item in scored if item.clip.domain == domain and not item.clip.anomalous]
+    anomalies = [item for item in scored if item.clip.domain == domain and item.clip.anomalous]
+    normal_scores = [item.score for item in normals]
+    anomaly_scores = [item.score for item in anomalies]
+    return DomainResult(
+        normals=len(normals),
+        anomalies=len(anomalies),
+        auc=auc(normal_scores, anomaly_scores),
+        pauc=pauc(normal_scores, anomaly_scores),
+        false_alarm_rate=sum(item.alarms for item in normals) / len(normals) if normals else float("nan"),
+    )
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,1 @@
+"""Embedding networks: log-mel segments in, embeddings out."""

@@ -1,0 +1,148 @@
+"""TF-attention ResNet: a ResNet that never strides in time, with attention pooling over time in every band.
+
+Chen, Song, Dai, McLoughlin, Liu: Self-supervised representation learning for unsupervised anomalous sound detection
+under domain shift, ICASSP 2022, table 1 and equation 2.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Pooling = Literal["attention", "average", "max"]
+
+_STAGE_CHANNELS = (16, 32, 64, 128)
+_BLOCKS_A_STAGE = 2
+_ROOT_FLOOR = 1e-8  # under the signed roots: their gradient is infinite at 0
+
+
+class Standardise(nn.Module):
+    """Fixed per-band shift and scale, fitted on the training frames and exported inside the graph.
+
+    The paper names no standardisation. As part of the network it can never be left out of an export.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(bands))
+        self.register_buffer("scale", torch.ones(bands))
+
+    def fit(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take the mean and standard deviation of the training frames, float32 [bands]."""
+        self.mean.copy_(mean)
+        self.scale.copy_(1.0 / deviation.clamp_min(1e-3))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[batch, frames, bands] -> the same shape."""
+        return (features - self.mean) * self.scale
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions with an identity shortcut (He et al., CVPR 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, channels, frames, bands] -> the same shape."""
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(x + self.norm2(self.conv2(y)))
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, *, band_stride: int) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; time is never strided."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride=(1, band_stride), padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class AttentionPooling(nn.Module):
+    """First- and second-order statistics over time under learned attention (equation 2).
+
+    For each band, X = [frames, channels], A = softmax over time of a 1×1 convolution = [frames, heads]:
+
+        m = Xᵀ A,              μ = signed_root(m) / ‖signed_root(m)‖₂
+        v = (X∘X)ᵀ A − m∘m,    σ = signed_root(v) / ‖signed_root(v)‖₂
+
+    The norms run over the channels × heads numbers of one band. The paper leaves open whether bands share the
+    attention convolution: they do here.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.attention = nn.Conv2d(channels, heads, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, channels, frames, bands] -> [batch, bands · 2 · channels · heads]."""
+        weights = torch.softmax(self.attention(x), dim=2).permute(0, 3, 2, 1)  # [batch, bands, frames, heads]
+        values = x.permute(0, 3, 1, 2)  # [batch, bands, channels, frames]
+        mean = values @ weights  # [batch, bands, channels, heads]
+        variance = (values * values) @ weights - mean * mean
+        statistics = [_unit(_signed_root(moment.flatten(2))) for moment in (mean, variance)]
+        return torch.cat(statistics, dim=2).flatten(1)
+
+
+def _signed_root(x: Tensor) -> Tensor:
+    return torch.sign(x) * torch.sqrt(x.abs() + _ROOT_FLOOR)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return functional.normalize(x, dim=-1)
+
+
+class TFResNet(nn.Module):
+    """The network of table 1; 1,555,698 parameters at full width, 521,018 at half width.
+
+    Args:
+        bands: mel bands of the input.
+        width: multiplies all channel counts.
+        pooling: `attention` as published, or `average`/`max` over time (the paper's table 4).
+        heads: attention heads K.
+        dims: length of the embedding.
+    """
+
+    def __init__(
+        self,
+        *,
+        bands: int = 128,
+        width: float = 1.0,
+        pooling: Pooling = "attention",
+        heads: int = 2,
+        dims: int = 128,
+    ) -> None:
+        super().__init__()
+        self.bands, self.dims = bands, dims
+        channels = [int(c * width) for c in _STAGE_CHANNELS]
+        self.standardise = Standardise(bands)
+        layers: list[nn.Module] = [_convolution(1, channels[0], 7, band_stride=1)]
+        for stage, inputs in enumerate(channels):
+            layers += [BasicBlock(inputs) for _ in range(_BLOCKS_A_STAGE)]
+            outputs = channels[min(stage + 1, len(channels) - 1)]
+            layers.append(_convolution(inputs, outputs, 3, band_stride=2))  # Trans1 … Trans4
+        self.trunk = nn.Sequential(*layers)
+        self.pooling = pooling
+        pooled_bands = bands // 2 ** len(channels)
+        self.attention = AttentionPooling(channels[-1], heads) if pooling == "attention" else None
+        self.embedding = nn.Linear(pooled_bands * channels[-1] * (2 * heads if self.attention else 1), dims)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Log-mel segments [batch, frames, bands] -> embeddings of unit length [batch, dims]."""
+        x = self.trunk(self.standardise(features).unsqueeze(1))  # [batch, channels, frames, bands / 16]
+        if self.attention is not None:
+            pooled = self.attention(x)
+        else:
+            over_time = x.mean(dim=2) if self.pooling == "average" else x.amax(dim=2)
+            pooled = over_time.flatten(1)
+        return _unit(self.embedding(pooled))

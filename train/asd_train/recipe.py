@@ -1,0 +1,154 @@
+"""Recipes: TOML files that state a system completely. An unknown key is an error."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from asd_edge.dsp.front_end import FrontEndSpec
+from asd_edge.dsp.segments import SegmentSpec
+from asd_edge.errors import ConfigError
+from asd_edge.scoring.aggregation import WindowSpec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Network(_Table):
+    """Which network, and its size."""
+
+    kind: Literal["tf_resnet"]
+    width: float = Field(gt=0, le=2)
+    pooling: Literal["attention", "average", "max"]
+    heads: int = Field(ge=1)
+    dims: int = Field(ge=2)
+
+
+class Phase(_Table):
+    """A stretch of training with one learning rate."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+
+class Mixup(_Table):
+    """mixup_intype: pairs within a machine type, λ ~ Beta(alpha, alpha); alpha = 0 switches it off."""
+
+    alpha: float = Field(ge=0)
+
+
+class Training(_Table):
+    """Loss, optimiser and schedule."""
+
+    crop_frames: int = Field(ge=8)
+    batch: int = Field(ge=2)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    logit_scale: float = Field(gt=0)
+    mixup: Mixup
+    schedule: tuple[Phase, ...] = Field(min_length=1)
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training clips."""
+        return sum(phase.epochs for phase in self.schedule)
+
+
+class CalibrationRule(_Table):
+    """How thresholds are found: share of source normals kept out of training, and the quantile of their scores."""
+
+    held_out: float = Field(gt=0, lt=0.5)
+    quantile: float = Field(gt=0.5, lt=1)
+
+
+class Recipe(_Table):
+    """A system: front end, segments, network, training, scoring."""
+
+    name: str
+    front_end: FrontEndSpec
+    segment: SegmentSpec
+    window: WindowSpec
+    aggregation: Literal["mean", "power"]
+    network: Network
+    training: Training
+    calibration: CalibrationRule
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything the recipe states."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("asd_train") / "recipes"
+    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml"))
+
+
+def load_recipe(name: str, *, fast: bool = False) -> Recipe:
+    """Load a recipe by name or by path of a TOML file.
+
+    Args:
+        name: a name from `recipe_names()` or a path.
+        fast: apply the recipe's `[fast]` table, which replaces what a small data set and a CPU cannot afford.
+
+    Raises:
+        ConfigError: no such recipe, or one that cannot be used as written.
+    """
+    text = _text(name)
+    try:
+        tables = tomllib.loads(text)
+        shortcut = tables.pop("fast", {})
+        return Recipe.model_validate(_merged(tables, shortcut) if fast else tables)
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(name, str(error)) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _broken(name, f"{where}: {first['msg']} (got {first['input']!r})") from None
+
+
+def _text(name: str) -> str:
+    if name in recipe_names():
+        return (resources.files("asd_train") / "recipes" / f"{name}.toml").read_text("utf-8")
+    try:
+        return Path(name).read_text("utf-8")
+    except OSError:
+        raise ConfigError(
+            f"There is no recipe {name!r}",
+            found="neither a recipe of that name nor a readable file",
+            expected=f"one of {', '.join(recipe_names())}, or the path of a TOML file",
+            remedy="Choose one of these: --recipe tf_resnet",
+        ) from None
+
+
+def _broken(name: str, found: str) -> ConfigError:
+    return ConfigError(
+        f"The recipe {name} cannot be used",
+        found=found,
+        expected="the tables and keys of recipes/tf_resnet.toml",
+        remedy="Mend that key; unknown keys are errors.",
+    )
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over` laid over it, table by table."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        if isinstance(value, dict) and isinstance(inner, dict):
+            merged[key] = _merged(inner, value)
+        else:
+            merged[key] = value
+    return merged
