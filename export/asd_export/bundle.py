@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from asd_edge.bundle.manifest import (
     FactoryCondition,
     FactoryMachine,
     FrontEndFields,
-    Gamma,
     Graph,
     Provenance,
     Scorer,
@@ -159,11 +158,5 @@ def _condition(imprint: Imprint, first: int) -> FactoryCondition:
         centres=(first, first + len(imprint.labels)),
         labels=imprint.labels,
         threshold=calibration.threshold,
-        calibration=Calibration(
-            method=calibration.method,
-            quantile=calibration.quantile,
-            count=calibration.count,
-            percentile_threshold=calibration.percentile_threshold,
-            gamma=None if calibration.gamma is None else Gamma(**asdict(calibration.gamma)),
-        ),
+        calibration=Calibration.of(calibration),
     )

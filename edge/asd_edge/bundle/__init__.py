@@ -1,0 +1,1 @@
+"""The file a model travels in, and the state a device adds beside it."""

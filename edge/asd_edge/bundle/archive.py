@@ -1,0 +1,213 @@
+"""Bundle v1, reader and writer in one place (docs/bundle.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.atomic import atomic_write
+from asd_edge.bundle.container import TOTAL_LIMIT, pack, unpack
+from asd_edge.bundle.manifest import Description, Manifest, Member
+from asd_edge.engines.onnx import OnnxEmbedder
+from asd_edge.errors import BundleError
+from asd_edge.pipeline import Pipeline
+from asd_edge.scoring.nearest_centre import Condition, ConditionSet
+from asd_edge.strict import RefusalError
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+_NPY_MAGIC = b"\x93NUMPY\x01\x00"  # format 1.0
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that passed every check.
+
+    Args:
+        manifest: what it says about itself.
+        bundle_id: SHA-256 of the file, which on-device state refers to.
+        graph: the embedder, serialised ONNX.
+        arrays: `centres` float32 [centres, dims] and, for log-mel, `mel` float32 [bins, mels]; read-only.
+    """
+
+    manifest: Manifest
+    bundle_id: str
+    graph: bytes = field(repr=False)
+    arrays: Arrays = field(repr=False)
+
+    def pipeline(self, threads: int = 1) -> Pipeline:
+        """Build what the bundle computes; `threads` run the graph.
+
+        Raises:
+            EngineError: the engine cannot load the graph.
+            BundleError: the graph's embeddings are not as long as the manifest says.
+        """
+        tensors = self.manifest.graph
+        embedder = OnnxEmbedder(
+            self.graph, input_name=tensors.input.name, output_name=tensors.output.name, threads=threads
+        )
+        if embedder.dims != tensors.dims:
+            raise BundleError(
+                f"The graph of the bundle {self.manifest.name!r} does not match its manifest",
+                found=f"embeddings of {embedder.dims} numbers",
+                expected=f"embeddings of {tensors.dims} numbers",
+                remedy="Export the bundle again.",
+            )
+        return Pipeline(
+            front_end=self.manifest.front_end.spec(),
+            segment=self.manifest.segment.spec(),
+            window=self.manifest.window.spec(),
+            aggregation=self.manifest.aggregation,
+            embedder=embedder,
+            mel=self.arrays.get("mel"),
+        )
+
+    def factory_conditions(self, machine: str, section: str) -> ConditionSet | None:
+        """Return what the factory knows of a section of a machine; None when it knows nothing.
+
+        Names begin with `factory/`, so that they differ from those enrolled on site.
+        """
+        centres = self.arrays["centres"]
+        for known in self.manifest.machines:
+            if (known.machine, known.section) == (machine, section):
+                conditions = tuple(
+                    Condition(f"factory/{part.name}", centres[slice(*part.centres)], part.threshold)
+                    for part in known.conditions
+                )
+                return ConditionSet(conditions, known.idle_floor)
+        return None
+
+
+def load_bundle(path: Path | str) -> Bundle:
+    """Read the bundle at `path`, or the one inside this package when `path` is "default".
+
+    Raises:
+        BundleError: missing, not a bundle, truncated, altered, too large, or of another version.
+    """
+    if str(path) == "default":
+        with resources.as_file(resources.files("asd_edge") / "models" / "default.asd") as default:
+            return _load(default, "the default bundle", "Install asd-edge again, or name another bundle.")
+    return _load(Path(path), f"the bundle {path}", "Copy the bundle again from where it was made.")
+
+
+def _load(path: Path, what: str, remedy: str) -> Bundle:
+    try:
+        return _parse(_read(path))
+    except OSError as error:
+        found, expected = error.strerror or str(error), "a bundle file that can be read"
+        raise BundleError(f"Cannot read {what}", found=found, expected=expected, remedy=remedy) from error
+    except RefusalError as refusal:
+        raise BundleError(
+            f"Cannot use {what}",
+            found=refusal.found,
+            expected=refusal.expected,
+            remedy=refusal.remedy or remedy,
+        ) from None
+
+
+def _read(path: Path) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
+        raise RefusalError("a folder" if path.is_dir() else "a device or a pipe", "a bundle, which is one file")
+    if status.st_size == 0:
+        raise RefusalError("an empty file", "a whole bundle")
+    if status.st_size > TOTAL_LIMIT:
+        raise RefusalError(f"a file of {status.st_size} bytes", f"at most {TOTAL_LIMIT} bytes")
+    with path.open("rb") as stream:
+        return stream.read(status.st_size)
+
+
+def _parse(archive: bytes) -> Bundle:
+    members = unpack(archive)
+    if "manifest.json" not in members:
+        raise RefusalError("no member manifest.json", "a bundle's manifest")
+    manifest = Manifest.from_json(members.pop("manifest.json"))
+    names = {"embedder.onnx", *(f"{name}.npy" for name in manifest.shapes)}
+    for place, found in (("the file", set(members)), ("its manifest", set(manifest.members))):
+        if found != names:
+            raise RefusalError(f"the members {sorted(found)} in {place}", f"exactly {sorted(names)}")
+    for name, member in manifest.members.items():
+        if _digest(members[name]) != member:
+            raise RefusalError(f"{name} with another SHA-256 or size", "the member that the manifest describes")
+    arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
+    _check(arrays)
+    return Bundle(manifest, hashlib.sha256(archive).hexdigest(), members["embedder.onnx"], arrays)
+
+
+def write_bundle(path: Path, description: Description, *, graph: bytes, arrays: Arrays) -> Bundle:
+    """Write a bundle and return it as it reads back; the same content gives the same bytes.
+
+    Args:
+        path: replaced only when the new bundle passed every check of the reader.
+        description: the manifest but its digests.
+        graph: the embedder, serialised ONNX.
+        arrays: `centres` float32 [centres, dims] and, for log-mel, `mel` float32 [bins, mels].
+
+    Raises:
+        BundleError: the parts do not make a valid bundle, or the file cannot be written.
+    """
+    try:
+        members = {"embedder.onnx": graph} | {f"{name}.npy": _npy(name, arrays[name]) for name in arrays}
+        digests = {name: _digest(data) for name, data in members.items()}
+        manifest = Manifest(**dict(description), members=digests)
+        archive = b"".join(piece for _, piece in pack({"manifest.json": manifest.to_json(), **members}))
+        bundle = _parse(archive)
+        with atomic_write(path) as stream:
+            stream.write(archive)
+    except RefusalError as refusal:
+        raise BundleError(
+            f"The parts of the bundle {path} do not fit together",
+            found=refusal.found,
+            expected=refusal.expected,
+            remedy=refusal.remedy or "Export the bundle again.",
+        ) from None
+    except OSError as error:
+        raise BundleError(
+            f"Cannot write the bundle {path}",
+            found=error.strerror or str(error),
+            expected="a folder that exists and can be written",
+            remedy="Make the folder, or make room on the disk, and export again.",
+        ) from error
+    return bundle
+
+
+def _digest(data: bytes) -> Member:
+    return Member(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+def _npy(name: str, array: NDArray[np.float32]) -> bytes:
+    if array.dtype != np.float32:
+        raise RefusalError(f"{name}.npy of {array.dtype}", "an array of float32")
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    return stream.getvalue()
+
+
+def _array(name: str, data: bytes, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Read a .npy member; its header must be the one expected, so nothing in it is ever evaluated or unpickled."""
+    if not data.startswith(_NPY_MAGIC) or len(data) < 10:
+        raise RefusalError(f"{name}.npy that is not an array", "a .npy file of format 1.0")
+    start = 10 + int.from_bytes(data[8:10], "little")
+    header = data[10:start].decode("latin-1").strip()
+    expected = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+    if header != expected:
+        raise RefusalError(f"{name}.npy with the header {header[:100]}", expected)
+    if len(data) - start != 4 * shape[0] * shape[1]:
+        raise RefusalError(f"{name}.npy with {len(data) - start} bytes of numbers", f"float32 {list(shape)}")
+    return np.frombuffer(data, dtype="<f4", offset=start).reshape(shape)  # read-only, as bytes are
+
+
+def _check(arrays: Arrays) -> None:
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise RefusalError(f"NaN or infinity in {name}.npy", "finite numbers")
+    if not arrays["centres"].any(axis=1).all():
+        raise RefusalError("a centre of zeros in centres.npy", "centres that have a direction")

@@ -1,0 +1,282 @@
+"""What a bundle says about itself: the strict model of its manifest.json (docs/bundle.md)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, model_validator
+
+from asd_edge.dsp.front_end import FrontEndSpec
+from asd_edge.dsp.segments import SegmentSpec
+from asd_edge.scoring import calibration
+from asd_edge.scoring.aggregation import Aggregation, WindowSpec
+from asd_edge.strict import Name, Sha256, Strict, UtcTime, parse_versioned
+
+FORMAT: Final = "asd-edge-bundle"
+VERSION: Final = 1
+
+Count = Annotated[int, Field(ge=1, le=65_536)]
+Hertz = Annotated[float, Field(ge=0.0, le=192_000.0)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class FrontEndFields(Strict):
+    """`FrontEndSpec` in a manifest; every key is required, so a new default never changes an old bundle."""
+
+    sample_rate: Annotated[int, Field(ge=1_000, le=192_000)]
+    window: Annotated[int, Field(ge=16, le=65_536)]
+    hop: Count
+    feature: Literal["log_mel", "magnitude"]
+    mels: Count
+    mel_scale: Literal["htk", "slaney"]
+    low_hz: Hertz
+    high_hz: Hertz
+    log_floor: Annotated[float, Field(gt=0.0)]
+    stop_hz: Hertz
+    pass_hz: Hertz
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FrontEndFields:
+        self.spec()  # which raises ValueError where values contradict each other
+        return self
+
+    @classmethod
+    def of(cls, spec: FrontEndSpec) -> FrontEndFields:
+        """Return `spec` as it stands in a manifest."""
+        return cls(**asdict(spec))
+
+    def spec(self) -> FrontEndSpec:
+        """Return the value that the front end is built from."""
+        return FrontEndSpec(**self.model_dump())
+
+
+class SegmentFields(Strict):
+    """`SegmentSpec` in a manifest."""
+
+    frames: Count
+    step: Count
+
+    @model_validator(mode="after")
+    def _gapless(self) -> SegmentFields:
+        self.spec()
+        return self
+
+    @classmethod
+    def of(cls, spec: SegmentSpec) -> SegmentFields:
+        """Return `spec` as it stands in a manifest."""
+        return cls(**asdict(spec))
+
+    def spec(self) -> SegmentSpec:
+        """Return the value that the segmenter is built from."""
+        return SegmentSpec(**self.model_dump())
+
+
+class WindowFields(Strict):
+    """`WindowSpec` in a manifest."""
+
+    segments: Count
+    every: Count
+
+    @model_validator(mode="after")
+    def _gapless(self) -> WindowFields:
+        if self.every > self.segments:
+            raise ValueError(f"windows of {self.segments} segments cannot start every {self.every}")
+        return self
+
+    @classmethod
+    def of(cls, spec: WindowSpec) -> WindowFields:
+        """Return `spec` as it stands in a manifest."""
+        return cls(**asdict(spec))
+
+    def spec(self) -> WindowSpec:
+        """Return the value that the windows are built from."""
+        return WindowSpec(**self.model_dump())
+
+
+class Tensor(Strict):
+    """A tensor of the graph: its name and shape, -1 for the batch."""
+
+    name: Text
+    shape: tuple[int, ...]
+
+
+class Graph(Strict):
+    """The embedder's graph as the engine must call it."""
+
+    input: Tensor
+    output: Tensor
+    opset: Count
+
+    @property
+    def dims(self) -> int:
+        """Length of an embedding."""
+        return self.output.shape[-1]
+
+
+class Scorer(Strict):
+    """How an embedding becomes a distance."""
+
+    kind: Literal["nearest_centre"]
+    distance: Literal["cosine"]
+
+
+class Gamma(Strict):
+    """A gamma distribution (location 0) fitted to normal scores."""
+
+    shape: Annotated[float, Field(gt=0.0)]
+    scale: Annotated[float, Field(gt=0.0)]
+
+
+class Calibration(Strict):
+    """Where a threshold comes from: `count` normal scores, at `quantile` of them or of the fitted gamma."""
+
+    method: Literal["percentile", "gamma"]
+    quantile: Annotated[float, Field(gt=0.0, lt=1.0)]
+    count: Annotated[int, Field(ge=1)]
+    percentile_threshold: Annotated[float, Field(ge=0.0)]
+    gamma: Gamma | None
+
+    @model_validator(mode="after")
+    def _fitted(self) -> Calibration:
+        if self.method == "gamma" and self.gamma is None:
+            raise ValueError("the method 'gamma' without a fitted gamma")
+        return self
+
+    @classmethod
+    def of(cls, found: calibration.Calibration) -> Calibration:
+        """Return a calibration as it stands in a document; its threshold stands beside it."""
+        return cls(
+            method=found.method,
+            quantile=found.quantile,
+            count=found.count,
+            percentile_threshold=found.percentile_threshold,
+            gamma=None if found.gamma is None else Gamma(**asdict(found.gamma)),
+        )
+
+
+class FactoryCondition(Strict):
+    """A factory condition (`source`, `target`): rows [first, last) of centres.npy, their labels."""
+
+    name: Name
+    centres: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    labels: tuple[Text, ...]
+    threshold: Annotated[float, Field(gt=0.0)]
+    calibration: Calibration
+
+    @model_validator(mode="after")
+    def _labelled(self) -> FactoryCondition:
+        first, last = self.centres
+        if last <= first:
+            raise ValueError(f"no centre in the rows [{first}, {last})")
+        if len(self.labels) != last - first:
+            raise ValueError(f"{len(self.labels)} labels for {last - first} centres")
+        return self
+
+
+class FactoryMachine(Strict):
+    """What the factory knows of one section of a machine; `idle_floor` is a mean square."""
+
+    machine: Name
+    section: Name
+    idle_floor: Annotated[float, Field(ge=0.0)]
+    conditions: Annotated[tuple[FactoryCondition, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> FactoryMachine:
+        names = [condition.name for condition in self.conditions]
+        if len(set(names)) != len(names):
+            raise ValueError("two conditions of one name")
+        return self
+
+    @property
+    def key(self) -> str:
+        """What a device file writes in `factory`: `machine/section`."""
+        return f"{self.machine}/{self.section}"
+
+
+class Provenance(Strict):
+    """Where the model comes from."""
+
+    recipe: Text
+    recipe_sha256: Sha256
+    seed: int
+    data: tuple[Text, ...]
+    asd_edge_version: Text
+
+
+class Member(Strict):
+    """One member beside the manifest: SHA-256 and length of its bytes."""
+
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0)]
+
+
+class Description(Strict):
+    """Everything a manifest says but the digests, which the writer computes."""
+
+    name: Text
+    created_utc: UtcTime
+    front_end: FrontEndFields
+    segment: SegmentFields
+    window: WindowFields
+    aggregation: Aggregation
+    graph: Graph
+    scorer: Scorer
+    machines: tuple[FactoryMachine, ...]
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _fits(self) -> Description:
+        expected = (-1, self.segment.frames, self.front_end.spec().bands)
+        if self.graph.input.shape != expected:
+            raise ValueError(f"graph.input.shape {list(self.graph.input.shape)} for segments of {list(expected)}")
+        shape = self.graph.output.shape
+        if len(shape) != 2 or shape[0] != -1 or shape[1] < 1:
+            raise ValueError(f"graph.output.shape {list(shape)}, which is not [-1, dims]")
+        keys = [machine.key for machine in self.machines]
+        if len(set(keys)) != len(keys):
+            raise ValueError("the same machine and section twice")
+        next_row = 0
+        for condition in self._factory_conditions:
+            if condition.centres[0] != next_row:
+                raise ValueError(f"a condition from row {condition.centres[0]} of the centres after row {next_row}")
+            next_row = condition.centres[1]
+        return self
+
+    @property
+    def _factory_conditions(self) -> list[FactoryCondition]:
+        return [condition for machine in self.machines for condition in machine.conditions]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Shape of each array; a magnitude front end has no mel matrix."""
+        rows = sum(len(condition.labels) for condition in self._factory_conditions)
+        shapes = {"centres": (rows, self.graph.dims)}
+        if self.front_end.feature == "log_mel":
+            shapes["mel"] = (self.front_end.spec().bins, self.front_end.mels)
+        return shapes
+
+
+class Manifest(Description):
+    """A bundle's manifest.json, version 1."""
+
+    format: Literal["asd-edge-bundle"] = FORMAT
+    version: Literal[1] = VERSION
+    members: dict[str, Member]
+
+    @staticmethod
+    def from_json(data: bytes) -> Manifest:
+        """Read manifest.json.
+
+        Raises:
+            RefusalError: not JSON, another format or version, unknown keys, or values that do not fit.
+        """
+        return parse_versioned(data, Manifest, format=FORMAT, version=VERSION)
+
+    def to_json(self) -> bytes:
+        """Write manifest.json: format and version first, the same bytes for the same content."""
+        content = self.model_dump(mode="json")
+        head = {key: content.pop(key) for key in ("format", "version")}
+        return json.dumps(head | content, indent=2).encode() + b"\n"

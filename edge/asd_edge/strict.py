@@ -1,0 +1,115 @@
+"""Strict documents: frozen models that refuse unknown keys, and errors that say where and what."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]  # safe in a topic and in a path
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+UtcTime = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+
+
+class Strict(BaseModel):
+    """A frozen model without conversions: a number in quotes is not a number, an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class RefusalError(Exception):
+    """Why a document cannot be used; its reader turns this into an AsdEdgeError that names the file."""
+
+    def __init__(self, found: str, expected: str, remedy: str | None = None) -> None:
+        super().__init__(found)
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+
+Model = TypeVar("Model", bound=Strict)
+
+
+def parse_versioned(data: bytes, model: type[Model], *, format: str, version: int) -> Model:
+    """Read a JSON document with `format` and `version` keys into `model`.
+
+    The version is looked at first, so that a document of another version is called that and not wrong.
+
+    Raises:
+        RefusalError: not JSON, another format or version, or not what the model asks for.
+    """
+    try:
+        document = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise RefusalError(f"text that is not valid JSON: {error}", "a JSON document") from None
+    if not isinstance(document, dict) or document.get("format") != format:
+        found = document.get("format") if isinstance(document, dict) else document
+        raise RefusalError(f"format {_shown(found)}", f"format {format!r}")
+    found_version = document.get("version")
+    if type(found_version) is not int or found_version != version:
+        newer = type(found_version) is int and found_version > version
+        raise RefusalError(
+            f"version {_shown(found_version)}" + (", written by a newer asd-edge" if newer else ""),
+            f"version {version}",
+            "Update asd-edge on this device." if newer else None,
+        )
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise refusal_of(error, model) from None
+
+
+def refusal_of(error: ValidationError, model: type[BaseModel]) -> RefusalError:
+    """Say the first problem of a failed validation in our words, with its place in the document."""
+    details = error.errors(include_url=False)
+    # A mistyped key that is required is two problems: the typing error is the one to say.
+    problem = next((detail for detail in details if detail["type"] == "extra_forbidden"), details[0])
+    place, others = problem["loc"], len(details) - 1
+    more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
+    if problem["type"] == "extra_forbidden":
+        known = list(getattr(_model_at(model, place[:-1]), "model_fields", {}))
+        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+        expected = f"{near[0]!r} (the nearest known key)" if near else f"one of {', '.join(known)}"
+        return RefusalError(f"unknown key {written(place)}{more}", expected)
+    if problem["type"] == "missing":
+        return RefusalError(f"no {written(place)}{more}", f"the key {place[-1]!r}")
+    if problem["type"] == "value_error":  # ours: its message says what was found
+        at = f"{written(place)}: " if place else ""
+        return RefusalError(f"{at}{problem['msg'].removeprefix('Value error, ')}{more}", "values that fit together")
+    shown = f"{written(place)} = {_shown(problem['input'])}" if place else _shown(problem["input"])
+    return RefusalError(f"{shown}{more}", problem["msg"].removeprefix("Input should "))
+
+
+def written(place: Sequence[int | str]) -> str:
+    """Write a place in a document as people do: `machines[0].decision.hysteresis`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
+    return text.removeprefix(".")
+
+
+def _model_at(model: Any, place: Sequence[int | str]) -> Any:
+    for key in place:
+        if isinstance(key, str) and key in getattr(model, "model_fields", {}):
+            model = model.model_fields[key].annotation
+        inner = [part for part in (model, *get_args(model)) if hasattr(part, "model_fields")]
+        model = inner[0] if inner else model
+    return model
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key is there twice")
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,155 @@
+"""Bundle v1: what is written reads back, the bytes are reproducible, and any zip tool can look inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.manifest import FrontEndFields, SegmentFields, WindowFields
+from asd_edge.dsp.front_end import FrontEndSpec
+from asd_edge.dsp.segments import SegmentSpec
+from asd_edge.errors import BundleError
+from asd_edge.scoring.aggregation import WindowSpec
+from tests.edge.tiny_bundle import make_tiny_bundle
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path) -> Path:
+    make_tiny_bundle(tmp_path / "tiny.asd")
+    return tmp_path / "tiny.asd"
+
+
+def test_what_is_written_reads_back(tmp_path):
+    centres = np.eye(2, 16, dtype=np.float32)
+    written = make_tiny_bundle(tmp_path / "b.asd", arrays={"centres": centres})
+    read = load_bundle(tmp_path / "b.asd")
+    assert read.manifest == written.manifest
+    assert read.graph == written.graph
+    np.testing.assert_array_equal(read.arrays["centres"], centres)
+    np.testing.assert_array_equal(read.arrays["mel"], FrontEndSpec().mel())
+    assert read.bundle_id == hashlib.sha256((tmp_path / "b.asd").read_bytes()).hexdigest()
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    first = make_tiny_bundle(tmp_path / "one.asd")
+    second = make_tiny_bundle(tmp_path / "two.asd")
+    assert first.bundle_id == second.bundle_id
+    assert (tmp_path / "one.asd").read_bytes() == (tmp_path / "two.asd").read_bytes()
+
+
+def test_the_container_is_a_zip_that_zipfile_reads(tiny_bundle):
+    with zipfile.ZipFile(tiny_bundle) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["manifest.json", "embedder.onnx", "mel.npy", "centres.npy"]
+        manifest = json.loads(archive.read("manifest.json"))
+        for name, member in manifest["members"].items():
+            data = archive.read(name)
+            assert member == {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+        with archive.open("centres.npy") as stream:
+            assert np.load(stream, allow_pickle=False).shape == (2, 16)
+
+
+def test_a_magnitude_front_end_has_no_mel_matrix(tmp_path, tiny_bundle):
+    told = load_bundle(tiny_bundle).manifest
+    magnitude = told.front_end.model_copy(update={"feature": "magnitude"})
+    tensors = told.graph.model_copy(update={"input": told.graph.input.model_copy(update={"shape": (-1, 64, 513)})})
+    bundle = make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graph=tensors)
+    assert set(bundle.arrays) == {"centres"}
+    mel = np.ones((513, 128), dtype=np.float32)
+    with pytest.raises(BundleError, match=r"mel\.npy"):
+        make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graph=tensors, arrays={"mel": mel})
+
+
+@pytest.mark.parametrize(
+    ("model", "spec"),
+    [(FrontEndFields, FrontEndSpec), (SegmentFields, SegmentSpec), (WindowFields, WindowSpec)],
+)
+def test_the_manifest_mirrors_the_values_that_are_computed_with(model, spec):
+    assert list(model.model_fields) == [field.name for field in fields(spec)]
+    assert model.of(spec()).spec() == spec()
+
+
+def test_arrays_cannot_be_changed_by_accident(tiny_bundle):
+    bundle = load_bundle(tiny_bundle)
+    with pytest.raises(ValueError, match="read-only"):
+        bundle.arrays["centres"][0, 0] = 1.0
+
+
+def test_the_pipeline_embeds_with_the_graph_of_the_bundle(tiny_bundle):
+    pipeline = load_bundle(tiny_bundle).pipeline(threads=1)
+    assert pipeline.embedder.dims == 16
+    assert pipeline.front_end == FrontEndSpec()
+    assert pipeline.segment == SegmentSpec()
+    assert pipeline.window == WindowSpec(segments=4, every=1)
+    embeddings = pipeline.embedder.embed(np.random.default_rng(0).random((3, 64, 128), dtype=np.float32))
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-6)
+
+
+def test_a_graph_of_other_dims_than_the_manifest_says_is_refused(tmp_path, tiny_bundle):
+    tensors = load_bundle(tiny_bundle).manifest.graph
+    wrong = tensors.model_copy(update={"output": tensors.output.model_copy(update={"shape": (-1, 8)})})
+    bundle = make_tiny_bundle(tmp_path / "b.asd", graph=wrong, arrays={"centres": np.eye(2, 8, dtype=np.float32)})
+    with pytest.raises(BundleError, match="embeddings of 16 numbers"):
+        bundle.pipeline()
+
+
+def test_factory_conditions_are_the_rows_the_manifest_names(tmp_path):
+    centres = np.eye(2, 16, dtype=np.float32)
+    bundle = make_tiny_bundle(tmp_path / "b.asd", arrays={"centres": centres})
+    known = bundle.factory_conditions("fan", "00")
+    assert known is not None
+    assert [condition.name for condition in known.conditions] == ["factory/source"]
+    np.testing.assert_array_equal(known.conditions[0].centres, centres)
+    assert known.conditions[0].threshold == 0.12
+    assert known.idle_floor == 1e-6
+    assert bundle.factory_conditions("fan", "01") is None
+
+
+def test_a_bundle_may_know_nothing_from_the_factory(tmp_path):
+    bundle = make_tiny_bundle(tmp_path / "b.asd", machines=())
+    assert bundle.arrays["centres"].shape == (0, 16)
+
+
+def test_default_is_the_bundle_inside_the_package():
+    from importlib import resources
+
+    packaged = resources.files("asd_edge") / "models" / "default.asd"
+    if packaged.is_file():
+        assert load_bundle("default").bundle_id == hashlib.sha256(packaged.read_bytes()).hexdigest()
+    else:
+        with pytest.raises(BundleError, match="the default bundle"):
+            load_bundle("default")
+
+
+class TestWriter:
+    """What does not fit together is not written, and an older bundle in its place stays."""
+
+    @pytest.mark.parametrize(
+        ("parts", "found"),
+        [
+            ({"centres": np.zeros((3, 16), np.float32)}, r"\(3, 16\)"),
+            ({"centres": np.ones((2, 16), np.float64)}, "float64"),
+            ({"centres": np.full((2, 16), np.nan, np.float32)}, "NaN"),
+            ({"centres": np.zeros((2, 16), np.float32)}, "zeros"),
+            ({"centres": np.full((2, 16), None)}, "of object"),
+            ({"mel": np.ones((513, 64), np.float32)}, r"\(513, 64\)"),
+            ({"other": np.ones((1, 1), np.float32)}, r"other\.npy"),
+        ],
+    )
+    def test_parts_that_do_not_fit(self, tiny_bundle: Path, parts, found):
+        before = tiny_bundle.read_bytes()
+        with pytest.raises(BundleError, match=found):
+            make_tiny_bundle(tiny_bundle, arrays=parts)
+        assert tiny_bundle.read_bytes() == before
+        assert list(tiny_bundle.parent.iterdir()) == [tiny_bundle]
+
+    def test_a_folder_that_is_missing(self, tmp_path):
+        with pytest.raises(BundleError, match="Cannot write"):
+            make_tiny_bundle(tmp_path / "nowhere" / "b.asd")

@@ -1,0 +1,93 @@
+"""What a device gets works as it is shipped: the profiles load, the unit is one that systemd accepts."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asd_edge.config import load_config
+from asd_edge.sources.open import open_source
+
+FOLDER = Path(__file__).resolve().parents[2] / "firmware_configs"
+PROFILES = sorted(FOLDER.glob("*.toml"))
+
+
+@pytest.fixture
+def unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(FOLDER / "asd-edge.service")
+    return parser
+
+
+def test_there_are_profiles_for_a_board_and_for_a_desk():
+    assert {"jetson-orin-nano.toml", "development.toml"} <= {path.name for path in PROFILES}
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.name)
+def test_every_profile_loads_and_is_explained(path):
+    assert load_config(path).machines
+    lines = path.read_text().splitlines()
+    assert sum("#" in line for line in lines) >= 5
+
+
+def test_the_board_hears_a_microphone_by_a_name_that_stays():
+    machine = load_config(FOLDER / "jetson-orin-nano.toml").machines[0]
+    assert machine.source.startswith("alsa:hw:CARD=")
+
+
+def test_the_desk_needs_nothing_but_itself():
+    config = load_config(FOLDER / "development.toml")
+    assert config.mqtt.host == "127.0.0.1"
+    assert config.mqtt.username is None
+    assert FOLDER.parent in config.device.state_dir.resolve().parents
+    for machine in config.machines:
+        source = open_source(machine.source, rate=16_000, speed=0.0)
+        try:
+            assert len(next(source.blocks()).samples) > 0
+        finally:
+            source.close()
+
+
+def test_the_fault_that_the_desk_s_profile_proposes_exists():
+    text = (FOLDER / "development.toml").read_text()
+    proposed = text.split("# add ")[1].split(" ")[0]
+    machine = load_config(FOLDER / "development.toml").machines[0]
+    open_source(machine.source + proposed, rate=16_000, speed=0.0).close()
+
+
+class TestUnit:
+    def test_it_stays_up(self, unit):
+        assert unit["Service"]["Restart"] == "always"
+        assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+        assert unit["Install"]["WantedBy"] == "multi-user.target"
+
+    def test_it_runs_as_nobody_with_one_folder_and_the_microphone(self, unit):
+        service = unit["Service"]
+        assert service["DynamicUser"] == "yes"
+        assert service["SupplementaryGroups"] == "audio"
+        assert (service["DevicePolicy"], service["DeviceAllow"]) == ("closed", "char-alsa rw")
+
+    def test_it_and_the_board_s_profile_agree(self, unit):
+        service = unit["Service"]
+        config = load_config(FOLDER / "jetson-orin-nano.toml")
+        assert config.device.state_dir == Path("/var/lib") / service["StateDirectory"]
+        credential = service["LoadCredential"].split(":")[0]
+        assert config.mqtt.password_file == Path("/run/credentials/asd-edge.service") / credential
+
+    def test_systemd_accepts_it(self, tmp_path):
+        verify = shutil.which("systemd-analyze")
+        if verify is None:
+            pytest.skip("systemd-analyze is not installed")
+        text = (FOLDER / "asd-edge.service").read_text()
+        assert "ExecStart=/opt/asd-edge/bin/asd-edge run " in text
+        installed = tmp_path / "asd-edge.service"
+        installed.write_text(text.replace("/opt/asd-edge/bin/asd-edge", sys.executable))
+        result = subprocess.run([verify, "verify", str(installed)], capture_output=True, text=True, timeout=60)
+        complaints = [line for line in result.stderr.splitlines() if "asd-edge.service" in line]
+        assert (result.returncode, complaints) == (0, [])

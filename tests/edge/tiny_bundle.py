@@ -1,0 +1,91 @@
+"""A bundle small enough to make in every test: the mean log-mel spectrum, projected at random to 16 numbers.
+
+What it embeds is real, so enrollment and detection work with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.bundle.archive import Bundle, write_bundle
+from asd_edge.bundle.manifest import (
+    Calibration,
+    Description,
+    FactoryCondition,
+    FactoryMachine,
+    FrontEndFields,
+    Gamma,
+    Graph,
+    Provenance,
+    Scorer,
+    SegmentFields,
+    Tensor,
+    WindowFields,
+)
+from asd_edge.dsp.front_end import FrontEndSpec
+from asd_edge.dsp.segments import SegmentSpec
+from asd_edge.scoring.aggregation import WindowSpec
+
+DIMS = 16
+NETWORK = Path(__file__).parent.parent / "golden" / "tiny_embedder.onnx"
+CALIBRATION = Calibration(
+    method="gamma", quantile=0.99, count=40, percentile_threshold=0.1, gamma=Gamma(shape=4.0, scale=0.01)
+)
+
+
+def make_tiny_bundle(
+    path: Path,
+    *,
+    network: bytes | None = None,
+    arrays: dict[str, NDArray[np.float32]] | None = None,
+    **changes: Any,
+) -> Bundle:
+    """Write a valid bundle and return it as it reads back.
+
+    `network` replaces the ONNX bytes, `arrays` single arrays, `changes` fields of the manifest's Description.
+    With `machines=()` the factory knows nothing.
+    """
+    told = tiny_description(**changes)
+    usual = tiny_arrays(told.shapes["centres"][0])
+    parts = {name: usual[name] for name in told.shapes} | (arrays or {})
+    return write_bundle(path, told, graph=network or NETWORK.read_bytes(), arrays=parts)
+
+
+def tiny_arrays(rows: int = 2) -> dict[str, NDArray[np.float32]]:
+    """The mel matrix of the default front end and `rows` random centres."""
+    centres = np.random.default_rng(7).standard_normal((rows, DIMS), dtype=np.float32)
+    return {"mel": FrontEndSpec().mel(), "centres": centres}
+
+
+def tiny_description(**changes: Any) -> Description:
+    """A manifest that knows one machine from the factory: fan/00, with a source condition of two centres."""
+    source = FactoryCondition(
+        name="source",
+        centres=(0, 2),
+        labels=("source/spd_1", "source/spd_2"),
+        threshold=0.12,
+        calibration=CALIBRATION,
+    )
+    content: dict[str, Any] = {
+        "name": "tiny",
+        "created_utc": "2026-01-02T03:04:05Z",
+        "front_end": FrontEndFields.of(FrontEndSpec()),
+        "segment": SegmentFields.of(SegmentSpec()),
+        "window": WindowFields.of(WindowSpec(segments=4, every=1)),
+        "aggregation": "mean",
+        "graph": Graph(
+            input=Tensor(name="features", shape=(-1, 64, 128)),
+            output=Tensor(name="embedding", shape=(-1, DIMS)),
+            opset=18,
+        ),
+        "scorer": Scorer(kind="nearest_centre", distance="cosine"),
+        "machines": (FactoryMachine(machine="fan", section="00", idle_floor=1e-6, conditions=(source,)),),
+        "provenance": Provenance(
+            recipe="tiny", recipe_sha256="0" * 64, seed=20, data=("none",), asd_edge_version="0.1.0"
+        ),
+    }
+    return Description(**(content | changes))

@@ -1,0 +1,1 @@
+"""Data sets: clips with machine, section, domain, attributes and label."""
