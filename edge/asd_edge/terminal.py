@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import typer
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 + SIGINT, as shells do."""
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it; typer ends with it."""
 
 
 def run_command(app: typer.Typer) -> None:
@@ -21,9 +21,10 @@ def run_command(app: typer.Typer) -> None:
     except AsdEdgeError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("interrupted; nothing was left half-written", file=sys.stderr)
+        raise
 
 
 def missing_extra(command: str, extra: str, package: str) -> NoReturn:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from asd_edge import __version__
@@ -110,7 +111,7 @@ def load_run(folder: Path) -> Run:
         recipe = Recipe.model_validate(facts["recipe"])
         network = build_network(recipe)
         network.load_state_dict(load_file(folder / "weights.safetensors"))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{folder} is not a training run",
             found=str(error).splitlines()[0],

@@ -1,0 +1,134 @@
+"""The whole life of a model through the real commands: simulate, fit, evaluate, bundle, score, enroll."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.offline import embed_clip
+from asd_edge.sources.file import read_clip
+from asd_train.embedder import torch_pipeline
+from asd_train.run import load_run
+
+
+def command(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    name, *rest = map(str, arguments)
+    module = name.replace("-", "_") + ".cli"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {module} import main; main()", *rest], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulated data, a run and a bundle."""
+    root = tmp_path_factory.mktemp("life")
+    published = (resources.files("asd_train") / "recipes" / "tf_resnet.toml").read_text("utf-8")
+    tiny = published.replace("width = 0.5", "width = 0.25").replace("epochs = 9,", "epochs = 2,")
+    (root / "tiny.toml").write_text(tiny)
+    machines = ("--machine", "fan", "--machine", "pump", "--train-source", "36", "--train-target", "3", "--test", "3")
+    command("asd-train", "simulate", root / "data", *machines)
+    command(
+        "asd-train", "fit", "--recipe", root / "tiny.toml", "--fast", "--data", root / "data", "--out", root / "run"
+    )
+    command("asd-export", "bundle", "--run", root / "run", "--out", root / "model.asd")
+    return root
+
+
+def test_evaluation_prints_a_table_and_json(folder: Path) -> None:
+    arguments = ("asd-train", "evaluate", "--run", folder / "run", "--data", folder / "data")
+    assert "fan/00" in command(*arguments).stdout
+    document = json.loads(command(*arguments, "--json").stdout)
+    assert [machine["machine"] for machine in document["machines"]] == ["fan", "pump"]
+
+
+def test_the_bundle_knows_every_machine_in_both_domains(folder: Path) -> None:
+    manifest = load_bundle(folder / "model.asd").manifest
+    assert [machine.key for machine in manifest.machines] == ["fan/00", "pump/00"]
+    for machine in manifest.machines:
+        source, target = machine.conditions
+        assert (source.name, target.name) == ("source", "target")
+        assert len(source.labels) == 9
+        assert source.calibration.count >= 9  # one held-out clip of each class
+        assert target.threshold > 0
+    assert manifest.provenance.data == ("data",)
+
+
+def test_the_device_embeds_a_clip_as_the_trained_network_does(folder: Path) -> None:
+    clip = next((folder / "data" / "pump" / "test").glob("*.wav"))
+    samples = read_clip(clip, rate=16_000)
+    trained = embed_clip(torch_pipeline(load_run(folder / "run")), samples, name=clip.name)
+    device = embed_clip(load_bundle(folder / "model.asd").pipeline(), samples, name=clip.name)
+    cosines = np.sum(trained.segments.embeddings * device.segments.embeddings, axis=1)
+    assert np.max(1 - cosines) <= 1e-5
+
+
+def test_score_and_enroll_use_the_bundle(folder: Path) -> None:
+    clips = sorted((folder / "data" / "fan" / "test").glob("*_normal_*"))
+    scored = command("asd-edge", "score", "--bundle", folder / "model.asd", "--factory", "fan/00", "--json", clips[0])
+    (window,) = [json.loads(line) for line in scored.stdout.splitlines()]
+    assert window["state"] == "scored"
+    config = folder / "device.toml"
+    config.write_text(
+        f'[device]\nid = "box"\nstate_dir = "{folder}/state"\n[bundle]\npath = "{folder}/model.asd"\n'
+        '[mqtt]\nhost = "127.0.0.1"\n[[machines]]\nid = "fan-7"\nsource = "sim:fan"\n'
+    )
+    enrolled = command(
+        "asd-edge", "enroll", "--config", config, "--machine", "fan-7", "--condition", "night", "--json", *clips[:3]
+    )
+    assert json.loads(enrolled.stdout)["revision"] == 1
+    again = command("asd-edge", "score", "--config", config, "--machine", "fan-7", "--json", clips[3])
+    assert json.loads(again.stdout.splitlines()[0])["condition"] == "night"
+
+
+def test_an_interrupted_training_leaves_nothing_behind(folder: Path) -> None:
+    out = folder / "interrupted"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-c", "from asd_train.cli import main; main()",
+            "fit", "--data", str(folder / "data"), "--out", str(out),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    time.sleep(6.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert not [path for path in folder.iterdir() if "interrupted" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("asd-train", "fit", "--data", "nowhere", "--out", "x"), "no such folder"),
+        (("asd-train", "fit", "--recipe", "nothing", "--data", ".", "--out", "x"), "There is no recipe"),
+        (("asd-train", "evaluate", "--run", "nowhere", "--data", "."), "not a training run"),
+        (("asd-export", "bundle", "--run", "nowhere", "--out", "x.asd"), "not a training run"),
+        (("asd-edge", "score", "--bundle", "nowhere.asd", "--factory", "fan/00", "x.wav"), "nowhere.asd"),
+    ],
+)
+def test_errors_say_found_expected_and_remedy(arguments: tuple[str, ...], says: str) -> None:
+    errors = command(*arguments, code=1).stderr
+    assert says in errors
+    for part in ("found:", "expected:", "remedy:"):
+        assert part in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("name", ["asd-train", "asd-export", "asd-edge"])
+def test_help_is_there(name: str) -> None:
+    assert "Usage" in command(name, "--help").stdout

@@ -1,0 +1,65 @@
+"""The official figures from scores small enough to work out by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from asd_train.data.clip import Clip
+from asd_train.evaluate import ScoredClip, evaluate
+from asd_train.metrics import pauc
+from tests.train.clips import clip
+
+
+def scored(score: float, domain: str, *, anomalous: bool, alarms: bool = False, machine: str = "fan") -> ScoredClip:
+    return ScoredClip(clip(0, machine=machine, domain=domain, split="test", anomalous=anomalous), score, alarms)
+
+
+TEST_SET = [
+    scored(0.1, "source", anomalous=False),
+    scored(0.4, "source", anomalous=False, alarms=True),
+    scored(0.3, "source", anomalous=True),
+    scored(0.5, "source", anomalous=True),
+    scored(0.2, "target", anomalous=False),
+    scored(0.6, "target", anomalous=False, alarms=True),
+    scored(0.7, "target", anomalous=False, alarms=True),
+    scored(0.45, "target", anomalous=True),
+]
+
+
+def test_within_domain_and_official_figures_use_the_right_clips() -> None:
+    (machine,) = evaluate(TEST_SET).machines
+    assert machine.source.auc == pytest.approx(3 / 4)  # .3>.1, .5>.1, .5>.4 of four pairs
+    assert machine.target.auc == pytest.approx(1 / 3)
+    assert machine.auc_source == pytest.approx(5 / 6)  # source normals against .3, .5, .45
+    assert machine.auc_target == pytest.approx(3 / 9)
+    assert machine.pauc == pytest.approx(pauc([0.1, 0.4, 0.2, 0.6, 0.7], [0.3, 0.5, 0.45]))
+    assert machine.official == pytest.approx(3 / (6 / 5 + 3 + 1 / machine.pauc))
+
+
+def test_false_alarms_are_a_share_of_the_domains_normals() -> None:
+    (machine,) = evaluate(TEST_SET).machines
+    assert machine.source.false_alarm_rate == pytest.approx(1 / 2)
+    assert machine.target.false_alarm_rate == pytest.approx(2 / 3)
+
+
+def test_the_official_score_is_the_harmonic_mean_over_three_figures_of_every_machine() -> None:
+    both = evaluate([*TEST_SET, *(ScoredClip(_moved(s), s.score, s.alarms) for s in TEST_SET)])
+    assert [machine.machine for machine in both.machines] == ["fan", "pump"]
+    assert both.official == pytest.approx(both.machines[0].official)
+
+
+def _moved(item: ScoredClip) -> Clip:
+    c = item.clip
+    return clip(0, machine="pump", domain=c.domain, split="test", anomalous=c.anomalous)
+
+
+def test_a_missing_domain_is_null_in_json_and_left_out_of_the_mean() -> None:
+    result = evaluate([item for item in TEST_SET if item.clip.domain == "source"])
+    (machine,) = result.machines
+    assert math.isnan(machine.auc_target)
+    assert machine.official == pytest.approx(2 / (1 / machine.auc_source + 1 / machine.pauc))
+    document = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert document["machines"][0]["auc_target"] is None
