@@ -1,0 +1,1 @@
+"""Where sound comes from: files, raw PCM, microphones, simulated machines."""

@@ -1,0 +1,43 @@
+"""The value every source yields, and what a source is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive mono samples.
+
+    `samples`: float32 in -1..1, [n]. `start`: absolute index of the first one at the source's output rate.
+    `time`: UTC seconds at which it was captured.
+    """
+
+    samples: NDArray[np.float32]
+    start: int
+    time: float
+
+
+class Source(Protocol):
+    """Sound of one machine at `rate` samples a second. A source is listened to once."""
+
+    rate: int
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield blocks until the sound ends or `close` is called.
+
+        A block that does not start where the one before ended says that sound was lost in between.
+
+        Raises:
+            SourceError: the sound cannot be read (any further).
+        """
+        ...
+
+    def close(self) -> None:
+        """End `blocks` soon, from any thread, and let go of the device; a second call changes nothing."""
+        ...

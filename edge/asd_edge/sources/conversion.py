@@ -1,0 +1,91 @@
+"""From consecutive samples at a source's own rate to blocks at the rate asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.dsp.resample import Resampler
+from asd_edge.errors import SourceError
+from asd_edge.sources.block import Block
+
+
+class Conversion:
+    """Numbers and dates samples, and resamples them where the rates differ.
+
+    The time of a sample is that of the first one plus its index over the rate: the source's clock, not ours.
+
+    Args:
+        source_rate: samples a second that are pushed.
+        rate: samples a second of the blocks, at most `source_rate`.
+        time: UTC seconds at which the first sample was captured.
+
+    Raises:
+        SourceError: a pair of rates that no filter of sensible size connects.
+    """
+
+    def __init__(self, source_rate: int, rate: int, *, time: float) -> None:
+        self._source_rate = source_rate
+        self._rate = rate
+        self._time = time
+        self._start = 0
+        self._resampler = None if source_rate == rate else _resampler(source_rate, rate)
+
+    def push(self, samples: NDArray[np.float32]) -> list[Block]:
+        """Take the next samples; return the block they complete, if any."""
+        return self._block(samples if self._resampler is None else self._resampler.push(samples))
+
+    def flush(self) -> list[Block]:
+        """End a stretch of sound: return what the filter still owes, if anything."""
+        return [] if self._resampler is None else self._block(self._resampler.flush())
+
+    def skip(self, seconds: float) -> None:
+        """Leave a gap, after a flush: sound of this length was lost."""
+        self._start += max(1, round(seconds * self._rate))
+
+    def _block(self, samples: NDArray[np.float32]) -> list[Block]:
+        if len(samples) == 0:
+            return []
+        block = Block(samples, self._start, self._time + self._start / self._rate)
+        self._start += len(samples)
+        return [block]
+
+
+def check_rates(what: str, *, found: int, rate: int, source_rate: int | None) -> None:
+    """Refuse sound of a rate that was not asked for.
+
+    Args:
+        what: the source, as a message begins: "The file x.wav".
+        found: the rate it has.
+        rate: the rate the model needs.
+        source_rate: the rate it was said to have; without it, `rate`.
+
+    Raises:
+        SourceError: the sound has another rate than was said, or one below the model's.
+    """
+    if found < rate:
+        raise SourceError(
+            f"{what} does not hold the frequencies the model listens to",
+            found=f"{found} samples a second",
+            expected=f"{rate} samples a second or more",
+            remedy="Record at a higher rate; resampling cannot bring back what was never recorded.",
+        )
+    if found != (rate if source_rate is None else source_rate):
+        raise SourceError(
+            f"{what} has another sample rate",
+            found=f"{found} samples a second",
+            expected=f"{rate if source_rate is None else source_rate} samples a second",
+            remedy=f"Set source_rate to {found} to have it resampled, or record at {rate}.",
+        )
+
+
+def _resampler(source_rate: int, rate: int) -> Resampler:
+    try:
+        return Resampler(source_rate, rate)
+    except ValueError:
+        raise SourceError(
+            "These sample rates cannot be converted",
+            found=f"{source_rate} to {rate} samples a second",
+            expected="rates in a ratio of small numbers, such as 44100 or 48000 to 16000",
+            remedy="Record at a common rate.",
+        ) from None

@@ -1,0 +1,189 @@
+"""A microphone through ALSA: arecord in a child process, which a dying driver cannot take us down with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.errors import SourceError
+from asd_edge.sources.block import Block
+from asd_edge.sources.conversion import Conversion, check_rates
+from asd_edge.sources.pcm import SAMPLE_BYTES, decode, read_exactly
+from asd_edge.sources.recording import choose_channel
+
+_PATIENCE_S = 5.0  # a microphone that sends nothing for this long is lost, even if its driver says nothing
+_TERMINATE_S = 0.5  # arecord hears no signal while it waits for us to read
+_STDERR_BYTES = 65_536
+_OVERRUN = re.compile(r"overrun!!! \(at least ([\d.]+) ms long\)")
+_OTHER_RATE = re.compile(r"rate is not accurate \(requested = \d+Hz, got = (\d+)Hz\)")
+
+
+class MicrophoneSource:
+    """An ALSA capture device, heard in 16 bits.
+
+    Args:
+        device: an ALSA name; `hw:CARD=…` stays the same when USB devices change places.
+        channels: channels the device is opened with; None for as many as `channel` needs.
+        rate: samples a second of the blocks.
+        channel: which channel to hear, from 0; needed when there are several.
+        source_rate: samples a second the device is opened with; None for `rate`.
+        block_s: seconds of a block.
+
+    Raises:
+        SourceError: arecord is not installed, or channels or rates that do not fit.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        *,
+        channels: int | None,
+        rate: int,
+        channel: int | None,
+        source_rate: int | None,
+        block_s: float,
+    ) -> None:
+        what = f"The microphone {device}"
+        self.rate = rate
+        self._device = device
+        self._channels = channels or (channel or 0) + 1
+        self._channel = choose_channel(what, channels=self._channels, channel=channel)
+        self._source_rate = rate if source_rate is None else source_rate
+        check_rates(what, found=self._source_rate, rate=rate, source_rate=source_rate)
+        self._size = max(1, round(block_s * self._source_rate)) * SAMPLE_BYTES * self._channels
+        self._closing = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()  # close() sees either no child at all or one that it can end
+        arecord = shutil.which("arecord")
+        if arecord is None:
+            raise SourceError(
+                f"{what} cannot be heard",
+                found="no program arecord",
+                expected="arecord of alsa-utils",
+                remedy="Install it: apt-get install alsa-utils",
+            )
+        self._arecord = arecord
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield blocks until the source is closed; a gap between blocks is sound that the device lost.
+
+        Raises:
+            SourceError: the device cannot be opened, or is lost.
+        """
+        child = self._start()
+        if child is None:
+            return
+        with child:  # closes its pipes
+            try:
+                yield from self._read(child)
+            finally:
+                _end(child)
+
+    def close(self) -> None:
+        """End `blocks` and the child process, from any thread."""
+        self._closing.set()
+        with self._starting:
+            child = self._child
+        if child is not None:
+            _end(child)
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        command = [self._arecord, "-D", self._device, "-t", "raw", "-f", "S16_LE"]
+        command += ["-r", str(self._source_rate), "-c", str(self._channels)]
+        with self._starting:
+            if self._closing.is_set():
+                return None
+            child = self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"LC_ALL": "C"},  # its messages are read below
+                start_new_session=True,  # Ctrl-C in a terminal is for us, not for the child
+            )
+        assert child.stderr is not None
+        os.set_blocking(child.stderr.fileno(), False)
+        return child
+
+    def _read(self, child: subprocess.Popen[bytes]) -> Iterator[Block]:
+        conversion = None
+        while (heard := self._hear(child)) is not None:
+            samples, lost_s = heard
+            if conversion is None:
+                captured = time.time() - len(samples) / self._source_rate
+                conversion = Conversion(self._source_rate, self.rate, time=captured)
+            elif lost_s > 0.0:
+                yield from conversion.flush()
+                conversion.skip(lost_s)
+            yield from conversion.push(samples)
+
+    def _hear(self, child: subprocess.Popen[bytes]) -> tuple[NDArray[np.float32], float] | None:
+        """Return the next samples and the seconds lost before them; None when closed."""
+        assert child.stdout is not None
+        try:
+            pipe = child.stdout.fileno()
+            data = read_exactly(pipe, self._size, closing=self._closing, patience_s=_PATIENCE_S)
+        except TimeoutError:
+            raise self._lost(f"no sound for {_PATIENCE_S:.0f} s") from None
+        said = _said(child)
+        if data is None or (len(data) < self._size and self._closing.is_set()):
+            return None
+        if other := _OTHER_RATE.search(said):
+            raise self._wrong_rate(int(other[1]))
+        if len(data) < self._size:  # arecord never ends by itself
+            raise self._lost(_last_words(child, said))
+        lost_ms = sum(float(milliseconds) for milliseconds in _OVERRUN.findall(said))
+        return decode(data, channels=self._channels, channel=self._channel), lost_ms / 1000.0
+
+    def _lost(self, found: str) -> SourceError:
+        return SourceError(
+            f"The microphone {self._device} cannot be heard",
+            found=found,
+            expected=f"16-bit sound, {self._channels} channel{'s' if self._channels > 1 else ''},"
+            f" {self._source_rate} samples a second",
+            remedy="Look at `arecord -L`: is the device there and free, has it these channels"
+            " (else alsa:NAME?channels=N) and this rate (else source_rate)?",
+        )
+
+    def _wrong_rate(self, rate: int) -> SourceError:
+        return SourceError(
+            f"The microphone {self._device} has another sample rate",
+            found=f"{rate} samples a second",
+            expected=f"{self._source_rate} samples a second",
+            remedy=f"Set source_rate to {rate} to have it resampled.",
+        )
+
+
+def _said(child: subprocess.Popen[bytes]) -> str:
+    assert child.stderr is not None
+    try:
+        return os.read(child.stderr.fileno(), _STDERR_BYTES).decode("utf-8", "replace")
+    except BlockingIOError:
+        return ""
+
+
+def _last_words(child: subprocess.Popen[bytes], said: str) -> str:
+    try:
+        status = child.wait(_TERMINATE_S)
+    except subprocess.TimeoutExpired:
+        return "arecord closed its output"
+    lines = [line.strip() for line in (said + _said(child)).splitlines() if not line.startswith("Recording ")]
+    ended = f"arecord was ended by signal {-status}" if status < 0 else f"arecord ended with status {status}"
+    return "; ".join([ended, *filter(None, lines)])
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(_TERMINATE_S)
+    except subprocess.TimeoutExpired:  # stuck in the driver
+        child.kill()
+        child.wait()

@@ -1,0 +1,147 @@
+"""The contract of `Source`, run over every kind: files, raw PCM, a microphone, a simulated machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from asd_edge.sources.block import Block, Source
+from asd_edge.sources.open import open_source
+from tests.edge.virtual_microphone import virtual_microphone
+
+RATE = 16_000
+SOON_S = 3.0  # sources promise a tenth of a second, and one for a stubborn device; the rest is for a busy machine
+
+
+def sound(count: int) -> NDArray[np.float32]:
+    return np.random.default_rng(5).uniform(-0.5, 0.5, count).astype(np.float32)
+
+
+def pcm(count: int) -> NDArray[np.int16]:
+    return (sound(count) * 32_767).astype(np.int16)
+
+
+@contextmanager
+def file_source(folder: Path, stalled: bool, source_rate: int = RATE) -> Iterator[Source]:
+    path = folder / "sound.wav"
+    soundfile.write(path, sound(3 * source_rate), source_rate)
+    yield open_source(f"file:{path}", rate=RATE, source_rate=source_rate, speed=1e-3 if stalled else 0.0)
+
+
+@contextmanager
+def resampled_file_source(folder: Path, stalled: bool) -> Iterator[Source]:
+    with file_source(folder, stalled, source_rate=44_100) as source:
+        yield source
+
+
+@contextmanager
+def simulated_source(folder: Path, stalled: bool) -> Iterator[Source]:
+    yield open_source("sim:fan?seed=1", rate=RATE, speed=1e-3 if stalled else 0.0)
+
+
+@contextmanager
+def fifo_source(folder: Path, stalled: bool) -> Iterator[Source]:
+    fifo, samples = folder / "fifo", folder / "sound.raw"
+    os.mkfifo(fifo)
+    pcm(3 * RATE).tofile(samples)
+    send = "exec sleep 60" if stalled else f"exec cat '{samples}'"
+    with subprocess.Popen(["sh", "-c", f"{send} > '{fifo}'"]) as sender:
+        try:
+            yield open_source(f"raw:{fifo}", rate=RATE)
+        finally:
+            sender.kill()
+
+
+@contextmanager
+def microphone_source(folder: Path, stalled: bool) -> Iterator[Source]:
+    with virtual_microphone(folder, None if stalled else pcm(20 * RATE)) as name:
+        yield open_source(f"alsa:{name}", rate=RATE)
+
+
+Maker = Callable[[Path, bool], AbstractContextManager[Source]]
+SOURCES: list[Maker] = [
+    file_source,
+    resampled_file_source,
+    simulated_source,
+    fifo_source,
+    microphone_source,
+]
+every_source = pytest.mark.parametrize("make", SOURCES, ids=lambda make: make.__name__)
+
+
+@every_source
+def test_blocks_follow_one_another_in_index_and_time(make: Maker, tmp_path: Path) -> None:
+    with make(tmp_path, False) as source:
+        before = time.time()
+        blocks = list(islice(source.blocks(), 8))
+        after = time.time()
+        source.close()
+    assert source.rate == RATE
+    assert len(blocks) == 8
+    assert blocks[0].start == 0
+    for block, following in pairwise(blocks):
+        assert following.start == block.start + len(block.samples)
+    for block in blocks:
+        assert isinstance(block, Block)
+        assert block.samples.dtype == np.float32
+        assert block.samples.ndim == 1
+        assert len(block.samples) > 0
+        assert np.max(np.abs(block.samples)) <= 1.0
+        assert block.time == pytest.approx(blocks[0].time + block.start / RATE, abs=1e-5)
+    assert np.std(np.concatenate([block.samples for block in blocks])) > 1e-3
+    # A live source dates back to when its first block began.
+    assert before - 0.5 <= blocks[0].time <= after
+
+
+@every_source
+def test_close_from_another_thread_ends_a_source_that_waits(make: Maker, tmp_path: Path) -> None:
+    with make(tmp_path, True) as source:
+        ended = threading.Event()
+
+        def listen() -> None:
+            for _ in source.blocks():
+                pass
+            ended.set()
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        time.sleep(0.3)
+        assert not ended.is_set()
+        source.close()
+        assert ended.wait(SOON_S)
+
+
+@every_source
+def test_close_between_blocks_ends_the_iteration(make: Maker, tmp_path: Path) -> None:
+    with make(tmp_path, False) as source:
+        blocks = source.blocks()
+        next(blocks)
+        source.close()
+        # What had been read already may still come, nothing after it.
+        assert len(list(blocks)) <= 1
+
+
+@every_source
+def test_a_source_closed_before_it_began_yields_nothing(make: Maker, tmp_path: Path) -> None:
+    with make(tmp_path, False) as source:
+        source.close()
+        assert list(source.blocks()) == []
+
+
+@every_source
+def test_closing_twice_changes_nothing(make: Maker, tmp_path: Path) -> None:
+    with make(tmp_path, False) as source:
+        next(source.blocks())
+        source.close()
+        source.close()
