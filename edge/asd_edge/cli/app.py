@@ -1,0 +1,33 @@
+"""The commands of asd-edge, and what they all understand."""
+
+from __future__ import annotations
+
+import typer
+
+from asd_edge import __version__
+from asd_edge.cli.conditions import conditions
+from asd_edge.cli.demo import demo
+from asd_edge.cli.enroll import enroll
+from asd_edge.cli.run import run
+from asd_edge.cli.score import score
+
+app = typer.Typer(
+    name="asd-edge",
+    help="Hear when a machine starts to sound wrong, and tell the plant over MQTT.\n\n"
+    "See it work first: `asd-edge demo`. Then `score` a clip of your own, `enroll` how your machine sounds"
+    " when it is healthy, and leave `run` running.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(score)
+app.command()(enroll)
+app.command()(conditions)
+app.command()(run)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)

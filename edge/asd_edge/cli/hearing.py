@@ -1,0 +1,66 @@
+"""What a clip is compared with: a device's machine as it stands, or the factory's knowledge in a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.config import load_config
+from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.detector import Detector
+from asd_edge.errors import ConfigError
+from asd_edge.pipeline import Pipeline
+from asd_edge.scoring.decision import DecisionSpec
+from asd_edge.scoring.nearest_centre import ConditionSet
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """Everything a detector needs."""
+
+    machine: str
+    pipeline: Pipeline
+    conditions: ConditionSet | None
+    decision: DecisionSpec
+
+    @property
+    def rate(self) -> int:
+        """Samples a second that the detector wants."""
+        return self.pipeline.front_end.sample_rate
+
+    def detector(self) -> Detector:
+        """Return a detector that has heard nothing yet."""
+        return Detector(self.machine, self.pipeline, self.conditions, self.decision)
+
+
+def from_device(config_path: Path, machine_id: str) -> Hearing:
+    """Compare with what the device knows of one of its machines.
+
+    Raises:
+        AsdEdgeError: the configuration, the bundle or the machine's state cannot be used.
+    """
+    config = load_config(config_path)
+    machine = config.machine(machine_id)
+    bundle = load_bundle(config.bundle.path)
+    known = KnownConditions(bundle, machine, config.device.state_dir).load()
+    decision = DecisionSpec(**machine.decision.model_dump())
+    return Hearing(machine_id, bundle.pipeline(config.bundle.threads), known, decision)
+
+
+def from_factory(bundle_path: str, key: str) -> Hearing:
+    """Compare with a machine that the bundle knows from the factory, given as `machine/section`.
+
+    Raises:
+        AsdEdgeError: the bundle cannot be used, or does not know the machine.
+    """
+    bundle = load_bundle(bundle_path)
+    known = bundle.factory_conditions(*key.split("/")) if key.count("/") == 1 else None
+    if known is None:
+        raise ConfigError(
+            "The bundle does not know this machine",
+            found=key,
+            expected=f"one of {', '.join(machine.key for machine in bundle.manifest.machines) or 'none'}",
+            remedy="Give --factory one of these.",
+        )
+    return Hearing(key, bundle.pipeline(), known, DecisionSpec())

@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path, typer.Option("--config", metavar="FILE", help="The device's configuration (TOML).")]
+Machine = Annotated[str, typer.Option("--machine", metavar="ID", help="A machine's id in the configuration.")]
+Channel = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, help="Which channel of a clip with several to hear, counted from 0."),
+]
+SourceRate = Annotated[
+    int | None,
+    typer.Option(metavar="HZ", min=1, help="Say that the clips have this sample rate; they are then resampled."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

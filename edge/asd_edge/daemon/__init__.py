@@ -1,0 +1,1 @@
+"""The running device: sources to detectors to the broker."""

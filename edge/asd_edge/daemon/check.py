@@ -1,0 +1,102 @@
+"""`asd-edge run --check`: try everything the daemon needs once, without listening on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+
+from asd_edge.bundle.archive import Bundle, load_bundle
+from asd_edge.config import DeviceConfig, MachineTable
+from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.errors import AsdEdgeError, SourceError
+from asd_edge.sinks.mqtt_client import probe
+from asd_edge.sources.open import open_source
+
+_SOUND_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was tried, and how it went: `error` is None when it works."""
+
+    what: str
+    result: str
+    error: AsdEdgeError | None = None
+
+
+def check(config: DeviceConfig) -> Iterator[Finding]:
+    """Try the bundle, each machine's state and source, and the broker; report each as soon as it is known."""
+    bundles: list[Bundle] = []
+    yield _try("bundle", lambda: _load(config, bundles))
+    for machine in config.machines:
+        for bundle in bundles:
+            yield _try(f"machine {machine.id}: conditions", partial(_known, config, machine, bundle))
+            yield _try(f"machine {machine.id}: source", partial(_hear, machine, bundle))
+    yield _try("broker", lambda: f"{config.mqtt.host}:{config.mqtt.port} answers, MQTT {probe(config.mqtt)}")
+
+
+def _try(what: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, attempt())
+    except AsdEdgeError as error:
+        return Finding(what, "failed", error)
+
+
+def _load(config: DeviceConfig, loaded: list[Bundle]) -> str:
+    bundle = load_bundle(config.bundle.path)
+    bundle.pipeline(threads=config.bundle.threads)
+    loaded.append(bundle)
+    return f"{bundle.manifest.name} ({bundle.bundle_id[:12]})"
+
+
+def _known(config: DeviceConfig, machine: MachineTable, bundle: Bundle) -> str:
+    known = KnownConditions(bundle, machine, config.device.state_dir).load()
+    if known is None:
+        return "none yet: enroll one with `asd-edge enroll`"
+    return ", ".join(condition.name for condition in known.conditions)
+
+
+def _hear(machine: MachineTable, bundle: Bundle) -> str:
+    rate = bundle.manifest.front_end.sample_rate
+    answers: SimpleQueue[str | Exception] = SimpleQueue()
+
+    def listen() -> None:
+        try:
+            source = open_source(
+                machine.source,
+                rate=rate,
+                channel=machine.channel,
+                source_rate=machine.source_rate,
+                speed=machine.speed,
+            )
+            try:
+                block = next(source.blocks())
+                answers.put(f"sound arrives ({len(block.samples)} samples at {rate} Hz)")
+            finally:
+                source.close()
+        except StopIteration:
+            answers.put(_no_sound(machine, "a source that ended without a sample"))
+        except Exception as error:
+            answers.put(error)
+
+    # A silent device or FIFO cannot be interrupted; it is left behind in a thread that ends with the process.
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        answer = answers.get(timeout=_SOUND_WITHIN_S)
+    except Empty:
+        raise _no_sound(machine, f"nothing for {_SOUND_WITHIN_S:.0f} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _no_sound(machine: MachineTable, found: str) -> SourceError:
+    return SourceError(
+        f"No sound from {machine.source}",
+        found=found,
+        expected="samples",
+        remedy="Check that the device is connected, or that something writes into the FIFO.",
+    )

@@ -1,0 +1,40 @@
+"""What is known of a machine right now: factory centres, enrolled conditions, the idle level set by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.site import SiteStore, condition_set
+from asd_edge.config import MachineTable
+from asd_edge.scoring.nearest_centre import ConditionSet
+
+
+class KnownConditions:
+    """The conditions of one machine, and whether they have changed on the disk since they were loaded."""
+
+    def __init__(self, bundle: Bundle, machine: MachineTable, state_dir: Path) -> None:
+        self._bundle = bundle
+        self._machine = machine
+        self._store = SiteStore(state_dir, machine.id)
+        self._stamp = self._store.stamp()
+
+    def load(self) -> ConditionSet | None:
+        """Return what a window is compared with now; None when nothing is known of this machine.
+
+        Raises:
+            StateError: the machine's state cannot be used.
+            ConfigError: the bundle does not know the factory machine.
+        """
+        # The stamp comes first: a change in between is then seen again, never missed.
+        self._stamp = self._store.stamp()
+        return condition_set(
+            self._bundle,
+            self._machine.factory_key,
+            self._store.load(),
+            idle_below_dbfs=self._machine.idle_below_dbfs,
+        )
+
+    def changed(self) -> bool:
+        """Say whether the state is another one than was loaded last; costs one stat()."""
+        return self._store.stamp() != self._stamp

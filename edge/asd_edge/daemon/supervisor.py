@@ -1,0 +1,108 @@
+"""The daemon: one thread a machine, the sink, and a main thread that waits for an end or a signal."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from types import FrameType
+
+from asd_edge import __version__
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.config import DeviceConfig
+from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.machine import MachineThread
+from asd_edge.daemon.notify import notify
+from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.payloads import DeviceReport
+from asd_edge.sinks.topics import Topics
+
+_log = logging.getLogger(__name__)
+
+_BROKER_HEAD_START_S = 3.0  # a file read at full speed would else be over before the broker has answered
+_STOP_PATIENCE_S = 3.0
+_DELIVERY_PATIENCE_S = 5.0
+
+_Note = MachineThread | signal.Signals  # what wakes the main thread
+
+
+class Daemon:
+    """Everything `asd-edge run` runs.
+
+    Raises:
+        AsdEdgeError: the bundle, a machine's state or a file named in the configuration cannot be used.
+    """
+
+    def __init__(self, config: DeviceConfig) -> None:
+        self._notes: SimpleQueue[_Note] = SimpleQueue()
+        bundle = load_bundle(config.bundle.path)
+        pipeline = bundle.pipeline(threads=config.bundle.threads)
+        self._bundle_id = bundle.bundle_id
+        self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
+        self._machines = [
+            MachineThread(
+                machine,
+                pipeline,
+                KnownConditions(bundle, machine, config.device.state_dir),
+                self._sink.publish,
+                self._notes.put,
+            )
+            for machine in config.machines
+        ]
+
+    def run(self) -> int:
+        """Run until every source has ended or a signal asks to stop; return the exit code.
+
+        0: stopped by SIGTERM or SIGINT, or every source ended and the broker has confirmed every message.
+        1: a source failed, or sources ended and the broker never confirmed what they gave.
+        """
+        with self._signals():
+            self._sink.start()
+            if not self._sink.wait_open(_BROKER_HEAD_START_S):
+                _log.warning("Listening begins without the broker; only recent messages are kept for it")
+            for machine in self._machines:
+                self._sink.publish_no_alarm(machine.report.machine)
+                machine.start()
+            notify("READY=1")
+            signalled = self._wait()
+        notify("STOPPING=1")
+        return self._stop(signalled)
+
+    def _wait(self) -> signal.Signals | None:
+        while any(machine.report.state in ("starting", "running") for machine in self._machines):
+            note = self._notes.get()
+            if isinstance(note, signal.Signals):
+                return note
+            self._sink.announce(f"{note.report.machine} {note.report.state}")
+        return None
+
+    def _stop(self, signalled: signal.Signals | None) -> int:
+        for machine in self._machines:
+            machine.stop(_STOP_PATIENCE_S)
+        if signalled is not None:
+            self._sink.stop(f"stopped by {signalled.name}", patience_s=_STOP_PATIENCE_S)
+            return 0
+        unconfirmed = self._sink.stop("every source has ended", patience_s=_DELIVERY_PATIENCE_S)
+        if unconfirmed:
+            _log.error("The broker has not confirmed %d messages; they are lost", unconfirmed)
+        failed = any(machine.report.state == "failed" for machine in self._machines)
+        return 1 if failed or unconfirmed else 0
+
+    def _describe(self) -> DeviceReport:
+        return DeviceReport(__version__, self._bundle_id, tuple(machine.report for machine in self._machines))
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turn SIGTERM and SIGINT into notes. Afterwards they do what they did before: a second one kills."""
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            self._notes.put(signal.Signals(number))  # SimpleQueue.put is safe inside a signal handler
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""One machine's life in a minute, through the real path."""

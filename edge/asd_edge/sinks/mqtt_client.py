@@ -1,0 +1,126 @@
+"""A paho-mqtt client made from the device's configuration, and a probe of its broker."""
+
+from __future__ import annotations
+
+import random
+import sys
+import uuid
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from asd_edge.config import MqttTable
+from asd_edge.errors import SinkError
+
+VERSION_REFUSED = "Unsupported protocol version"  # the reason code's text; the fallback to 3.1.1 follows it
+_CONNECT_TIMEOUT_S = 5.0
+
+
+def new_client(config: MqttTable, protocol: Literal["5", "3.1.1"], client_id: str) -> paho.Client:
+    """Return a client that is not connected yet.
+
+    Raises:
+        SinkError: the password or a TLS file cannot be read.
+    """
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        protocol=MQTTProtocolVersion.MQTTv5 if protocol == "5" else MQTTProtocolVersion.MQTTv311,
+    )
+    client.suppress_exceptions = True  # one in a callback would end the network thread, and nobody would know
+    client.connect_timeout = _CONNECT_TIMEOUT_S
+    # paho doubles the delay without jitter: a hall of devices would come back in step when their broker does.
+    client.reconnect_delay_set(random.uniform(1.0, 2.0), random.uniform(30.0, 60.0))  # type: ignore[arg-type]
+    if config.username is not None:
+        client.username_pw_set(config.username, _password(config.password_file))
+    if config.tls is not None:
+        _set_tls(client, config)
+    return client
+
+
+def probe(config: MqttTable, *, timeout_s: float = 10.0) -> str:
+    """Connect once under a name of its own, publish nothing, disconnect; return the protocol that was spoken.
+
+    Raises:
+        SinkError: the broker cannot be reached or refuses the connection.
+    """
+    refusal = _try_to_connect(config, config.protocol, timeout_s)
+    if refusal == VERSION_REFUSED and config.protocol == "5":
+        refusal = _try_to_connect(config, "3.1.1", timeout_s)
+        if refusal is None:
+            return "3.1.1 (the broker does not speak 5)"
+    if refusal is not None:
+        raise broker_error(config, refusal, "a broker that accepts the connection", REACH)
+    return config.protocol
+
+
+def _try_to_connect(config: MqttTable, protocol: Literal["5", "3.1.1"], timeout_s: float) -> str | None:
+    answers: SimpleQueue[str | None] = SimpleQueue()
+
+    def on_connect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        answers.put(str(reason) if reason.is_failure else None)
+
+    client = new_client(config, protocol, f"asd-edge-check-{uuid.uuid4().hex[:12]}")
+    client.on_connect = on_connect
+    client.on_connect_fail = lambda _c, _u: answers.put(connection_failure())
+    client.connect_async(config.host, config.port, keepalive=config.keepalive_s)
+    client.loop_start()
+    try:
+        return answers.get(timeout=timeout_s)
+    except Empty:
+        return f"no answer for {timeout_s:.0f} s"
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+REACH = "Start the broker, or correct host, port, user and TLS files under [mqtt]."
+
+
+def connection_failure() -> str:
+    """Inside paho's on_connect_fail, return the error that paho is handling just then, and swallows."""
+    return str(sys.exc_info()[1] or "no answer")
+
+
+def address(config: MqttTable) -> str:
+    """Return the broker as a user would write it."""
+    return f"{config.host}:{config.port}"
+
+
+def broker_error(config: MqttTable, found: str, expected: str, remedy: str) -> SinkError:
+    """Return the error of a broker that cannot be used."""
+    return SinkError(f"The broker at {address(config)} cannot be used", found=found, expected=expected, remedy=remedy)
+
+
+def _password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SinkError(
+            f"The broker's password cannot be read from {path}",
+            found=str(error),
+            expected="a text file whose first line is the password",
+            remedy="Correct password_file under [mqtt], or the file's permissions.",
+        ) from error
+
+
+def _set_tls(client: paho.Client, config: MqttTable) -> None:
+    assert config.tls is not None
+    ca_file, cert_file, key_file = (
+        None if path is None else str(path) for path in (config.tls.ca_file, config.tls.cert_file, config.tls.key_file)
+    )
+    try:
+        client.tls_set(ca_certs=ca_file, certfile=cert_file, keyfile=key_file)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise SinkError(
+            "The TLS files cannot be used",
+            found=f"{type(error).__name__}: {error}",
+            expected="ca_file, and cert_file with key_file, as PEM files",
+            remedy="Correct the files named under [mqtt.tls].",
+        ) from error

@@ -1,0 +1,119 @@
+"""What is published: the bytes of every message, and the schema each one satisfies."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any, Literal
+
+from asd_edge.events import AlarmChange, Event, utc
+from asd_edge.sinks.topics import Topics
+
+MachineState = Literal["starting", "running", "ended", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message on its way: `retain` marks a topic that holds a state, not a history."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReport:
+    """How one machine's source does; `error` is the text of what ended it, if that was a failure."""
+
+    machine: str
+    state: MachineState
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReport:
+    """What the daemon says about itself in every status."""
+
+    version: str
+    bundle: str
+    machines: tuple[MachineReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Score and alarm messages since the daemon started; the status itself is not counted.
+
+    `published`: handed to the broker. `acknowledged`: confirmed by it. `denied`: refused by it (MQTT 5 only).
+    `dropped`: given up while the broker was away.
+    """
+
+    published: int = 0
+    acknowledged: int = 0
+    denied: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """How the device talks to the broker; `fallback`: the broker refused MQTT 5."""
+
+    protocol: Literal["5", "3.1.1"]
+    fallback: bool
+
+
+def event_message(topics: Topics, event: Event) -> Message:
+    """Return the message of a score or an alarm change."""
+    return Message(topics.of(event), _json(event.to_json()), retain=isinstance(event, AlarmChange))
+
+
+def no_alarm_message(topics: Topics, machine: str, *, time: float) -> Message:
+    """Return the alarm message of a detector that has just started.
+
+    It replaces an alarm left behind by a daemon that was killed, which would otherwise stand for ever.
+    """
+    fields = dict.fromkeys(("since", "score", "threshold", "condition"))
+    payload = {"machine": machine, "time": utc(time), "active": False} | fields
+    return Message(topics.alarm(machine), _json(payload), retain=True)
+
+
+def status_message(
+    topics: Topics,
+    state: Literal["online", "offline"],
+    reason: str,
+    *,
+    time: float,
+    device: DeviceReport,
+    link: LinkReport,
+    counts: Counts,
+) -> Message:
+    """Return the retained status that the daemon publishes itself."""
+    payload = {
+        "state": state,
+        "reason": reason,
+        "device": topics.device,
+        "time": utc(time),
+        "version": device.version,
+        "bundle": device.bundle,
+        "link": asdict(link),
+        "messages": asdict(counts),
+        "machines": [asdict(machine) for machine in device.machines],
+    }
+    return Message(topics.status, _json(payload), retain=True)
+
+
+def will_message(topics: Topics) -> Message:
+    """Return the last will: what the broker says when the device vanishes. It cannot know the time."""
+    payload = {"state": "offline", "reason": "connection lost", "device": topics.device}
+    return Message(topics.status, _json(payload), retain=True)
+
+
+def schema(name: Literal["score", "alarm", "status"]) -> dict[str, Any]:
+    """Return the JSON Schema of a payload."""
+    loaded: dict[str, Any] = json.loads((files("asd_edge.sinks") / "schemas" / f"{name}.json").read_text("utf-8"))
+    return loaded
+
+
+def _json(payload: dict[str, Any]) -> bytes:
+    # NaN is not JSON: better no message than one that no SCADA system can read.
+    return json.dumps(payload, separators=(",", ":"), allow_nan=False).encode()

@@ -1,0 +1,37 @@
+"""Where each payload goes: the topic tree of one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asd_edge.events import Event, WindowScore
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one device.
+
+    Args:
+        prefix: first levels of every topic; may hold slashes (`plant/hall-3`).
+        device: the device's id, one level.
+    """
+
+    prefix: str
+    device: str
+
+    @property
+    def status(self) -> str:
+        """Retained; the last will goes here too."""
+        return f"{self.prefix}/{self.device}/status"
+
+    def score(self, machine: str) -> str:
+        """One message a window."""
+        return f"{self.prefix}/{self.device}/{machine}/score"
+
+    def alarm(self, machine: str) -> str:
+        """Retained; the machine's alarm as it stands."""
+        return f"{self.prefix}/{self.device}/{machine}/alarm"
+
+    def of(self, event: Event) -> str:
+        """Return the topic that an event is published on."""
+        return self.score(event.machine) if isinstance(event, WindowScore) else self.alarm(event.machine)

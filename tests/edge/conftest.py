@@ -1,0 +1,48 @@
+"""Fixtures of the device's tests: a broker that really runs, and listeners to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.edge.broker import Broker, Listener
+
+
+@pytest.fixture
+def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Make brokers that are not started yet."""
+    brokers: list[Broker] = []
+
+    def make(extra: str = "allow_anonymous true\n") -> Broker:
+        folder = tmp_path / f"broker-{len(brokers)}"
+        folder.mkdir()
+        brokers.append(Broker(folder, extra))
+        return brokers[-1]
+
+    yield make
+    for broker in brokers:
+        broker.stop()
+
+
+@pytest.fixture
+def broker(make_broker: Callable[..., Broker]) -> Broker:
+    """A broker that runs."""
+    made = make_broker()
+    made.start()
+    return made
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Listener]]:
+    """Listen to a broker."""
+    listeners: list[Listener] = []
+
+    def make(port: int, topic: str = "#", **login: str) -> Listener:
+        listeners.append(Listener(port, topic, **login))
+        return listeners[-1]
+
+    yield make
+    for listener in listeners:
+        listener.close()

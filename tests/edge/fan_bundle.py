@@ -1,0 +1,46 @@
+"""A tiny bundle whose factory knows the simulated fan: real enough to detect, enroll and tell the demo's story."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.manifest import Calibration, FactoryCondition, FactoryMachine, Gamma
+from asd_edge.imprint import imprint
+from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
+from asd_edge.pipeline import Pipeline
+from asd_edge.simulator import OperatingState, SimulatedMachine
+from tests.edge.tiny_bundle import make_tiny_bundle
+
+NORMAL = OperatingState(speed=1.0, load=0.5)
+SNR_DB = 24.0  # a quiet hall: the tiny network is no match for the usual noise
+
+
+def make_fan_bundle(path: Path, *, clips: int = 6) -> Bundle:
+    """Write a bundle that has heard some ten-second clips of a normal simulated fan."""
+    pipeline = make_tiny_bundle(path).pipeline()
+    heard = [_clip(pipeline, seed) for seed in range(100, 100 + clips)]
+    floor = idle_floor_of(heard)
+    made = imprint(pipeline, "source", {"source": heard}, idle_floor=floor, quantile=0.999)
+    calibration = made.calibration
+    condition = FactoryCondition(
+        name="source",
+        centres=(0, 1),
+        labels=("source/normal",),
+        threshold=made.condition.threshold,
+        calibration=Calibration(
+            method=calibration.method,
+            quantile=calibration.quantile,
+            count=calibration.count,
+            percentile_threshold=calibration.percentile_threshold,
+            gamma=Gamma(**asdict(calibration.gamma)) if calibration.gamma else None,
+        ),
+    )
+    fan = FactoryMachine(machine="fan", section="00", idle_floor=floor, conditions=(condition,))
+    return make_tiny_bundle(path, machines=(fan,), arrays={"centres": made.condition.centres})
+
+
+def _clip(pipeline: Pipeline, seed: int) -> EmbeddedClip:
+    machine = SimulatedMachine("fan", seed=seed, state=NORMAL, snr_db=SNR_DB)
+    return embed_clip(pipeline, machine.render(160_000), name=f"fan-{seed}")

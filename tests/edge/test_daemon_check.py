@@ -1,0 +1,48 @@
+"""`asd-edge run --check`: everything is tried once, and each failure is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.edge.device import asd_edge, write_device
+from tests.edge.fan_bundle import make_fan_bundle
+
+FAN = {"id": "fan-1", "source": "sim:fan", "factory": "fan/00"}
+
+
+def test_a_device_in_order_passes(broker: Any, tmp_path: Path) -> None:
+    make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    device = write_device(tmp_path, tmp_path / "fan.asd", broker.port, FAN)
+    checked = asd_edge("run", "--check", "--config", device)
+    assert checked.returncode == 0, checked.stderr
+    assert [line.split(":")[0].split(maxsplit=1) for line in checked.stdout.splitlines()] == [
+        ["ok", "bundle"],
+        ["ok", "machine fan-1"],
+        ["ok", "machine fan-1"],
+        ["ok", "broker"],
+    ]
+
+
+def test_every_failure_is_named_and_the_rest_is_still_tried(make_broker: Any, tmp_path: Path) -> None:
+    make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    absent = {"id": "absent", "source": f"file:{tmp_path / 'absent.wav'}", "factory": "pump/99"}
+    device = write_device(tmp_path, tmp_path / "fan.asd", make_broker().port, absent, FAN)
+    checked = asd_edge("run", "--check", "--config", device)
+    assert checked.returncode == 1
+    failed = [line for line in checked.stderr.splitlines() if line.startswith("FAILED")]
+    assert len(failed) == 3
+    assert "machine absent: conditions" in failed[0]
+    assert "machine absent: source" in failed[1]
+    assert "broker" in failed[2]
+    assert "Connection refused" in checked.stderr
+    assert "machine fan-1: source" in checked.stdout
+    assert checked.stderr.count("remedy:") == 3
+
+
+def test_a_missing_bundle_does_not_hide_an_unreachable_broker(make_broker: Any, tmp_path: Path) -> None:
+    device = write_device(tmp_path, tmp_path / "absent.asd", make_broker().port, FAN)
+    checked = asd_edge("run", "--check", "--config", device)
+    assert checked.returncode == 1
+    assert "absent.asd" in checked.stderr
+    assert "Connection refused" in checked.stderr

@@ -1,0 +1,228 @@
+"""The real `asd-edge run` as a process, against a real broker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from asd_edge.simulator import OperatingState
+from asd_edge.sinks.payloads import schema
+from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, fan, write_clip, write_device
+from tests.edge.fan_bundle import NORMAL, make_fan_bundle
+
+SIMULATED = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0, "factory": "fan/00"}
+OTHER = OperatingState(speed=1.25, load=0.9)
+
+# What the process has imported is told by the process itself, at its end.
+RUN_AND_TELL = """
+import json, sys
+sys.argv = ["asd-edge", "run", "--config", sys.argv[1]]
+from asd_edge.cli import main
+try:
+    main()
+except SystemExit as end:
+    print(json.dumps({"code": end.code, "modules": sorted(sys.modules)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
+    make_fan_bundle(path)
+    return path
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the daemon; whatever is left of it at the end is killed."""
+    children: list[subprocess.Popen[str]] = []
+
+    def begin(device: Path, **environment: str) -> subprocess.Popen[str]:
+        import os
+
+        child = subprocess.Popen(
+            [*ASD_EDGE, "run", "--config", str(device)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+        children.append(child)
+        return child
+
+    yield begin
+    for child in children:
+        if child.poll() is None:
+            child.kill()
+        child.communicate()
+
+
+def test_a_files_scores_over_mqtt_are_those_of_the_score_command(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path
+) -> None:
+    sound = [fan(NORMAL, seed=1, seconds=12), np.zeros(8 * 16_000, np.float32), fan(OTHER, seed=2, seconds=14)]
+    clip = write_clip(tmp_path / "clip.wav", np.concatenate(sound))
+    machine = {"id": "fan-1", "source": f"file:{clip}", "speed": 0.0, "factory": "fan/00"}
+    device = write_device(tmp_path, bundle, broker.port, machine)
+    listener = listen(broker.port)
+    run = subprocess.run(
+        [sys.executable, "-c", RUN_AND_TELL, str(device)], capture_output=True, text=True, timeout=60, check=True
+    )
+    told = json.loads(run.stdout)
+    assert told["code"] == 0, run.stderr
+    assert not [name for name in told["modules"] if name.split(".")[0] in ("scipy", "torch", "matplotlib", "rich")]
+
+    farewell = listener.wait("/status", lambda status: status["state"] == "offline")
+    assert farewell["reason"] == "every source has ended"
+    published, alarms = listener.of("/fan-1/score"), listener.of("/fan-1/alarm")
+    assert farewell["messages"] == {
+        "published": len(published) + len(alarms),
+        "acknowledged": len(published) + len(alarms),
+        "denied": 0,
+        "dropped": 0,
+    }
+    assert farewell["machines"] == [{"machine": "fan-1", "state": "ended", "error": None}]
+    assert {score["state"] for score in published} == {"scored", "idle"}
+    assert [alarm["active"] for alarm in alarms] == [False, True]
+    for name, payloads in (("score", published), ("alarm", alarms), ("status", listener.of("/status"))):
+        for payload in payloads:
+            jsonschema.Draft202012Validator(schema(name)).validate(payload)  # type: ignore[arg-type]
+
+    scored = asd_edge("score", "--config", device, "--machine", "fan-1", "--json", clip)
+    assert scored.returncode == 0, scored.stderr
+    rows = [json.loads(line) for line in scored.stdout.splitlines()]
+    windows = [row for row in rows if "state" in row]
+    assert len(windows) == len(published) > 20
+    for theirs, ours in zip(windows, published, strict=True):
+        for key in ("start", "stop", "state", "condition"):
+            assert theirs[key] == ours[key]
+        assert theirs["score"] == (None if ours["score"] is None else pytest.approx(ours["score"], abs=1e-4))
+    assert [row["active"] for row in rows if "active" in row] == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any, number: signal.Signals
+) -> None:
+    listener = listen(broker.port)
+    daemon = start(write_device(tmp_path, bundle, broker.port, SIMULATED))
+    listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    assert listener.wait("/status", lambda _: True)["state"] == "online"
+    daemon.send_signal(number)
+    assert daemon.wait(15) == 0
+    farewell = listener.wait("/status", lambda status: status["state"] == "offline")
+    assert farewell["reason"] == f"stopped by {number.name}"
+    received = len(listener.of("/score")) + len(listener.of("/alarm"))
+    assert farewell["messages"]["published"] == farewell["messages"]["acknowledged"] == received
+
+
+def test_one_machine_that_fails_does_not_stop_the_others(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "clip.wav", fan(NORMAL, seed=1, seconds=12))
+    good = {"id": "good", "source": f"file:{clip}", "speed": 0.0, "factory": "fan/00"}
+    bad = {"id": "bad", "source": f"file:{tmp_path / 'absent.wav'}", "factory": "fan/00"}
+    listener = listen(broker.port)
+    run = asd_edge("run", "--config", write_device(tmp_path, bundle, broker.port, bad, good))
+    assert run.returncode == 1
+    assert "absent.wav" in run.stderr
+    assert "remedy:" in run.stderr
+    assert "Traceback" not in run.stderr
+    farewell = listener.wait("/status", lambda status: status["state"] == "offline")
+    states = {machine["machine"]: machine["state"] for machine in farewell["machines"]}
+    assert states == {"bad": "failed", "good": "ended"}
+    assert listener.of("/good/score")
+
+
+def test_an_enrolled_condition_is_picked_up_without_a_restart(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    unknown = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0}
+    device = write_device(tmp_path, bundle, broker.port, unknown)
+    listener = listen(broker.port)
+    daemon = start(device)
+    listener.wait("/fan-1/score", lambda score: score["state"] == "not_enrolled")
+    clips = [write_clip(tmp_path / f"{seed}.wav", fan(NORMAL, seed=seed, seconds=10)) for seed in (50, 51, 52)]
+    enrolled = asd_edge("enroll", "--config", device, "--machine", "fan-1", "--condition", "rated", "--json", *clips)
+    assert enrolled.returncode == 0, enrolled.stderr
+    assert json.loads(enrolled.stdout)["revision"] == 1
+    score = listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    assert score["condition"] == "rated"
+    state = tmp_path / "state" / "fan-1" / "site.json"
+    state.write_text("damaged")  # the daemon says so and goes on with what it knew
+    before = len(listener.of("/score"))
+    time.sleep(1.5)
+    assert len(listener.of("/score")) > before
+    assert listener.of("/score")[-1]["condition"] == "rated"
+    daemon.send_signal(signal.SIGTERM)
+    _, log = daemon.communicate(timeout=15)
+    assert daemon.returncode == 0
+    assert "goes on with the conditions it had" in log
+
+
+def test_a_broker_that_comes_late_is_found(
+    make_broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    broker = make_broker()
+    daemon = start(write_device(tmp_path, bundle, broker.port, SIMULATED))
+    time.sleep(4.0)
+    assert daemon.poll() is None
+    broker.start()
+    listener = listen(broker.port)
+    listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    daemon.send_signal(signal.SIGTERM)
+    _, log = daemon.communicate(timeout=15)
+    assert daemon.returncode == 0
+    assert "Connection refused" in log
+    assert "remedy:" in log
+
+
+def test_a_finished_recording_that_no_broker_took_is_a_failure(make_broker: Any, bundle: Path, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.wav", fan(NORMAL, seed=1, seconds=12))
+    machine = {"id": "fan-1", "source": f"file:{clip}", "speed": 0.0, "factory": "fan/00"}
+    run = asd_edge("run", "--config", write_device(tmp_path, bundle, make_broker().port, machine))
+    assert run.returncode == 1
+    assert "has not confirmed" in run.stderr
+
+
+def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
+    broker: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        device = write_device(tmp_path, bundle, broker.port, SIMULATED)
+        daemon = start(device, NOTIFY_SOCKET=str(tmp_path / "notify"))
+        assert systemd.recv(100) == b"READY=1"
+        daemon.send_signal(signal.SIGTERM)
+        assert systemd.recv(100) == b"STOPPING=1"
+        assert daemon.wait(15) == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "word"),
+    [
+        ("[device]\nid = 'box'\n[[machines]]\nid = 'a'\nsorce = 'sim:fan'\n", "'source'"),
+        (
+            "[device]\nid = 'box'\n[bundle]\npath = 'absent.asd'\n[[machines]]\nid = 'a'\nsource = 'sim:fan'\n",
+            "absent.asd",
+        ),
+    ],
+)
+def test_a_device_that_cannot_run_says_so_and_fails(tmp_path: Path, table: str, word: str) -> None:
+    (tmp_path / "device.toml").write_text(table)
+    run = asd_edge("run", "--config", tmp_path / "device.toml")
+    assert run.returncode == 1
+    assert word in run.stderr
+    assert "remedy:" in run.stderr
+    assert "Traceback" not in run.stderr

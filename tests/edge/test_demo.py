@@ -1,0 +1,218 @@
+"""The demo: its plot without a machine, and the whole of it with one."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from asd_edge.demo import broker as demo_broker_module
+from asd_edge.demo.director import PLOT, QUIET_SCORES, Chapter, DemoError, Director
+from asd_edge.demo.show import run_demo
+from asd_edge.demo.story import Point, Story
+from asd_edge.demo.view import View
+from asd_edge.simulator import OperatingState
+from tests.edge.device import ASD_EDGE, asd_edge
+from tests.edge.fan_bundle import SNR_DB, make_fan_bundle
+from tests.edge.tiny_bundle import make_tiny_bundle
+
+QUIET = Point(1.0, 0.1, 0.2, "source")
+LOUD = Point(1.0, 0.3, 0.2, "source")
+IDLE = Point(1.0, None, None, None)
+STATE = OperatingState()
+
+
+def chapters(*wanted: str, linger: int = 0) -> tuple[Chapter, ...]:
+    return tuple(
+        Chapter(f"{i}", f"chapter {i}", STATE, until=until, linger=linger)  # type: ignore[arg-type]
+        for i, until in enumerate(wanted)
+    )
+
+
+def test_quiet_needs_scores_in_a_row_and_no_alarm() -> None:
+    director = Director(chapters("quiet"), now=0.0)
+    seen = [(QUIET, False)] * (QUIET_SCORES - 1) + [(LOUD, False)]
+    seen += [(QUIET, True)] * QUIET_SCORES + [(IDLE, False)]
+    seen += [(QUIET, False)] * (QUIET_SCORES - 1)
+    assert not any(director.watch(point, alarm=alarm, now=0.0) for point, alarm in seen)
+    assert director.watch(QUIET, alarm=False, now=0.0)
+    assert director.over
+
+
+def test_scores_over_the_threshold_are_no_alarm_yet() -> None:
+    director = Director(chapters("alarm"), now=0.0)
+    assert not any(director.watch(LOUD, alarm=False, now=0.0) for _ in range(50))
+    assert director.watch(LOUD, alarm=True, now=0.0)
+
+
+def test_a_chapter_lingers_after_its_end_was_seen() -> None:
+    director = Director(chapters("alarm", "alarm", linger=2), now=0.0)
+    assert [director.watch(LOUD, alarm=True, now=0.0) for _ in range(3)] == [False, False, True]
+    assert director.number == 1
+    assert not director.over
+
+
+@pytest.mark.parametrize("number", range(len(PLOT)))
+def test_a_chapter_that_does_not_happen_in_time_is_named(number: int) -> None:
+    director = Director(PLOT, now=0.0)
+    now = 0.0
+    while director.number < number:
+        alarm = director.chapter.until == "alarm"
+        now += 0.1
+        director.watch(LOUD if alarm else QUIET, alarm=alarm, now=now)
+    director.check(now=now + PLOT[number].within_s - 0.1)
+    with pytest.raises(DemoError, match=PLOT[number].title):
+        director.check(now=now + PLOT[number].within_s + 0.1)
+
+
+def test_quiet_that_does_not_last_is_no_quiet() -> None:
+    director = Director(chapters("quiet", "alarm", linger=3), now=0.0)
+    for _ in range(5):
+        assert not any(director.watch(QUIET, alarm=False, now=0.0) for _ in range(QUIET_SCORES + 2))
+        assert not director.watch(LOUD, alarm=False, now=0.0)
+    assert [director.watch(QUIET, alarm=False, now=0.0) for _ in range(QUIET_SCORES + 3)].index(True) == 10
+
+
+def test_patience_stretches_the_time() -> None:
+    director = Director(chapters("alarm"), now=0.0, patience=3.0)
+    director.check(now=59.0)
+    with pytest.raises(DemoError):
+        director.check(now=61.0)
+
+
+def test_the_plot_tells_everything_that_the_demo_promises() -> None:
+    assert [chapter.until for chapter in PLOT] == ["quiet", "alarm", "quiet", "alarm", "quiet"]
+    assert [chapter.enroll for chapter in PLOT] == [False, False, True, False, False]
+    assert [chapter.machine.fault is not None for chapter in PLOT] == [False, False, False, True, False]
+    assert PLOT[1].machine == PLOT[2].machine == PLOT[4].machine != PLOT[0].machine
+
+
+def story() -> Story:
+    told = Story(rate=16_000)
+    told.take_alarm({"active": False})  # the daemon has just started
+    for second in range(1, 31):
+        loud = 10 <= second < 20
+        told.take_score(
+            {
+                "stop": second * 16_000,
+                "score": 0.3 if loud else 0.1,
+                "threshold": 0.2,
+                "condition": "source",
+            }
+        )
+        if second in (14, 24):
+            told.take_alarm({"active": second == 14})
+    return told
+
+
+def test_a_story_keeps_alarm_spans_and_counts_every_message() -> None:
+    told = story()
+    assert told.alarms == [(14.0, 24.0)]
+    assert not told.alarm
+    assert told.received == 33
+    assert told.now_s == 30.0
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_view_shows_chapters_score_and_counts(terminal: bool) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=terminal, width=100)
+    with View(story(), PLOT, broker="mosquitto", speed=12.0, console=console) as view:
+        for number in range(len(PLOT) + 1):
+            view.show(number)
+    text = shown.getvalue()
+    for chapter in PLOT:
+        assert chapter.title in text
+    assert "12× real time" in text
+    assert ("33 messages received" in text) == terminal
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height
+
+
+@pytest.fixture(scope="module")
+def fan_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
+    make_fan_bundle(path)
+    return path
+
+
+needs_matplotlib = pytest.mark.skipif(
+    __import__("importlib.util").util.find_spec("matplotlib") is None, reason="extra demo is not installed"
+)
+
+
+@pytest.mark.slow
+@needs_matplotlib
+def test_the_whole_demo_happens_in_less_than_a_minute(tmp_path: Path) -> None:
+    began = time.monotonic()
+    told = asd_edge("demo", "--out", tmp_path / "demo.png", timeout_s=90)
+    assert told.returncode == 0, told.stderr
+    assert time.monotonic() - began < 60.0
+    published, received = (int(word.strip(",")) for word in told.stdout.split()[-8:] if word.strip(",").isdigit())
+    assert published == received > 60
+    width, height = png_size(tmp_path / "demo.png")
+    assert width > 1000
+    assert height > 500
+
+
+@pytest.mark.slow
+@needs_matplotlib
+def test_the_demo_does_without_mosquitto(
+    fan_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("amqtt")
+    monkeypatch.setattr(demo_broker_module, "find_mosquitto", lambda: "")
+    run_demo(tmp_path / "demo.png", speed=16.0, port=0, bundle=str(fan_bundle), snr_db=SNR_DB)
+    shown = capsys.readouterr().out
+    assert "amqtt on 127.0.0.1" in shown
+    assert "published" in shown
+    png_size(tmp_path / "demo.png")
+
+
+@pytest.mark.slow
+@needs_matplotlib
+def test_a_bundle_that_hears_nothing_fails_the_demo(tmp_path: Path) -> None:
+    make_tiny_bundle(tmp_path / "deaf.asd")  # its centres are noise, so nothing sounds normal
+    told = asd_edge(
+        "demo", "--bundle", tmp_path / "deaf.asd", "--out", tmp_path / "demo.png", "--speed", "40", timeout_s=90
+    )
+    assert told.returncode == 1
+    assert PLOT[0].title in told.stderr
+    assert not (tmp_path / "demo.png").exists()
+
+
+@needs_matplotlib
+def test_a_picture_without_a_place_is_refused_at_once(fan_bundle: Path, tmp_path: Path) -> None:
+    told = asd_edge("demo", "--bundle", fan_bundle, "--out", tmp_path / "absent" / "demo.png", timeout_s=20)
+    assert told.returncode == 1
+    assert "--out" in told.stderr
+
+
+def test_without_its_extra_the_demo_says_what_to_install(tmp_path: Path) -> None:
+    hidden = tmp_path / "sitecustomize.py"  # as if the base distribution alone were installed
+    hidden.write_text(
+        "import importlib.util as u\n"
+        "found = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else found(name, *rest)\n"
+    )
+    told = subprocess.run(
+        [*ASD_EDGE, "demo"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert told.returncode == 1
+    assert "asd-edge[demo]" in told.stderr

@@ -1,0 +1,34 @@
+"""docs/mqtt.md shows what really goes over the wire."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from asd_edge.sinks.mqtt import WAITING
+from asd_edge.sinks.payloads import schema
+from asd_edge.sinks.topics import Topics
+
+TEXT = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text("utf-8")
+EXAMPLES = re.findall(r"```json (\w+)\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_there_is_an_example_of_every_payload() -> None:
+    assert {name for name, _ in EXAMPLES} == {"score", "alarm", "status"}
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_each_example_satisfies_its_schema(name: Any, example: str) -> None:
+    jsonschema.Draft202012Validator(schema(name)).validate(json.loads(example))
+
+
+def test_topics_and_limits_are_those_of_the_code() -> None:
+    topics = Topics("<prefix>", "<device>")
+    for topic in (topics.status, topics.score("<machine>"), topics.alarm("<machine>")):
+        assert f"`{topic}`" in TEXT
+    assert f"the {WAITING} most recent messages" in TEXT

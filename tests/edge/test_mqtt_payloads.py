@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
+from asd_edge.sinks.payloads import (
+    Counts,
+    DeviceReport,
+    LinkReport,
+    MachineReport,
+    Message,
+    event_message,
+    no_alarm_message,
+    schema,
+    status_message,
+    will_message,
+)
+from asd_edge.sinks.topics import Topics
+
+TOPICS = Topics("plant/hall-3", "box-1")
+SCORED = WindowScore("fan-7", 0, 160_000, 1.5e9, WindowState.SCORED, -31.234, 0.3, 0.25, "factory")
+IDLE = WindowScore("fan-7", 0, 160_000, 1.5e9, WindowState.IDLE, -81.0)
+UNKNOWN = WindowScore("fan-7", 0, 160_000, 1.5e9, WindowState.NOT_ENROLLED, -31.0)
+ALARM = AlarmChange("fan-7", 1.5e9, True, 1.5e9 - 4.0, 0.3, 0.25, "factory")
+CLEAR = AlarmChange("fan-7", 1.5e9, False, 1.5e9 - 90.0, 0.1, 0.25, "factory")
+
+
+def status() -> Message:
+    return status_message(
+        TOPICS,
+        "online",
+        "connected",
+        time=1.5e9,
+        device=DeviceReport("0.1.0", "ab" * 32, (MachineReport("fan-7", "failed", "no microphone"),)),
+        link=LinkReport("3.1.1", fallback=True),
+        counts=Counts(5, 4, 0, 1),
+    )
+
+
+def validate(message: Message, name: Any) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(message.payload)
+    jsonschema.Draft202012Validator(schema(name)).validate(payload)
+    return payload
+
+
+@pytest.mark.parametrize("name", ["score", "alarm", "status"])
+def test_the_schemas_are_schemas(name: Any) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema(name))
+
+
+@pytest.mark.parametrize("event", [SCORED, IDLE, UNKNOWN])
+def test_a_score_satisfies_its_schema_and_is_not_retained(event: Event) -> None:
+    message = event_message(TOPICS, event)
+    assert message.topic == "plant/hall-3/box-1/fan-7/score"
+    assert not message.retain
+    assert validate(message, "score")["state"] == event.state.value  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("event", [ALARM, CLEAR])
+def test_an_alarm_satisfies_its_schema_and_is_retained(event: Event) -> None:
+    message = event_message(TOPICS, event)
+    assert message.topic == "plant/hall-3/box-1/fan-7/alarm"
+    assert message.retain
+    assert validate(message, "alarm")["active"] == event.active  # type: ignore[union-attr]
+
+
+def test_a_fresh_start_says_that_there_is_no_alarm() -> None:
+    message = no_alarm_message(TOPICS, "fan-7", time=1.5e9)
+    assert message.retain
+    assert message.topic == event_message(TOPICS, ALARM).topic
+    assert validate(message, "alarm") == {
+        "machine": "fan-7",
+        "time": "2017-07-14T02:40:00.000Z",
+        "active": False,
+        "since": None,
+        "score": None,
+        "threshold": None,
+        "condition": None,
+    }
+
+
+def test_the_status_and_the_will_share_a_retained_topic_and_a_schema() -> None:
+    assert status().topic == will_message(TOPICS).topic == "plant/hall-3/box-1/status"
+    assert status().retain
+    assert will_message(TOPICS).retain
+    assert validate(status(), "status")["messages"] == {
+        "published": 5,
+        "acknowledged": 4,
+        "denied": 0,
+        "dropped": 1,
+    }
+    assert validate(will_message(TOPICS), "status")["state"] == "offline"
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "change"),
+    [
+        (event_message(TOPICS, SCORED), "score", {"score": None}),
+        (event_message(TOPICS, IDLE), "score", {"score": 0.1}),
+        (event_message(TOPICS, SCORED), "score", {"extra": 1}),
+        (event_message(TOPICS, SCORED), "score", {"time": "yesterday"}),
+        (event_message(TOPICS, ALARM), "alarm", {"since": None}),
+        (event_message(TOPICS, ALARM), "alarm", {"active": "yes"}),
+        (status(), "status", {"bundle": "default"}),
+        (will_message(TOPICS), "status", {"state": "online"}),
+    ],
+)
+def test_the_schemas_refuse_what_is_wrong(message: Message, name: Any, change: dict[str, Any]) -> None:
+    wrong = json.loads(message.payload) | change
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema(name)).validate(wrong)
+
+
+def test_a_number_that_json_does_not_have_is_never_published() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        event_message(TOPICS, WindowScore("m", 0, 1, 0.0, WindowState.SCORED, 0.0, float("nan"), 0.1, "c"))

@@ -1,0 +1,283 @@
+"""The sink against a real broker: late, gone, back, refusing."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_edge.config import MqttTable, TlsTable
+from asd_edge.demo.broker import demo_broker
+from asd_edge.errors import SinkError
+from asd_edge.events import AlarmChange, WindowScore, WindowState
+from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.mqtt_client import probe
+from asd_edge.sinks.payloads import DeviceReport
+from asd_edge.sinks.topics import Topics
+
+TOPICS = Topics("asd-edge", "box")
+REPORT = DeviceReport("0.1.0", "0" * 64, ())
+
+
+def score(number: int) -> WindowScore:
+    return WindowScore("fan", number, number + 1, float(number), WindowState.SCORED, -30.0, 0.1, 0.2, "factory")
+
+
+def alarm(number: int, *, active: bool) -> AlarmChange:
+    return AlarmChange("fan", float(number), active, float(number), 0.3, 0.2, "factory")
+
+
+@pytest.fixture
+def make_sink() -> Iterator[Callable[..., MqttSink]]:
+    sinks: list[MqttSink] = []
+
+    def make(port: int, *, describe: Callable[[], DeviceReport] = lambda: REPORT, **fields: Any) -> MqttSink:
+        sink = MqttSink(MqttTable(host="127.0.0.1", port=port, **fields), TOPICS, describe)
+        sink.start()
+        sinks.append(sink)
+        return sink
+
+    yield make
+    for sink in sinks:
+        sink.stop("the test is over", patience_s=0.0)
+
+
+def test_a_stopped_device_leaves_an_offline_status_that_counts_its_messages(
+    broker: Any, listen: Any, make_sink: Any
+) -> None:
+    listener = listen(broker.port)
+    sink = make_sink(broker.port)
+    assert sink.wait_open(10)
+    sink.publish_no_alarm("fan")
+    for number in range(50):
+        sink.publish(score(number))
+    assert sink.stop("stopped by SIGTERM", patience_s=10) == 0
+    farewell = listener.wait("/status", lambda status: status["state"] == "offline")
+    assert farewell["reason"] == "stopped by SIGTERM"
+    assert farewell["messages"] == {"published": 51, "acknowledged": 51, "denied": 0, "dropped": 0}
+    assert [payload["start"] for payload in listener.of("/score")] == list(range(50))
+    late = listen(broker.port)  # whoever comes later sees how things stand, not what was
+    assert late.wait("/status", lambda _: True)["state"] == "offline"
+    assert late.of("/score") == []
+
+
+def test_a_broker_that_comes_late_gets_the_recent_messages(
+    make_broker: Any, listen: Any, make_sink: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = make_broker()
+    with caplog.at_level(logging.WARNING):
+        sink = make_sink(broker.port)
+        for number in range(300):
+            sink.publish(score(number))
+        assert not sink.wait_open(1.2)
+    assert "Connection refused" in caplog.text
+    assert "remedy:" in caplog.text
+    broker.start()
+    listener = listen(broker.port)
+    listener.wait("/score", lambda payload: payload["start"] == 299)
+    assert [payload["start"] for payload in listener.of("/score")] == list(range(44, 300))
+    assert sink.counts.dropped == 44
+
+
+def test_a_broker_that_goes_away_and_comes_back_learns_the_alarm_as_it_stands(
+    broker: Any, listen: Any, make_sink: Any
+) -> None:
+    sink = make_sink(broker.port)
+    assert sink.wait_open(10)
+    broker.stop()
+    sink.publish(alarm(1, active=True))
+    for number in range(300):
+        sink.publish(score(number))
+    sink.publish(alarm(2, active=False))
+    broker.start()
+    listener = listen(broker.port)
+    listener.wait("/alarm", lambda payload: not payload["active"])
+    assert [payload["active"] for payload in listener.of("/alarm")] == [True, False]
+    assert listener.wait("/status", lambda status: status["state"] == "online")
+    assert listen(broker.port).wait("/alarm", lambda _: True)["active"] is False
+
+
+def test_a_broker_that_freezes_gets_everything_when_it_thaws(broker: Any, listen: Any, make_sink: Any) -> None:
+    listener = listen(broker.port)
+    sink = make_sink(broker.port)
+    assert sink.wait_open(10)
+    broker.freeze()
+    for number in range(100):
+        sink.publish(score(number))
+    time.sleep(0.5)
+    assert sink.counts.published <= 20  # no more than the window is on its way
+    assert sink.counts.acknowledged == 0
+    broker.thaw()
+    listener.wait("/score", lambda payload: payload["start"] == 99)
+    assert [payload["start"] for payload in listener.of("/score")] == list(range(100))
+
+
+def test_a_frozen_broker_does_not_hold_up_the_end(broker: Any, make_sink: Any) -> None:
+    sink = make_sink(broker.port)
+    assert sink.wait_open(10)
+    broker.freeze()
+    for number in range(30):
+        sink.publish(score(number))
+    began = time.monotonic()
+    assert sink.stop("stopped", patience_s=0.5) == 30
+    assert time.monotonic() - began < 5.0
+
+
+VANISHING = """
+import os, sys
+from asd_edge.config import MqttTable
+from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.payloads import DeviceReport
+from asd_edge.sinks.topics import Topics
+table = MqttTable(host="127.0.0.1", port=int(sys.argv[1]))
+sink = MqttSink(table, Topics("asd-edge", "box"), lambda: DeviceReport("0", "0" * 64, ()))
+sink.start()
+assert sink.wait_open(10)
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_device_that_vanishes_is_reported_by_its_last_will(broker: Any, listen: Any) -> None:
+    listener = listen(broker.port)
+    with subprocess.Popen(
+        [sys.executable, "-c", VANISHING, str(broker.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as device:
+        assert device.stdout is not None
+        assert device.stdout.readline() == b"open\n"
+        assert listener.wait("/status", lambda _: True)["state"] == "online"
+        device.send_signal(signal.SIGKILL)
+    will = listener.wait("/status", lambda status: status["state"] == "offline")
+    assert will == {"state": "offline", "reason": "connection lost", "device": "box"}
+
+
+def password_broker(make_broker: Any, tmp_path: Path, acl: str) -> Any:
+    passwords, rights = tmp_path / "passwords", tmp_path / "acl"
+    passwords.write_text("box:secret\nreader:readers\n")
+    subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True)
+    rights.write_text(acl)
+    broker = make_broker(f"allow_anonymous false\npassword_file {passwords}\nacl_file {rights}\n")
+    broker.start()
+    return broker
+
+
+READER = "user reader\ntopic read #\n"
+
+
+def test_user_and_password_file_open_the_door(
+    make_broker: Any, listen: Any, make_sink: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = password_broker(make_broker, tmp_path, f"user box\ntopic write asd-edge/box/#\n{READER}")
+    (tmp_path / "right").write_text("secret\n")
+    (tmp_path / "wrong").write_text("guess\n")
+    refused = make_sink(broker.port, username="box", password_file=tmp_path / "wrong")
+    assert not refused.wait_open(3.0)
+    assert caplog.text.count("Not authorized") == 1  # said once, not at every attempt
+    with pytest.raises(SinkError, match="cannot be used"):
+        probe(MqttTable(port=broker.port, username="box", password_file=tmp_path / "wrong"))
+    sink = make_sink(broker.port, username="box", password_file=tmp_path / "right")
+    assert sink.wait_open(10)
+    listener = listen(broker.port, username="reader", password="readers")
+    sink.publish(score(1))
+    assert listener.wait("/score", lambda _: True)["start"] == 1
+
+
+def test_a_denied_message_is_counted_as_denied(
+    make_broker: Any, make_sink: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = password_broker(make_broker, tmp_path, "user box\ntopic write asd-edge/box/status\n")
+    (tmp_path / "right").write_text("secret\n")
+    sink = make_sink(broker.port, username="box", password_file=tmp_path / "right")
+    assert sink.wait_open(10)
+    sink.publish(score(1))
+    assert sink.stop("over", patience_s=10) == 1
+    assert (sink.counts.published, sink.counts.acknowledged, sink.counts.denied) == (1, 0, 1)
+    assert "permission to publish" in caplog.text
+
+
+def test_an_error_while_describing_the_device_does_not_end_the_sink(broker: Any, listen: Any, make_sink: Any) -> None:
+    answers = iter([REPORT])
+
+    def describe() -> DeviceReport:
+        return next(answers, None) or 1 / 0  # type: ignore[return-value]
+
+    sink = make_sink(broker.port, describe=describe)
+    assert sink.wait_open(10)
+    sink.announce("this one fails")
+    listener = listen(broker.port)
+    sink.publish(score(7))
+    assert listener.wait("/score", lambda _: True)["start"] == 7
+
+
+def test_mqtt_3_1_1_can_be_configured(broker: Any, listen: Any, make_sink: Any) -> None:
+    sink = make_sink(broker.port, protocol="3.1.1")
+    assert sink.wait_open(10)
+    assert listen(broker.port).wait("/status", lambda _: True)["link"] == {
+        "protocol": "3.1.1",
+        "fallback": False,
+    }
+
+
+def test_tls_with_a_certificate_of_our_own(
+    make_broker: Any, make_sink: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=broker"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    broker = make_broker(f"allow_anonymous true\ncertfile {tmp_path / 'cert.pem'}\nkeyfile {tmp_path / 'key.pem'}\n")
+    broker.start()
+    assert make_sink(broker.port, tls=TlsTable(ca_file=tmp_path / "cert.pem")).wait_open(10)
+    with pytest.raises(SinkError) as caught:  # a broker that nobody vouches for is not talked to
+        probe(MqttTable(host="127.0.0.1", port=broker.port, tls=TlsTable()))
+    assert "certificate verify failed" in caught.value.found
+
+
+@pytest.mark.parametrize("table", [TlsTable(ca_file=Path("/nonexistent/ca.pem")), TlsTable(ca_file=Path(__file__))])
+def test_tls_files_that_cannot_be_used_are_a_clear_error(table: TlsTable) -> None:
+    with pytest.raises(SinkError, match="TLS files") as caught:
+        MqttSink(MqttTable(tls=table), TOPICS, lambda: REPORT)
+    assert "[mqtt.tls]" in caught.value.remedy
+
+
+def test_a_missing_password_file_is_a_clear_error(tmp_path: Path) -> None:
+    table = MqttTable(username="box", password_file=tmp_path / "nothing")
+    with pytest.raises(SinkError, match="password cannot be read"):
+        MqttSink(table, TOPICS, lambda: REPORT)
+
+
+def test_the_probe_names_an_unreachable_broker(make_broker: Any) -> None:
+    broker = make_broker()
+    with pytest.raises(SinkError) as caught:
+        probe(MqttTable(host="127.0.0.1", port=broker.port), timeout_s=5)
+    assert "Connection refused" in caught.value.found
+    broker.start()
+    assert probe(MqttTable(host="127.0.0.1", port=broker.port)) == "5"
+
+
+def test_a_broker_without_mqtt_5_is_talked_to_in_3_1_1_and_the_status_says_so(
+    listen: Any, make_sink: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("amqtt", reason="amqtt (extra demo) is the broker that does not speak MQTT 5")
+    with demo_broker(mosquitto="") as old:
+        listener = listen(old.port)
+        sink = make_sink(old.port)
+        assert sink.wait_open(20)
+        sink.publish(score(1))
+        assert listener.wait("/score", lambda _: True)["start"] == 1
+        assert listener.wait("/status", lambda _: True)["link"] == {"protocol": "3.1.1", "fallback": True}
+        assert sink.stop("over", patience_s=10) == 0
+        assert probe(MqttTable(host="127.0.0.1", port=old.port)).startswith("3.1.1")
+    assert "falling back to MQTT 3.1.1" in caplog.text
