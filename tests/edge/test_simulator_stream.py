@@ -108,7 +108,7 @@ def test_a_machine_that_stands_still_is_silent() -> None:
 
 
 def test_ten_seconds_take_little_time() -> None:
-    # About 50 ms on the slowest machine the project supports; ten times that can only be a slip of the code.
+    # About 50 ms on one x86 core; ten times that can only be a slip of the code.
     for kind in MACHINES:
         machine = SimulatedMachine(kind, seed=9)
         machine.render(RATE)

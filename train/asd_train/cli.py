@@ -90,18 +90,26 @@ def fit(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Option(help="Folder of a training run.")],
     data: Data,
+    run: Annotated[Path | None, typer.Option(help="Folder of a training run ...")] = None,
+    bundle: Annotated[str | None, typer.Option(help="... or a bundle, scored as the device does.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score the test clips and print AUC, pAUC, the official DCASE score and false alarms on normal sound."""
+    from asd_edge.bundle.archive import load_bundle
+
     from .data.dcase import read_datasets
     from .embedder import torch_pipeline
-    from .evaluate import evaluate_run
+    from .evaluate import evaluate_bundle, evaluate_run
     from .run import load_run
 
-    trained = load_run(run)
-    result = evaluate_run(trained, torch_pipeline(trained), read_datasets(data), progress=Progress())
+    if (run is None) == (bundle is None):
+        raise typer.BadParameter("give either --run or --bundle")
+    if run is not None:
+        trained = load_run(run)
+        result = evaluate_run(trained, torch_pipeline(trained), read_datasets(data), progress=Progress())
+    else:
+        result = evaluate_bundle(load_bundle(bundle or "default"), read_datasets(data), progress=Progress())
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else _table(result))
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from asd_edge.bundle.archive import Bundle
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import score_window
+from asd_edge.scoring.nearest_centre import ConditionSet
 
-from .commission import MachineReference, commission, embed_clips
+from .commission import commission, embed_clips
 from .data.clip import Clip, Domain
 from .metrics import auc, harmonic_mean, pauc
 from .progress import Progress
@@ -82,27 +84,43 @@ def evaluate_run(run: Run, pipeline: Pipeline, clips: Sequence[Clip], *, progres
         channel=run.channel,
         progress=progress,
     )
-    return evaluate(score_clips(pipeline, references, clips, channel=run.channel, progress=progress))
+    known = {f"{reference.machine}/{reference.section}": reference.conditions for reference in references}
+    return evaluate(score_clips(pipeline, known, clips, channel=run.channel, progress=progress))
+
+
+def evaluate_bundle(
+    bundle: Bundle, clips: Sequence[Clip], *, channel: int | None = None, progress: Progress
+) -> Evaluation:
+    """Score the test clips as a device with this bundle would: exported graph, factory centres and thresholds.
+
+    Raises:
+        SourceError: a clip cannot be read.
+    """
+    known = {
+        machine.key: conditions
+        for machine in bundle.manifest.machines
+        if (conditions := bundle.factory_conditions(machine.machine, machine.section)) is not None
+    }
+    return evaluate(score_clips(bundle.pipeline(), known, clips, channel=channel, progress=progress))
 
 
 def score_clips(
     pipeline: Pipeline,
-    references: Sequence[MachineReference],
+    known: Mapping[str, ConditionSet],
     clips: Sequence[Clip],
     *,
     channel: int | None,
     progress: Progress,
 ) -> list[ScoredClip]:
-    """Score every test clip against its own machine's reference; a clip is one window, whatever its length.
+    """Score every test clip against what is known of its machine and section; a clip is one window, however long.
 
     A clip that is idle throughout gets the score 0: a machine that stands still gives no alarm.
     """
-    known = {f"{reference.machine}/{reference.section}": reference for reference in references}
     tests = [clip for clip in clips if clip.split == "test" and clip.unit in known]
     embedded = embed_clips(pipeline, tests, channel=channel, what="scoring tests", progress=progress)
     scored = []
     for clip in tests:
-        conditions = known[clip.unit].conditions
+        conditions = known[clip.unit]
         window = score_window(embedded[clip].segments, conditions, pipeline.aggregation)
         if window is None:
             scored.append(ScoredClip(clip, 0.0, alarms=False))
