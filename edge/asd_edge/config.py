@@ -87,10 +87,10 @@ class DecisionTable(Strict):
     """`[machines.decision]`: when an alarm begins and ends."""
 
     on_delay_s: float = Field(
-        default=4.0, ge=0.0, le=86_400.0, description="Seconds above the threshold before an alarm begins."
+        default=12.0, ge=0.0, le=86_400.0, description="Seconds above the threshold before an alarm begins."
     )
     off_delay_s: float = Field(
-        default=8.0, ge=0.0, le=86_400.0, description="Seconds below the lower limit before an alarm ends."
+        default=12.0, ge=0.0, le=86_400.0, description="Seconds below the lower limit before an alarm ends."
     )
     hysteresis: float = Field(
         default=0.1, ge=0.0, lt=1.0, description="Lower limit = threshold · (1 − hysteresis), a fraction."

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.manifest import Calibration
-from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteState, SiteStore
+from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteStore
 from asd_edge.errors import EnrollmentError
-from asd_edge.imprint import Imprint, active_embeddings, imprint
+from asd_edge.imprint import Imprint, active_embeddings, alike, imprint
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
+from asd_edge.scoring.nearest_centre import cosine_distance
 from asd_edge.strict import NAME_PATTERN
 
 FEWEST_CLIPS = 3
@@ -25,6 +26,9 @@ FEWEST_CLIPS = 3
 
 QUANTILE = 0.995
 """Share of normal windows below the threshold of a machine that the factory knows nothing of."""
+
+LEAST_THRESHOLD = 1e-4
+"""Real recordings of one machine are further apart than this; a threshold below it would alarm on anything."""
 
 SILENCE_DBFS = -85.0
 """A clip softer than this came from no running machine: a 16-bit microphone's own noise is louder."""
@@ -45,13 +49,17 @@ class RecordedClip:
 
 @dataclass(frozen=True)
 class EnrollmentReport:
-    """What an enrollment did. `distances`: cosine distance of the new centre to each condition known before."""
+    """What an enrollment did.
+
+    `groups`: names of the clips behind each centre. `distances`: smallest cosine distance between a new centre and
+    one of each condition known before.
+    """
 
     machine: str
     condition: str
     revision: int
     replaced: bool
-    clips: int
+    groups: list[list[str]]
     segments: int
     threshold: float
     idle_floor_dbfs: float
@@ -69,6 +77,7 @@ def enroll_clips(
     machine: str,
     condition: str,
     clips: Sequence[RecordedClip],
+    mixed: bool = False,
     factory: tuple[str, str] | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> EnrollmentReport:
@@ -80,11 +89,13 @@ def enroll_clips(
         machine: id, for the report.
         condition: name of the new condition; one of the same name is replaced.
         clips: three or more recordings of the machine running normally in this condition.
+        mixed: the clips may hold several kinds of normal sound; each kind gets a centre of its own.
         factory: (machine, section) of the bundle whose score distribution guides the threshold.
         progress: called with the name of each clip after it is embedded.
 
     Raises:
-        EnrollmentError: a name that cannot be used, too few clips, the same clip twice, or a silent clip.
+        EnrollmentError: a name that cannot be used, too few clips, the same clip twice, a silent clip, or clips that
+            do not sound alike.
         SourceError: a clip shorter than one segment.
         StateError: another enrollment is running, or the state cannot be written.
     """
@@ -97,12 +108,26 @@ def enroll_clips(
         progress(clip.name)
     idle_floor = idle_floor_of(embedded)
     quantile, shape = _guidance(bundle, factory)
-    made = imprint(pipeline, condition, {condition: embedded}, idle_floor=idle_floor, quantile=quantile, shape=shape)
+    groups = alike(embedded, idle_floor=idle_floor)
+    _check_groups(groups, mixed=mixed)
+    by_label = {f"{condition}/{number}": group for number, group in enumerate(groups, start=1)}
+    made = imprint(pipeline, condition, by_label, idle_floor=idle_floor, quantile=quantile, shape=shape)
+    _check_threshold(made.condition.threshold)
     with store.exclusive():
         before = store.load()
-        known = {c.name: c for c in before.conditions if before.bundle_id == bundle.bundle_id}
-        after = store.save(before.with_condition(_enrolled(made, clips, embedded, idle_floor), bundle.bundle_id))
-    return _report(machine, made, known, after, embedded, idle_floor)
+        known = {c.name: c for c in before.conditions if before.embedding_id == bundle.embedding_id}
+        after = store.save(before.with_condition(_enrolled(made, clips, embedded, idle_floor), bundle.embedding_id))
+    return EnrollmentReport(
+        machine=machine,
+        condition=condition,
+        revision=after.revision,
+        replaced=condition in known,
+        groups=[[clip.name for clip in group] for group in groups],
+        segments=sum(len(part) for part in active_embeddings(embedded, idle_floor)),
+        threshold=made.condition.threshold,
+        idle_floor_dbfs=10.0 * float(np.log10(max(idle_floor, 1e-12))),
+        distances={name: _nearest(made, other) for name, other in known.items() if name != condition},
+    )
 
 
 def check_name(condition: str) -> None:
@@ -148,6 +173,29 @@ def _check(clips: Sequence[RecordedClip]) -> None:
             )
 
 
+def _check_groups(groups: Sequence[Sequence[EmbeddedClip]], *, mixed: bool) -> None:
+    """Refuse clips of several sounds unless that is meant, and clips of which no two sound alike."""
+    if groups and len(groups[0]) > 1 and (mixed or len(groups) == 1):
+        return
+    raise EnrollmentError(
+        "The clips do not sound alike",
+        found="; ".join(" and ".join(clip.name for clip in group) for group in groups) + " differ from each other",
+        expected="clips of one operating condition" if not mixed else "at least two clips of one kind of sound",
+        remedy="Enroll each kind of sound as a condition of its own. If all of it is one condition, add --mixed: each "
+        "kind then gets its own centre. A clip of a fault would be learned as normal, so listen to them first.",
+    )
+
+
+def _check_threshold(threshold: float) -> None:
+    if threshold < LEAST_THRESHOLD:
+        raise EnrollmentError(
+            "The clips are copies or parts of one recording",
+            found=f"a threshold of {threshold:.1e}: without one clip, the others sound exactly like it",
+            expected="recordings that differ as much as normal sound varies",
+            remedy="Record the clips at different times, some minutes apart.",
+        )
+
+
 def _guidance(bundle: Bundle, factory: tuple[str, str] | None) -> tuple[float, float | None]:
     """Return the quantile and the gamma shape that the factory found for this machine."""
     for known in bundle.manifest.machines:
@@ -162,7 +210,7 @@ def _enrolled(
 ) -> EnrolledCondition:
     return EnrolledCondition(
         name=made.condition.name,
-        centre=tuple(float(value) for value in made.condition.centres[0]),
+        centres=tuple(tuple(float(value) for value in centre) for centre in made.condition.centres),
         threshold=made.condition.threshold,
         idle_floor=idle_floor,
         clips=tuple(EnrolledClip(name=clip.name, sha256=clip.sha256) for clip in clips),
@@ -172,28 +220,6 @@ def _enrolled(
     )
 
 
-def _report(
-    machine: str,
-    made: Imprint,
-    known: dict[str, EnrolledCondition],
-    after: SiteState,
-    embedded: Sequence[EmbeddedClip],
-    idle_floor: float,
-) -> EnrollmentReport:
-    centre = made.condition.centres[0]
-
-    def distance(other: EnrolledCondition) -> float:
-        vector = np.array(other.centre, dtype=np.float32)
-        return float(1.0 - centre @ vector / (np.linalg.norm(centre) * np.linalg.norm(vector)))
-
-    return EnrollmentReport(
-        machine=machine,
-        condition=made.condition.name,
-        revision=after.revision,
-        replaced=made.condition.name in known,
-        clips=len(embedded),
-        segments=sum(len(part) for part in active_embeddings(embedded, idle_floor)),
-        threshold=made.condition.threshold,
-        idle_floor_dbfs=10.0 * float(np.log10(max(idle_floor, 1e-12))),
-        distances={name: distance(other) for name, other in known.items() if name != made.condition.name},
-    )
+def _nearest(made: Imprint, other: EnrolledCondition) -> float:
+    theirs = np.array(other.centres, dtype=np.float32)
+    return min(cosine_distance(one, two) for one in made.condition.centres for two in theirs)

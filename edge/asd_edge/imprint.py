@@ -15,7 +15,11 @@ from asd_edge.offline import EmbeddedClip, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import score_window
 from asd_edge.scoring.calibration import Calibration, calibrate_few
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet, mean_centre
+from asd_edge.scoring.nearest_centre import Condition, ConditionSet, cosine_distance, mean_centre
+
+UNLIKE = 0.5
+"""Cosine distance, sixty degrees, from which two recordings are not one operating condition. The mean of clips
+further apart lies between them, near to none, and a threshold that covers them covers every fault as well."""
 
 Groups = Mapping[str, Sequence[EmbeddedClip]]
 
@@ -49,7 +53,7 @@ def imprint(
         shape: gamma shape of the machine's factory scores, if known.
 
     Raises:
-        ValueError: fewer than two clips, or none with a segment above the idle floor.
+        ValueError: no label with two clips above the idle floor, so that nothing tells how much its sound varies.
     """
     scores = leave_one_out_scores(pipeline, groups, idle_floor=idle_floor)
     clips = sum(len(members) for members in groups.values())
@@ -73,21 +77,31 @@ def leave_one_out_scores(pipeline: Pipeline, groups: Groups, *, idle_floor: floa
     """Score the windows of each clip against centres made without that clip.
 
     A whole clip is left out at a time: segments of one clip are not independent, and a centre that has heard a clip
-    is too near to it.
+    is too near to it. A clip that is alone under its label is not scored: without it nothing is left of its sound.
     """
     scores: list[float] = []
-    for label, members in groups.items():
-        for left_out in members:
-            others: dict[str, list[EmbeddedClip]] = {
-                other: [clip for clip in clips if clip is not left_out] for other, clips in groups.items()
-            }
-            if len(members) == 1:
-                del others[label]
-            if others:
-                scores += scores_against(
-                    pipeline, [left_out], centres_of(others, idle_floor=idle_floor), idle_floor=idle_floor
-                )
+    for members in groups.values():
+        for left_out in members if len(members) > 1 else ():
+            others = {label: [clip for clip in clips if clip is not left_out] for label, clips in groups.items()}
+            centres = centres_of(others, idle_floor=idle_floor)
+            scores += scores_against(pipeline, [left_out], centres, idle_floor=idle_floor)
     return scores
+
+
+def alike(clips: Sequence[EmbeddedClip], *, idle_floor: float) -> list[list[EmbeddedClip]]:
+    """Sort clips into groups that sound alike, the largest first.
+
+    Two clips are in one group when a chain of clips less than UNLIKE apart joins their mean embeddings (single
+    linkage). A clip that is all idle is in no group.
+    """
+    heard = [clip for clip in clips if active_embeddings([clip], idle_floor)]
+    means = [mean_centre(active_embeddings([clip], idle_floor)) for clip in heard]
+    groups: list[list[int]] = []
+    for i, mean in enumerate(means):
+        near = [g for g in groups if any(cosine_distance(mean, means[j]) < UNLIKE for j in g)]
+        groups = [g for g in groups if g not in near] + [sorted([i, *(j for g in near for j in g)])]
+    groups.sort(key=lambda g: (-len(g), g))
+    return [[heard[i] for i in group] for group in groups]
 
 
 def scores_against(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +39,7 @@ def export_graph(network: nn.Module, *, frames: int, bands: int, dims: int) -> E
     """
     network = network.eval()
     example = torch.zeros(2, frames, bands)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+    with tempfile.TemporaryDirectory() as folder, _quiet_exporter():
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
             network,
@@ -55,6 +57,20 @@ def export_graph(network: nn.Module, *, frames: int, bands: int, dims: int) -> E
     _strip_debug(model)
     _check(model)
     return ExportedGraph(model.SerializeToString(), (-1, frames, bands), (-1, dims))
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporter's remarks about its own internals, and about torchvision, from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _strip_debug(model: onnx.ModelProto) -> None:

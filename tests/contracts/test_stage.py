@@ -18,6 +18,7 @@ from asd_edge.dsp.front_end import Frames, FrontEnd, FrontEndSpec
 from asd_edge.dsp.resample import Resampler
 from asd_edge.dsp.segments import Segmenter, SegmentSpec
 from asd_edge.dsp.stage import Stage
+from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, WindowSpec
 
 Columns = dict[str, NDArray[Any]]  # name → one row an output item
 
@@ -136,6 +137,35 @@ def resampler(in_rate: int, out_rate: int) -> Case:
     )
 
 
+def segments(count: int, seed: int) -> EmbeddedSegments:
+    rows = noise(count * 3, seed).reshape(count, 3)
+    return EmbeddedSegments(np.arange(count, dtype=np.int64), rows, noise(count, seed + 1), noise(count, seed + 2))
+
+
+def poison_segments(items: EmbeddedSegments, start: int) -> None:
+    for values in (items.embeddings, items.power, items.high_power):
+        values[start:] = np.nan
+
+
+def windows(spec: WindowSpec) -> Case:
+    def columns(given: list[EmbeddedSegments]) -> Columns:
+        return {
+            "first": np.array([window.first_frame for window in given], dtype=np.int64).reshape(-1, spec.segments),
+            "rows": np.array([window.embeddings for window in given], dtype=np.float32).reshape(-1, spec.segments, 3),
+            "power": np.array([window.power for window in given], dtype=np.float32).reshape(-1, spec.segments),
+        }
+
+    return Case(
+        make=lambda: Windows(spec),
+        items=segments,
+        cut=lambda items, start, stop: items[start:stop],
+        poison=poison_segments,
+        columns=columns,
+        starts_at=lambda j: j * spec.every,
+        length=40,
+    )
+
+
 CASES = {
     "framing with overlap": framing(16, 6),
     "framing without overlap": framing(7, 7),
@@ -146,6 +176,8 @@ CASES = {
     "front end, odd window": front_end(window=63),
     "segmenter with overlap": segmenter(SegmentSpec(frames=8, step=3)),
     "segmenter without overlap": segmenter(SegmentSpec(frames=4, step=4)),
+    "windows with overlap": windows(WindowSpec(segments=5, every=2)),
+    "windows without overlap": windows(WindowSpec(segments=4, every=4)),
     "resampler 48000 to 16000": resampler(48_000, 16_000),
     "resampler 44100 to 16000": resampler(44_100, 16_000),
     "resampler 16000 to 24000": resampler(16_000, 24_000),

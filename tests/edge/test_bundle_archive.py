@@ -121,11 +121,7 @@ def test_default_is_the_bundle_inside_the_package():
     from importlib import resources
 
     packaged = resources.files("asd_edge") / "models" / "default.asd"
-    if packaged.is_file():
-        assert load_bundle("default").bundle_id == hashlib.sha256(packaged.read_bytes()).hexdigest()
-    else:
-        with pytest.raises(BundleError, match="the default bundle"):
-            load_bundle("default")
+    assert load_bundle("default").bundle_id == hashlib.sha256(packaged.read_bytes()).hexdigest()
 
 
 class TestWriter:
@@ -153,3 +149,12 @@ class TestWriter:
     def test_a_folder_that_is_missing(self, tmp_path):
         with pytest.raises(BundleError, match="Cannot write"):
             make_tiny_bundle(tmp_path / "nowhere" / "b.asd")
+
+
+def test_what_was_enrolled_outlives_a_bundle_that_embeds_alike(tmp_path: Path) -> None:
+    first = make_tiny_bundle(tmp_path / "a.asd")
+    renamed = make_tiny_bundle(tmp_path / "b.asd", name="another", machines=())
+    other_step = make_tiny_bundle(tmp_path / "c.asd", segment=SegmentFields(frames=64, step=16))
+    assert first.bundle_id != renamed.bundle_id
+    assert first.embedding_id == renamed.embedding_id
+    assert first.embedding_id != other_step.embedding_id

@@ -5,16 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide
+from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, interrupt
 
 SPEC = DecisionSpec(on_delay_s=3.0, off_delay_s=5.0, hysteresis=0.2)
 
 
-def alarms(scores: list[float], spec: DecisionSpec = SPEC) -> list[bool]:
-    """Feed one score a second against the threshold 1.0."""
+def alarms(scores: list[float | None], spec: DecisionSpec = SPEC) -> list[bool]:
+    """Feed one score a second against the threshold 1.0; None is a window without a score."""
     state, active = DecisionState(), []
     for time, score in enumerate(scores):
-        state = decide(spec, state, score=score, threshold=1.0, time=float(time))
+        state = interrupt(state) if score is None else decide(spec, state, score=score, threshold=1.0, time=float(time))
         active.append(state.active)
     return active
 
@@ -45,11 +45,19 @@ def test_without_delays_the_alarm_follows_the_score() -> None:
     assert alarms([2.0, 0.5, 2.0], spec) == [True, False, True]
 
 
-@given(st.lists(st.floats(0.0, 3.0), max_size=60))
-def test_an_alarm_needs_scores_above_the_threshold_throughout_the_on_delay(scores: list[float]) -> None:
+def test_hold_times_do_not_run_on_through_a_pause() -> None:
+    night: list[float | None] = [None] * 100
+    assert not any(alarms([2.0, 2.0, *night, 2.0, 2.0]))
+    assert all(alarms([2.0] * 4 + [0.5, *night, 0.5])[3:])
+
+
+@given(st.lists(st.none() | st.floats(0.0, 3.0), max_size=60))
+def test_an_alarm_changes_only_after_scores_that_say_so_throughout_the_delay(scores: list[float | None]) -> None:
     active = alarms(scores)
     for i, now in enumerate(active):
-        if now and (i == 0 or not active[i - 1]):
-            assert min(scores[i - 3 : i + 1]) > 1.0
-        if not now and i > 0 and active[i - 1]:
-            assert max(scores[i - 5 : i + 1]) <= 0.8
+        began = now and (i == 0 or not active[i - 1])
+        ended = not now and i > 0 and active[i - 1]
+        if began:
+            assert all(s is not None and s > 1.0 for s in scores[i - 3 : i + 1])
+        if ended:
+            assert all(s is not None and s <= 0.8 for s in scores[i - 5 : i + 1])

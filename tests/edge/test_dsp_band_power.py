@@ -34,10 +34,19 @@ def test_white_noise_of_variance_s2_has_power_s2_and_its_share_above_the_cut_off
 
 def test_power_is_the_weighted_mean_square_of_the_frames_samples() -> None:
     """Parseval's theorem for every single frame, with nothing left to chance."""
-    samples = np.random.default_rng(2).standard_normal(8192)
+    generator = np.random.default_rng(2)
+    time = np.arange(8192) / RATE
+    tones = [generator.normal() * np.sin(2 * np.pi * f * time + f) for f in generator.uniform(500.0, 7500.0, 40)]
+    samples = np.sum(tones, axis=0)  # nothing near 0 Hz, which the power leaves out
     weights = np.square(periodic_hann(1024), dtype=np.float64)
     expected = [np.sum(weights * samples[t * 512 : t * 512 + 1024] ** 2) / np.sum(weights) for t in range(15)]
     np.testing.assert_allclose(heard(samples).power, expected, rtol=2e-6)  # float32 sums over 513 bins
+
+
+def test_a_microphones_offset_is_no_sound() -> None:
+    sound = 0.01 * np.random.default_rng(4).standard_normal(RATE)
+    np.testing.assert_allclose(heard(sound + 0.2).power, heard(sound).power, rtol=1e-3)
+    assert np.all(heard(np.full(RATE, 0.2)).power < 1e-9)
 
 
 @pytest.mark.parametrize("window", [1024, 63])

@@ -56,7 +56,7 @@ def test_the_new_centre_is_the_mean_of_the_clips_mean_embeddings(store: SiteStor
     embedded = [embed_clip(pipeline, clip.samples, name=clip.name).segments.embeddings for clip in sound]
     expected = np.mean([part.mean(axis=0) for part in embedded], axis=0)
     (condition,) = store.load().conditions
-    np.testing.assert_allclose(condition.centre, expected, rtol=1e-5, atol=1e-6)  # float32 sums in another order
+    np.testing.assert_allclose(condition.centres[0], expected, rtol=1e-5, atol=1e-6)  # float32 sums in another order
 
 
 def test_an_enrolled_condition_is_quiet_on_new_normal_sound_and_not_on_other_sound(
@@ -122,3 +122,34 @@ def test_a_second_enrollment_at_the_same_time_is_told_to_wait(store: SiteStore, 
     with other.exclusive(), pytest.raises(StateError, match="another enrollment is running"):
         enroll(store, bundle, clips())
     assert store.load().conditions == ()
+
+
+def test_parts_of_one_recording_are_refused(store: SiteStore, bundle: Bundle) -> None:
+    hum = tone(20.0, 500.0)
+    parts = [RecordedClip(f"{i}.wav", hum[i * 32 : i * 32 + 160_000].copy()) for i in range(3)]  # whole periods apart
+    with pytest.raises(EnrollmentError, match="parts of one recording"):
+        enroll(store, bundle, parts)
+
+
+def mixture() -> list[RecordedClip]:
+    """Two clips of one sound and one of another."""
+    other = RecordedClip("other.wav", tone(10.0, 6000.0, level=0.3) + noise(10.0, seed=7, level=0.001))
+    return [*clips(2), other]
+
+
+def test_clips_that_do_not_sound_alike_are_refused_and_named(store: SiteStore, bundle: Bundle) -> None:
+    with pytest.raises(EnrollmentError, match=r"(?s)clip-0.wav and clip-1.wav; other.wav differ.*--mixed"):
+        enroll(store, bundle, mixture())
+    assert store.load().conditions == ()
+
+
+def test_mixed_clips_get_a_centre_for_each_kind_of_sound(store: SiteStore, bundle: Bundle) -> None:
+    sound = mixture()
+    report = enroll_clips(store, bundle, machine="fan-7", condition="both", clips=sound, mixed=True)
+    assert report.groups == [["clip-0.wav", "clip-1.wav"], ["other.wav"]]
+    (condition,) = store.load().conditions
+    assert len(condition.centres) == 2
+    for clip in (clips(4)[3].samples, sound[2].samples):
+        assert all(e.score is not None and e.score <= report.threshold for e in judged(store, bundle, clip))
+    strange = noise(10.0, seed=9) + tone(10.0, 3500.0, level=0.5)
+    assert all(e.score is not None and e.score > report.threshold for e in judged(store, bundle, strange))

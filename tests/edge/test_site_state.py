@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> SiteStore:
 def condition(name: str = "rpm1200", **changes: Any) -> EnrolledCondition:
     content: dict[str, Any] = {
         "name": name,
-        "centre": tuple(float(value) for value in np.eye(1, DIMS, dtype=np.float32)[0]),
+        "centres": (tuple(float(value) for value in np.eye(1, DIMS, dtype=np.float32)[0]),),
         "threshold": 0.2,
         "idle_floor": 1e-5,
         "clips": (EnrolledClip(name="on_1.wav", sha256="a" * 64),),
@@ -46,9 +46,9 @@ def condition(name: str = "rpm1200", **changes: Any) -> EnrolledCondition:
     return EnrolledCondition(**(content | changes))
 
 
-def enroll(store: SiteStore, new: EnrolledCondition, bundle_id: str = OTHER) -> SiteState:
+def enroll(store: SiteStore, new: EnrolledCondition, embedding_id: str = OTHER) -> SiteState:
     with store.exclusive():
-        return store.save(store.load().with_condition(new, bundle_id))
+        return store.save(store.load().with_condition(new, embedding_id))
 
 
 class TestStore:
@@ -58,10 +58,10 @@ class TestStore:
         assert not store.path.parent.exists()
 
     def test_what_is_saved_is_loaded(self, store):
-        saved = enroll(store, condition(centre=tuple(np.float32([0.1] * DIMS).tolist())))
+        saved = enroll(store, condition(centres=(tuple(np.float32([0.1] * DIMS).tolist()),)))
         assert store.load() == saved
         assert store.path.parent.name == "fan-7"
-        assert np.float32(saved.conditions[0].centre[0]) == np.float32(0.1)
+        assert np.float32(saved.conditions[0].centres[0][0]) == np.float32(0.1)
 
     def test_the_revision_rises_by_one_with_each_change(self, store):
         assert [enroll(store, condition(f"c{number}")).revision for number in range(3)] == [1, 2, 3]
@@ -74,9 +74,9 @@ class TestStore:
 
     def test_conditions_of_another_bundle_are_dropped_when_enrolling_again(self, store):
         enroll(store, condition("a"))
-        state = enroll(store, condition("b"), bundle_id="e" * 64)
+        state = enroll(store, condition("b"), embedding_id="e" * 64)
         assert [c.name for c in state.conditions] == ["b"]
-        assert state.bundle_id == "e" * 64
+        assert state.embedding_id == "e" * 64
         assert state.revision == 2
 
     def test_a_condition_can_be_removed(self, store):
@@ -117,12 +117,12 @@ class TestBadFiles:
             (lambda told: told.update(format="x"), "'x'"),
             (lambda told: told.update(revison=1), r"unknown key revison\n.*'revision'"),
             (lambda told: told.update(revision=-1), "revision = -1"),
-            (lambda told: told.update(bundle_id=None), "bundle_id"),
+            (lambda told: told.update(embedding_id=None), "embedding_id"),
             (lambda told: told["conditions"].append(told["conditions"][0]), "two conditions of one name"),
             (lambda told: told["conditions"][0].update(name="a/b"), r"conditions\[0\]\.name"),
-            (lambda told: told["conditions"][0].update(centre=[]), r"conditions\[0\]\.centre"),
-            (lambda told: told["conditions"][0].update(centre=[0.0] * DIMS), "direction"),
-            (lambda told: told["conditions"][0].update(centre=[float("nan")] * DIMS), "NaN"),
+            (lambda told: told["conditions"][0].update(centres=[]), r"conditions\[0\]\.centres"),
+            (lambda told: told["conditions"][0].update(centres=[[0.0] * DIMS]), "direction"),
+            (lambda told: told["conditions"][0].update(centres=[[float("nan")] * DIMS]), "NaN"),
             (lambda told: told["conditions"][0].update(enrolled_utc="yesterday"), "enrolled_utc"),
         ],
     )
@@ -235,8 +235,8 @@ class TestConditionSet:
         assert known.idle_floor == 1e-6
 
     def test_enrolled_alone(self, bundle):
-        site = SiteState().with_condition(condition("a"), bundle.bundle_id)
-        site = site.with_condition(condition("b", idle_floor=1e-7, threshold=0.3), bundle.bundle_id)
+        site = SiteState().with_condition(condition("a"), bundle.embedding_id)
+        site = site.with_condition(condition("b", idle_floor=1e-7, threshold=0.3), bundle.embedding_id)
         known = condition_set(bundle, None, site)
         assert known is not None
         assert [(c.name, c.threshold) for c in known.conditions] == [("a", 0.2), ("b", 0.3)]
@@ -245,14 +245,14 @@ class TestConditionSet:
         assert known.idle_floor == 1e-7
 
     def test_both_with_the_floor_of_this_microphone(self, bundle):
-        site = SiteState().with_condition(condition(), bundle.bundle_id)
+        site = SiteState().with_condition(condition(), bundle.embedding_id)
         known = condition_set(bundle, ("fan", "00"), site)
         assert known is not None
         assert [c.name for c in known.conditions] == ["factory/source", "rpm1200"]
         assert known.idle_floor == 1e-5
 
     def test_an_idle_level_set_by_hand_wins(self, bundle):
-        site = SiteState().with_condition(condition(), bundle.bundle_id)
+        site = SiteState().with_condition(condition(), bundle.embedding_id)
         known = condition_set(bundle, ("fan", "00"), site, idle_below_dbfs=-40.0)
         assert known is not None
         assert known.idle_floor == pytest.approx(1e-4)
@@ -262,11 +262,11 @@ class TestConditionSet:
         with pytest.raises(StateError, match="cannot be compared") as caught:
             condition_set(bundle, ("fan", "00"), site)
         assert OTHER in caught.value.found
-        assert bundle.bundle_id in caught.value.expected
+        assert bundle.embedding_id in caught.value.expected
         assert caught.value.remedy.startswith("Enroll")
 
     def test_a_centre_of_another_length(self, bundle):
-        site = SiteState().with_condition(condition(centre=(1.0, 0.0)), bundle.bundle_id)
+        site = SiteState().with_condition(condition(centres=((1.0, 0.0),)), bundle.embedding_id)
         with pytest.raises(StateError, match="2 numbers"):
             condition_set(bundle, None, site)
 

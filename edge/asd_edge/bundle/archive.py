@@ -33,7 +33,7 @@ class Bundle:
 
     Args:
         manifest: what it says about itself.
-        bundle_id: SHA-256 of the file, which on-device state refers to.
+        bundle_id: SHA-256 of the file.
         graph: the embedder, serialised ONNX.
         arrays: `centres` float32 [centres, dims] and, for log-mel, `mel` float32 [bins, mels]; read-only.
     """
@@ -42,6 +42,17 @@ class Bundle:
     bundle_id: str
     graph: bytes = field(repr=False)
     arrays: Arrays = field(repr=False)
+
+    @property
+    def embedding_id(self) -> str:
+        """SHA-256 of what decides an embedding: front end, mel matrix, segment length and graph.
+
+        On-device state refers to it, so that a bundle with another name, date or factory machine keeps what was
+        enrolled.
+        """
+        parts = self.manifest.front_end.model_dump_json() + self.manifest.segment.model_dump_json()
+        digests = [member.sha256 for name, member in sorted(self.manifest.members.items()) if name != "centres.npy"]
+        return hashlib.sha256("\n".join([parts, *digests]).encode()).hexdigest()
 
     def pipeline(self, threads: int = 1) -> Pipeline:
         """Build what the bundle computes; `threads` run the graph.

@@ -36,6 +36,9 @@ class EnrolledClip(Strict):
     sha256: Sha256
 
 
+Centre = Annotated[tuple[float, ...], Field(min_length=1, max_length=65_536)]
+
+
 class EnrolledCondition(Strict):
     """An operating condition enrolled on site.
 
@@ -43,7 +46,7 @@ class EnrolledCondition(Strict):
     """
 
     name: Name
-    centre: Annotated[tuple[float, ...], Field(min_length=1, max_length=65_536)]
+    centres: Annotated[tuple[Centre, ...], Field(min_length=1, max_length=64)]
     threshold: Annotated[float, Field(gt=0.0)]
     idle_floor: Annotated[float, Field(ge=0.0)]
     clips: Annotated[tuple[EnrolledClip, ...], Field(min_length=1)]
@@ -53,7 +56,7 @@ class EnrolledCondition(Strict):
 
     @model_validator(mode="after")
     def _usable(self) -> EnrolledCondition:
-        if not any(self.centre):
+        if not all(any(centre) for centre in self.centres):
             raise ValueError("a centre of zeros, which has no direction")
         return self
 
@@ -61,13 +64,13 @@ class EnrolledCondition(Strict):
 class SiteState(Strict):
     """The content of a site.json; `revision` rises by 1 with every change and is 0 before the first.
 
-    `bundle_id` names the bundle whose embedder made the centres: None while nothing is enrolled.
+    `embedding_id` names the kind of embedding that the centres are: None while nothing is enrolled.
     """
 
     format: Literal["asd-edge-site"] = FORMAT
     version: Literal[1] = VERSION
     revision: Annotated[int, Field(ge=0)] = 0
-    bundle_id: Sha256 | None = None
+    embedding_id: Sha256 | None = None
     conditions: tuple[EnrolledCondition, ...] = ()
 
     @model_validator(mode="after")
@@ -75,18 +78,18 @@ class SiteState(Strict):
         names = [condition.name for condition in self.conditions]
         if len(set(names)) != len(names):
             raise ValueError("two conditions of one name")
-        if self.conditions and self.bundle_id is None:
-            raise ValueError("conditions without the bundle_id they were enrolled with")
+        if self.conditions and self.embedding_id is None:
+            raise ValueError("conditions without the embedding_id they were enrolled with")
         return self
 
-    def with_condition(self, condition: EnrolledCondition, bundle_id: str) -> SiteState:
+    def with_condition(self, condition: EnrolledCondition, embedding_id: str) -> SiteState:
         """Return this state with `condition` added, or replaced where one of its name was.
 
         Conditions that were enrolled with another bundle are dropped: their centres cannot be compared.
         """
-        same = self.conditions if self.bundle_id == bundle_id else ()
+        same = self.conditions if self.embedding_id == embedding_id else ()
         kept = tuple(other for other in same if other.name != condition.name)
-        return SiteState(revision=self.revision, bundle_id=bundle_id, conditions=(*kept, condition))
+        return SiteState(revision=self.revision, embedding_id=embedding_id, conditions=(*kept, condition))
 
     def without_condition(self, name: str) -> SiteState:
         """Return this state without the condition `name`."""
@@ -100,7 +103,7 @@ class SiteStore:
     Change it under the lock::
 
         with store.exclusive():
-            store.save(store.load().with_condition(condition, bundle.bundle_id))
+            store.save(store.load().with_condition(condition, bundle.embedding_id))
     """
 
     def __init__(self, state_dir: Path, machine: str) -> None:
@@ -247,23 +250,24 @@ def _factory(bundle: Bundle, factory: tuple[str, str]) -> ConditionSet:
 
 
 def _enrolled(bundle: Bundle, site: SiteState) -> tuple[Condition, ...]:
-    if site.conditions and site.bundle_id != bundle.bundle_id:
+    if site.conditions and site.embedding_id != bundle.embedding_id:
         raise StateError(
             "The enrolled conditions belong to another bundle: embeddings of two cannot be compared",
-            found=f"conditions enrolled with bundle {site.bundle_id}",
-            expected=f"conditions enrolled with bundle {bundle.bundle_id} ({bundle.manifest.name})",
+            found=f"centres of the embedding {site.embedding_id}",
+            expected=f"centres of the embedding {bundle.embedding_id} of the bundle {bundle.manifest.name!r}",
             remedy="Enroll the conditions again, or go back to the bundle they were enrolled with.",
         )
     dims = bundle.manifest.graph.dims
     for condition in site.conditions:
-        if len(condition.centre) != dims:
+        lengths = {len(centre) for centre in condition.centres}
+        if lengths != {dims}:
             raise StateError(
                 f"The enrolled condition {condition.name!r} does not fit the bundle",
-                found=f"a centre of {len(condition.centre)} numbers",
-                expected=f"a centre of {dims} numbers",
+                found=f"centres of {', '.join(map(str, sorted(lengths)))} numbers",
+                expected=f"centres of {dims} numbers",
                 remedy="Enroll the condition again.",
             )
     return tuple(
-        Condition(condition.name, np.array([condition.centre], dtype=np.float32), condition.threshold)
+        Condition(condition.name, np.array(condition.centres, dtype=np.float32), condition.threshold)
         for condition in site.conditions
     )

@@ -17,7 +17,7 @@ def conditions(config: Config, machine: Machine, as_json: Json = False) -> None:
     device = load_config(config)
     state = SiteStore(device.device.state_dir, device.machine(machine).id).load()
     if as_json:
-        rows = [condition.model_dump(mode="json", exclude={"centre"}) for condition in state.conditions]
+        rows = [condition.model_dump(mode="json", exclude={"centres"}) for condition in state.conditions]
         typer.echo(json.dumps({"machine": machine, "revision": state.revision, "conditions": rows}, indent=2))
         return
     if not state.conditions:

@@ -28,6 +28,10 @@ def enroll(
         float | None,
         typer.Option(metavar="SECONDS", min=6.0, max=600.0, help="Record the machine's source now, instead."),
     ] = None,
+    mixed: Annotated[
+        bool,
+        typer.Option("--mixed", help="The clips hold several kinds of healthy sound: each gets a centre of its own."),
+    ] = False,
     channel: Channel = None,
     source_rate: SourceRate = None,
     as_json: Json = False,
@@ -70,6 +74,7 @@ def enroll(
             machine=machine,
             condition=condition,
             clips=sound,
+            mixed=mixed,
             factory=heard.factory_key,
             progress=lambda _name: steps.advance(1.0),
         )
@@ -80,8 +85,10 @@ def _summary(report: EnrollmentReport) -> str:
     lines = [
         f"{report.machine}: condition {report.condition} {'replaced' if report.replaced else 'enrolled'} "
         f"(revision {report.revision})",
-        f"  from {report.clips} clips, {report.segments} segments",
+        f"  from {sum(map(len, report.groups))} clips, {report.segments} segments",
         f"  threshold {report.threshold:.4f}, idle below {report.idle_floor_dbfs:.1f} dBFS",
     ]
+    if len(report.groups) > 1:
+        lines += [f"  centre of its own: {', '.join(group)}" for group in report.groups]
     lines += [f"  distance to {name}: {distance:.4f}" for name, distance in report.distances.items()]
     return "\n".join(lines)

@@ -25,6 +25,16 @@ def parseval_weights(window: NDArray[np.float32]) -> NDArray[np.float64]:
     return ends * (2.0 / (size * energy))
 
 
+def offset_free_gain(bins: int) -> NDArray[np.float64]:
+    """Return the power gain that leaves a constant out: 0 in the main lobe of a Hann window at 0 Hz  # [bins].
+
+    Many microphones add an offset; with it a machine that stands still would never be found silent.
+    """
+    gain = np.ones(bins)
+    gain[:2] = 0.0
+    return gain
+
+
 def high_pass_gain(*, sample_rate: int, window: int, stop_hz: float, pass_hz: float) -> NDArray[np.float64]:
     """Return the power gain g_k of a raised-cosine high pass: 0 to `stop_hz`, 1 from `pass_hz` on  # [bins].
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.dsp.band_power import high_pass_gain, parseval_weights
+from asd_edge.dsp.band_power import high_pass_gain, offset_free_gain, parseval_weights
 from asd_edge.dsp.blas import quiet_rows
 from asd_edge.dsp.framing import Framing, FramingState
 from asd_edge.dsp.mel import MelScale, mel_matrix
@@ -86,7 +86,8 @@ class Frames:
     """Consecutive frames.
 
     `first`: absolute index of row 0. `features`: float32 [frames, bands].
-    `power`, `high_power`: mean square of a frame's samples, full band and high-passed, float32 [frames].
+    `power`, `high_power`: mean square of a frame's samples without a constant offset, full band and high-passed,
+    float32 [frames].
     """
 
     first: int
@@ -123,7 +124,9 @@ class FrontEnd(Stage[NDArray[np.float32], Frames, FramingState]):
             sample_rate=spec.sample_rate, window=spec.window, stop_hz=spec.stop_hz, pass_hz=spec.pass_hz
         )
         # Both powers are two more columns of the matrix product: no second pass over the spectra.
-        powers = np.stack([weights, weights * gain], axis=1).astype(np.float32)  # [bins, 2]
+        powers = np.stack([weights * offset_free_gain(spec.bins), weights * gain], axis=1).astype(
+            np.float32
+        )  # [bins, 2]
         self._matrix = powers if spec.feature == "magnitude" else np.hstack([self._mel(mel), powers])
         self._spectrum = PowerSpectrum(window, quiet_rows(self._matrix, most=_SLAB))
         super().__init__()

@@ -19,7 +19,7 @@ class OnnxEmbedder:
     """An ONNX graph on the CPU: one input float32 [batch, frames, bands], one output float32 [batch, dims].
 
     Args:
-        graph: the serialised model. It is never given as a path, so it cannot name files beside itself.
+        graph: the serialised model, given as bytes and not as a path.
         input_name, output_name: tensor names, from the manifest.
         threads: intra-op threads.
 
@@ -40,7 +40,15 @@ class OnnxEmbedder:
                 expected=f"input {input_name!r}, output {output_name!r}",
                 remedy="Export the bundle again.",
             )
-        self._dims = int(outputs[output_name][1])
+        shape = outputs[output_name]
+        if len(shape) != 2 or not isinstance(shape[1], int):
+            raise EngineError(
+                "The graph's output is not a batch of embeddings",
+                found=f"{output_name} of shape {shape}",
+                expected="[batch, dims] with a fixed number of dims",
+                remedy="Export the bundle again.",
+            )
+        self._dims = shape[1]
 
     @property
     def dims(self) -> int:

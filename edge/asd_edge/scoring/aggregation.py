@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.dsp.stage import Stage
 from asd_edge.scoring.nearest_centre import ConditionSet
 
 Aggregation = Literal["mean", "power"]
@@ -44,6 +45,12 @@ class EmbeddedSegments:
 
     def __getitem__(self, part: slice) -> EmbeddedSegments:
         return EmbeddedSegments(self.first_frame[part], self.embeddings[part], self.power[part], self.high_power[part])
+
+    def copied(self) -> EmbeddedSegments:
+        """Return the same segments in memory of their own: a view would keep all it was cut from."""
+        return EmbeddedSegments(
+            self.first_frame.copy(), self.embeddings.copy(), self.power.copy(), self.high_power.copy()
+        )
 
     def joined(self, later: EmbeddedSegments) -> EmbeddedSegments:
         """Return these segments followed by `later`."""
@@ -95,43 +102,51 @@ def score_window(window: EmbeddedSegments, conditions: ConditionSet, aggregation
     )
     if weights is None:
         return None
-    by_condition = weights @ conditions.distances(window.embeddings)  # [conditions]
+    active = weights > 0.0  # what an idle segment holds must not matter, not even as 0 · NaN
+    by_condition = weights[active] @ conditions.distances(window.embeddings[active])  # [conditions]
     nearest = int(np.argmin(by_condition))
     return ScoredWindow(float(by_condition[nearest]), nearest)
 
 
-class Windows:
-    """Streaming stage: segments in, overlapping windows of `spec.segments` of them out.
+@dataclass(slots=True)
+class WindowsState:
+    """The segments that the next window still needs, and whether there has been a whole window yet."""
 
-    At the end of a stream that was shorter than one window, `flush` yields one window of what there is.
+    held: EmbeddedSegments | None = None
+    complete: bool = False
+
+
+class Windows(Stage[EmbeddedSegments, list[EmbeddedSegments], WindowsState]):
+    """Segments in, overlapping windows of `spec.segments` of them out.
+
+    At the end of a stream that was shorter than one window, `flush` gives one window of what there is.
     """
 
     def __init__(self, spec: WindowSpec) -> None:
         self.spec = spec
-        self.reset()
+        super().__init__()
 
-    def reset(self) -> None:
-        """Forget every segment."""
-        self._held: EmbeddedSegments | None = None
-        self._complete = False
+    @property
+    def latency(self) -> int:
+        """Segments of a window: it is complete with its last one."""
+        return self.spec.segments
 
-    def push(self, segments: EmbeddedSegments) -> list[EmbeddedSegments]:
-        """Take the next segments; return each window they complete."""
-        if len(segments) == 0:
-            return []
-        held = segments if self._held is None else self._held.joined(segments)
-        size, every = self.spec.segments, self.spec.every
-        windows = []
-        first = 0
-        while first + size <= len(held):
-            windows.append(held[first : first + size])
-            first += every
-        self._complete = self._complete or bool(windows)
-        self._held = held[first:]
+    def initial_state(self) -> WindowsState:
+        """Return the memory of a stream that has not begun."""
+        return WindowsState()
+
+    def push(self, taken: EmbeddedSegments) -> list[EmbeddedSegments]:
+        """Take the next segments, any number of them; return each window they complete."""
+        state, size = self._state, self.spec.segments
+        held = taken if state.held is None else state.held.joined(taken)
+        starts = range(0, len(held) - size + 1, self.spec.every)
+        windows = [held[start : start + size].copied() for start in starts]
+        state.held = held[len(starts) * self.spec.every :].copied()
+        state.complete = state.complete or bool(windows)
         return windows
 
     def flush(self) -> list[EmbeddedSegments]:
         """End the stream: the one short window of a stream that never filled a window."""
-        short = [] if self._complete or self._held is None else [self._held]
+        state = self._state
         self.reset()
-        return short
+        return [] if state.complete or state.held is None or len(state.held) == 0 else [state.held]

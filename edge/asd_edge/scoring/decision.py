@@ -15,8 +15,8 @@ class DecisionSpec:
         hysteresis: the lower limit is threshold · (1 − hysteresis).
     """
 
-    on_delay_s: float = 4.0
-    off_delay_s: float = 8.0
+    on_delay_s: float = 12.0  # longer than a window, so that one bang, which stays in it, raises no alarm
+    off_delay_s: float = 12.0
     hysteresis: float = 0.1
 
 
@@ -32,11 +32,7 @@ class DecisionState:
 
 
 def decide(spec: DecisionSpec, state: DecisionState, *, score: float, threshold: float, time: float) -> DecisionState:
-    """Return the state after one score; compare `active` before and after to see a change.
-
-    Windows without a score (idle, not enrolled) are not passed in: a machine that stands still neither confirms nor
-    ends an alarm.
-    """
+    """Return the state after one score; compare `active` before and after to see a change."""
     if not state.active:
         if score <= threshold:
             return DecisionState()
@@ -48,3 +44,12 @@ def decide(spec: DecisionSpec, state: DecisionState, *, score: float, threshold:
     if time - calm_since >= spec.off_delay_s:
         return DecisionState()
     return replace(state, calm_since=calm_since)
+
+
+def interrupt(state: DecisionState) -> DecisionState:
+    """Return the state after a window without a score (idle, not enrolled) or a gap in the sound.
+
+    A machine that stands still neither confirms nor ends an alarm, and a hold time begins anew: what was heard before
+    the pause says nothing about now.
+    """
+    return replace(state, calm_since=None) if state.active else DecisionState()

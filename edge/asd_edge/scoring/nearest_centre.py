@@ -16,6 +16,11 @@ def normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
+def cosine_distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return 1 − cos of the angle between two vectors, [dims] each."""
+    return float(1.0 - normalised(one) @ normalised(other))
+
+
 @dataclass(frozen=True)
 class Condition:
     """One operating condition of a machine.
