@@ -6,6 +6,7 @@ Everything is committed: the simulator's seed, the recipe with its fast preset, 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,14 +14,17 @@ from pathlib import Path
 from asd_edge.simulator import MACHINES
 from asd_export.bundle import export_bundle
 from asd_train.data.dcase import read_datasets
-from asd_train.embedder import torch_pipeline
-from asd_train.evaluate import evaluate_run
+from asd_train.evaluate import MachineResult, evaluate, evaluate_bundle
 from asd_train.fit import fit
+from asd_train.naive import naive_scores
 from asd_train.progress import Progress
 from asd_train.recipe import load_recipe
 from asd_train.simulate import simulate_dataset
+from tests.edge.default_bundle import RECORDED, scores
 
-DEFAULT = Path(__file__).parent.parent / "edge" / "asd_edge" / "models" / "default.asd"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "benchmarks" / "default_model.json"
+DEFAULT = ROOT / "edge" / "asd_edge" / "models" / "default.asd"
 RECIPE = "tf_resnet"
 DATA_SEED = 1
 TRAINING_SEED = 0
@@ -53,10 +57,32 @@ def main() -> None:
             progress=progress,
             report=lambda epoch, loss: print(f"epoch {epoch}  loss {loss:.4f}", flush=True),
         )
-        result = evaluate_run(run, torch_pipeline(run), clips, progress=progress)
-        print(f"official score on the test clips: {result.official:.3f}")
-        export_bundle(run, clips, out, name="default", created=CREATED, progress=progress)
+        bundle = export_bundle(run, clips, out, name="default", created=CREATED, progress=progress)
+        ours = evaluate_bundle(bundle, clips, progress=progress)
+        naive = evaluate(naive_scores(clips))
+    machines = {
+        m.machine: _figures(m, "") | _figures(n, "naive_") for m, n in zip(ours.machines, naive.machines, strict=True)
+    }
+    RECORDED.write_text(json.dumps({name: round(score, 6) for name, score in scores(bundle)}, indent=1) + "\n")
+    figures = {"official": ours.official, "naive_official": naive.official, "machines": machines}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps(figures, indent=1))
     print(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB)")
+
+
+def _figures(result: MachineResult, prefix: str) -> dict[str, float]:
+    figures = {
+        "source_auc": result.source.auc,
+        "target_auc": result.target.auc,
+        "source_pauc": result.source.pauc,
+        "target_pauc": result.target.pauc,
+        "source_false_alarms": result.source.false_alarm_rate,
+        "target_false_alarms": result.target.false_alarm_rate,
+        "source_detection": result.source.detection_rate,
+        "target_detection": result.target.detection_rate,
+    }
+    return {prefix + name: round(value, 4) for name, value in figures.items()}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ QUANTILE = 0.995
 LEAST_THRESHOLD = 1e-4
 """Real recordings of one machine are further apart than this; a threshold below it would alarm on anything."""
 
+UNRELATED = 1.0
+"""Cosine distance of two embeddings that have nothing in common: a threshold there lets every fault pass."""
+
 SILENCE_DBFS = -85.0
 """A clip softer than this came from no running machine: a 16-bit microphone's own noise is louder."""
 
@@ -90,7 +93,7 @@ def enroll_clips(
         condition: name of the new condition; one of the same name is replaced.
         clips: three or more recordings of the machine running normally in this condition.
         mixed: the clips may hold several kinds of normal sound; each kind gets a centre of its own.
-        factory: (machine, section) of the bundle whose score distribution guides the threshold.
+        factory: (machine, section) of the bundle whose threshold's quantile is taken.
         progress: called with the name of each clip after it is embedded.
 
     Raises:
@@ -107,11 +110,10 @@ def enroll_clips(
         embedded.append(embed_clip(pipeline, clip.samples, name=clip.name))
         progress(clip.name)
     idle_floor = idle_floor_of(embedded)
-    quantile, shape = _guidance(bundle, factory)
     groups = alike(embedded, idle_floor=idle_floor)
     _check_groups(groups, mixed=mixed)
     by_label = {f"{condition}/{number}": group for number, group in enumerate(groups, start=1)}
-    made = imprint(pipeline, condition, by_label, idle_floor=idle_floor, quantile=quantile, shape=shape)
+    made = imprint(pipeline, condition, by_label, idle_floor=idle_floor, quantile=_quantile(bundle, factory))
     _check_threshold(made.condition.threshold)
     with store.exclusive():
         before = store.load()
@@ -194,15 +196,21 @@ def _check_threshold(threshold: float) -> None:
             expected="recordings that differ as much as normal sound varies",
             remedy="Record the clips at different times, some minutes apart.",
         )
+    if threshold >= UNRELATED:
+        raise EnrollmentError(
+            "The clips differ so much that the device would be deaf",
+            found=f"a threshold of {threshold:.2f}",
+            expected=f"a threshold below {UNRELATED:.0f}, the distance of unrelated sounds",
+            remedy="Record where the machine is louder than its surroundings, or enroll its states one by one.",
+        )
 
 
-def _guidance(bundle: Bundle, factory: tuple[str, str] | None) -> tuple[float, float | None]:
-    """Return the quantile and the gamma shape that the factory found for this machine."""
+def _quantile(bundle: Bundle, factory: tuple[str, str] | None) -> float:
+    """Return the quantile that the factory's threshold for this machine stands at."""
     for known in bundle.manifest.machines:
         if factory == (known.machine, known.section):
-            calibration = known.conditions[0].calibration
-            return calibration.quantile, calibration.gamma.shape if calibration.gamma else None
-    return QUANTILE, None
+            return known.conditions[0].calibration.quantile
+    return QUANTILE
 
 
 def _enrolled(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asd_edge.offline import EmbeddedClip, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import score_window
-from asd_edge.scoring.calibration import Calibration, calibrate_few
+from asd_edge.scoring.calibration import Calibration, calibrate
 from asd_edge.scoring.nearest_centre import Condition, ConditionSet, cosine_distance, mean_centre
 
 UNLIKE = 0.5
@@ -40,7 +40,6 @@ def imprint(
     *,
     idle_floor: float,
     quantile: float,
-    shape: float | None = None,
 ) -> Imprint:
     """Make a condition from a few clips.
 
@@ -50,14 +49,13 @@ def imprint(
         groups: clips by label; each label gives one centre. Enrollment has one label.
         idle_floor: mean square at or below which a segment is not part of the condition.
         quantile: share of normal windows that the threshold lets pass.
-        shape: gamma shape of the machine's factory scores, if known.
 
     Raises:
         ValueError: no label with two clips above the idle floor, so that nothing tells how much its sound varies.
     """
     scores = leave_one_out_scores(pipeline, groups, idle_floor=idle_floor)
     clips = sum(len(members) for members in groups.values())
-    calibration = calibrate_few(scores, clips=clips, quantile=quantile, shape=shape)
+    calibration = calibrate(scores, clips=clips, quantile=quantile)
     centres = centres_of(groups, idle_floor=idle_floor)
     return Imprint(Condition(name, centres, calibration.threshold), tuple(groups), calibration)
 

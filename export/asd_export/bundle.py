@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asd_edge import __version__
 from asd_edge.bundle.archive import Bundle, write_bundle
@@ -30,6 +31,7 @@ from asd_edge.imprint import Imprint
 from asd_edge.pipeline import Pipeline
 from asd_train.commission import MachineReference, commission
 from asd_train.data.clip import Clip
+from asd_train.data.dcase import parse_dataset
 from asd_train.embedder import torch_pipeline
 from asd_train.progress import Progress
 from asd_train.run import Run
@@ -60,6 +62,7 @@ def export_bundle(
         progress: shows progress bars.
 
     Raises:
+        DataError: a machine cannot be commissioned with these clips.
         EngineError: the graph cannot be exported, or does not embed as the trained network does.
         SourceError: a clip cannot be read.
         BundleError: the bundle cannot be written.
@@ -81,7 +84,7 @@ def export_bundle(
         channel=run.channel,
         progress=progress,
     )
-    arrays = {"mel": mel, "centres": _centres(references, recipe.network.dims)}
+    arrays = {"mel": mel, "centres": _centres(references)}
     description = Description(
         name=name,
         created_utc=(created or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -96,7 +99,7 @@ def export_bundle(
             recipe=recipe.name,
             recipe_sha256=recipe.sha256,
             seed=run.seed,
-            data=tuple(Path(folder.rpartition("=")[2]).name for folder in run.datasets),
+            data=tuple(parse_dataset(dataset)[1].resolve().name for dataset in run.datasets),
             asd_edge_version=__version__,
         ),
     )
@@ -119,9 +122,8 @@ def _check_parity(trained: Pipeline, exported: Pipeline) -> None:
         )
 
 
-def _centres(references: Sequence[MachineReference], dims: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    centres = [i.condition.centres for reference in references for i in reference.imprints]
-    return np.concatenate(centres) if centres else np.empty((0, dims), dtype=np.float32)
+def _centres(references: Sequence[MachineReference]) -> NDArray[np.float32]:
+    return np.concatenate([i.condition.centres for reference in references for i in reference.imprints])
 
 
 def _graph(exported: ExportedGraph) -> Graph:

@@ -27,6 +27,7 @@ from asd_train.fit import fit
 from asd_train.naive import naive_scores
 from asd_train.progress import Progress
 from asd_train.recipe import load_recipe
+from asd_train.run import save_run
 from asd_train.simulate import simulate_dataset
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "flights.json"
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real-data", type=Path, required=True, help="folder of the real recordings")
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
+    parser.add_argument("--keep-runs", type=Path, help="folder for the trained networks")
     arguments = parser.parse_args()
     done: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -50,12 +52,12 @@ def main() -> None:
             _keep(done)
         for seed in arguments.seeds:
             if f"tf_resnet seed {seed}" not in done:
-                done[f"tf_resnet seed {seed}"] = _cell(clips, datasets, seed)
+                done[f"tf_resnet seed {seed}"] = _cell(clips, datasets, seed, arguments.keep_runs)
                 _keep(done)
     print(json.dumps(done, indent=1))
 
 
-def _cell(clips: list[Clip], datasets: list[str], seed: int) -> dict[str, float]:
+def _cell(clips: list[Clip], datasets: list[str], seed: int, keep_runs: Path | None) -> dict[str, float]:
     recipe = load_recipe("tf_resnet", fast=True)
     began = monotonic()
     run = fit(
@@ -67,6 +69,8 @@ def _cell(clips: list[Clip], datasets: list[str], seed: int) -> dict[str, float]
         report=lambda epoch, loss: print(f"seed {seed} epoch {epoch} loss {loss:.4f}", flush=True),
     )
     trained_s = monotonic() - began
+    if keep_runs is not None:
+        save_run(run, keep_runs / f"flights-seed-{seed}")
     flights = [clip for clip in clips if clip.machine == MACHINE]
     result = evaluate_run(run, torch_pipeline(run), flights, progress=Progress())
     return _figures(result.machines[0]) | {
@@ -85,6 +89,8 @@ def _figures(result: MachineResult) -> dict[str, float]:
         "official": result.official,
         "source_false_alarms": result.source.false_alarm_rate,
         "target_false_alarms": result.target.false_alarm_rate,
+        "source_detection": result.source.detection_rate,
+        "target_detection": result.target.detection_rate,
     }
     return {name: round(value, 4) for name, value in figures.items()}
 

@@ -163,6 +163,8 @@ def measure_daemon(seconds: float) -> dict[str, Any]:
             after = process.cpu_times()
             used = after.user + after.system - before.user - before.system
             share = used / (time.monotonic() - began)
+            if daemon.poll() is not None:
+                raise RuntimeError(f"the daemon ended with {daemon.returncode} while it was measured")
         finally:
             daemon.terminate()
             daemon.wait(20)

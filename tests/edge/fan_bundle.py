@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from asd_edge.bundle.archive import Bundle
-from asd_edge.bundle.manifest import Calibration, FactoryCondition, FactoryMachine, Gamma
+from asd_edge.bundle.manifest import Calibration, FactoryCondition, FactoryMachine
 from asd_edge.imprint import imprint
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
 from asd_edge.pipeline import Pipeline
@@ -23,19 +22,12 @@ def make_fan_bundle(path: Path, *, clips: int = 6) -> Bundle:
     heard = [_clip(pipeline, seed) for seed in range(100, 100 + clips)]
     floor = idle_floor_of(heard)
     made = imprint(pipeline, "source", {"source": heard}, idle_floor=floor, quantile=0.999)
-    calibration = made.calibration
     condition = FactoryCondition(
         name="source",
         centres=(0, 1),
         labels=("source/normal",),
         threshold=made.condition.threshold,
-        calibration=Calibration(
-            method=calibration.method,
-            quantile=calibration.quantile,
-            count=calibration.count,
-            percentile_threshold=calibration.percentile_threshold,
-            gamma=Gamma(**asdict(calibration.gamma)) if calibration.gamma else None,
-        ),
+        calibration=Calibration.of(made.calibration),
     )
     fan = FactoryMachine(machine="fan", section="00", idle_floor=floor, conditions=(condition,))
     return make_tiny_bundle(path, machines=(fan,), arrays={"centres": made.condition.centres})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import gamma
 
-from asd_edge.scoring.calibration import CAUTIOUS_SHAPE, GammaFit, calibrate, calibrate_few, fit_gamma
+from asd_edge.scoring.calibration import FEW_CLIPS, FEW_SHAPE, GammaFit, calibrate, fit_gamma
 
 
 def normals(count: int, *, shape: float = 9.0, mean: float = 0.05, seed: int = 0) -> list[float]:
@@ -25,47 +25,38 @@ def test_fit_finds_the_distribution_that_made_the_scores() -> None:
 
 
 def test_new_normals_exceed_the_threshold_as_often_as_asked() -> None:
-    threshold = calibrate(normals(2_000), quantile=0.99).threshold
+    threshold = calibrate(normals(2_000), clips=2_000, quantile=0.99).threshold
     share = np.mean(np.array(normals(50_000, seed=1)) > threshold)
     assert 0.004 < share <= 0.012  # the larger of two estimates errs towards fewer false alarms
 
 
 def test_percentile_holds_where_scores_are_not_gamma_distributed() -> None:
     two_humps = normals(300, mean=0.01) + normals(30, mean=0.5)
-    found = calibrate(two_humps, quantile=0.95)
+    found = calibrate(two_humps, clips=330, quantile=0.95)
     assert found.threshold >= np.quantile(two_humps, 0.95)
 
 
 def test_equal_scores_have_no_fit_and_still_a_threshold() -> None:
-    found = calibrate([0.2] * 50, quantile=0.99)
+    found = calibrate([0.2] * 50, clips=50, quantile=0.99)
     assert found.gamma is None
     assert found.method == "percentile"
     assert found.threshold == pytest.approx(0.2)
 
 
-def test_a_few_clips_never_trust_a_narrow_fit() -> None:
-    narrow = [0.0500, 0.0501, 0.0502]
-    found = calibrate_few(narrow, clips=3, quantile=0.99, shape=None)
-    assert found.gamma is not None
-    assert found.gamma.shape == CAUTIOUS_SHAPE
-    assert found.threshold == pytest.approx(gamma.ppf(0.99, CAUTIOUS_SHAPE, scale=np.mean(narrow) / CAUTIOUS_SHAPE))
-
-
-def test_a_few_clips_take_the_factorys_shape_and_a_wider_fit_before_it() -> None:
-    narrow = calibrate_few([0.050, 0.051, 0.052], clips=3, quantile=0.99, shape=20.0)
-    wide = calibrate_few([0.01, 0.05, 0.20], clips=3, quantile=0.99, shape=20.0)
-    assert narrow.gamma is not None
-    assert wide.gamma is not None
-    assert narrow.gamma.shape == 20.0
-    assert wide.gamma.shape < 20.0
+def test_a_few_clips_never_trust_a_fitted_shape() -> None:
+    for scores in ([0.0500, 0.0501, 0.0502], [0.001, 0.01, 0.30]):
+        found = calibrate(scores, clips=FEW_CLIPS - 1, quantile=0.99)
+        assert found.gamma is not None
+        assert found.gamma.shape == FEW_SHAPE
+        expected = max(gamma.ppf(0.99, FEW_SHAPE, scale=np.mean(scores) / FEW_SHAPE), np.quantile(scores, 0.99))
+        assert found.threshold == pytest.approx(expected)
 
 
 def test_the_enrolled_clips_themselves_raise_no_alarm() -> None:
-    scores = [0.001, 0.002, 0.9]
-    assert calibrate_few(scores, clips=3, quantile=0.999, shape=None).threshold >= 0.89
+    assert calibrate([0.001, 0.002, 0.9], clips=3, quantile=0.999).threshold >= 0.89
 
 
 @pytest.mark.parametrize("scores", [[], [float("nan")], [0.1, float("inf")]])
 def test_scores_that_are_none_or_not_finite_are_refused(scores: list[float]) -> None:
     with pytest.raises(ValueError, match="finite"):
-        calibrate(scores, quantile=0.99)
+        calibrate(scores, clips=50, quantile=0.99)

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from importlib import resources
 from pathlib import Path
 
@@ -17,14 +16,29 @@ from asd_edge.bundle.archive import load_bundle
 from asd_edge.offline import embed_clip
 from asd_edge.sources.file import read_clip
 from asd_train.embedder import torch_pipeline
+from asd_train.recipe import load_recipe
 from asd_train.run import load_run
+from tests.train.tiny_recipe import tiny_recipe
+
+TINY = """
+[fast.network]
+width = 0.25
+
+[fast.training]
+batch = 8
+schedule = [{ epochs = 2, learning_rate = 0.1 }]
+"""
 
 
-def command(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str | Path, code: int = 0, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     name, *rest = map(str, arguments)
     module = name.replace("-", "_") + ".cli"
     done = subprocess.run(
-        [sys.executable, "-c", f"from {module} import main; main()", *rest], capture_output=True, text=True, check=False
+        [sys.executable, "-c", f"from {module} import main; main()", *rest],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
     )
     assert done.returncode == code, done.stderr
     return done
@@ -32,25 +46,28 @@ def command(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulated data, a run and a bundle."""
+    """Simulated data, a run and a bundle; between the two the data set is known by another path."""
     root = tmp_path_factory.mktemp("life")
     published = (resources.files("asd_train") / "recipes" / "tf_resnet.toml").read_text("utf-8")
-    tiny = published.replace("width = 0.5", "width = 0.25").replace("epochs = 9,", "epochs = 2,")
-    (root / "tiny.toml").write_text(tiny)
+    tiny = root / "tiny.toml"
+    tiny.write_text(published.partition("[fast.")[0] + TINY, "utf-8")
+    assert load_recipe(str(tiny), fast=True) == tiny_recipe(epochs=2)
     machines = ("--machine", "fan", "--machine", "pump", "--train-source", "36", "--train-target", "3", "--test", "3")
     command("asd-train", "simulate", root / "data", *machines)
-    command(
-        "asd-train", "fit", "--recipe", root / "tiny.toml", "--fast", "--data", root / "data", "--out", root / "run"
-    )
-    command("asd-export", "bundle", "--run", root / "run", "--out", root / "model.asd")
+    data = root / "data"
+    command("asd-train", "fit", "--recipe", tiny, "--fast", "--data", ".", "--out", root / "run", folder=data)
+    command("asd-export", "bundle", "--run", root / "run", "--out", root / "model.asd", "--data", data, folder=data)
     return root
 
 
 def test_evaluation_prints_a_table_and_json(folder: Path) -> None:
     arguments = ("asd-train", "evaluate", "--run", folder / "run", "--data", folder / "data")
-    assert "fan/00" in command(*arguments).stdout
     document = json.loads(command(*arguments, "--json").stdout)
-    assert [machine["machine"] for machine in document["machines"]] == ["fan", "pump"]
+    fan, pump = document["machines"]
+    assert (fan["machine"], pump["machine"]) == ("fan", "pump")
+    (row,) = [line for line in command(*arguments).stdout.splitlines() if line.startswith("fan/00")]
+    for domain in ("source", "target"):
+        assert f"{fan[domain]['false_alarm_rate']:6.1%} {fan[domain]['detection_rate']:6.1%}" in row
 
 
 def test_the_bundle_knows_every_machine_in_both_domains(folder: Path) -> None:
@@ -60,7 +77,7 @@ def test_the_bundle_knows_every_machine_in_both_domains(folder: Path) -> None:
         source, target = machine.conditions
         assert (source.name, target.name) == ("source", "target")
         assert len(source.labels) == 9
-        assert source.calibration.count >= 9  # one held-out clip of each class
+        assert source.calibration.count == 9  # one held-out clip of each class, one window a clip
         assert target.threshold > 0
     assert manifest.provenance.data == ("data",)
 
@@ -92,20 +109,31 @@ def test_score_and_enroll_use_the_bundle(folder: Path) -> None:
     assert json.loads(again.stdout.splitlines()[0])["condition"] == "night"
 
 
+def test_a_bundle_without_training_normals_is_refused(folder: Path) -> None:
+    (folder / "tests only" / "fan").mkdir(parents=True)
+    (folder / "tests only" / "fan" / "test").symlink_to(folder / "data" / "fan" / "test")
+    arguments = ("asd-export", "bundle", "--run", folder / "run", "--data", folder / "tests only")
+    errors = command(*arguments, "--out", folder / "none.asd", code=1).stderr
+    assert "no training normals" in errors
+    assert "Traceback" not in errors
+    assert not (folder / "none.asd").exists()
+
+
 def test_an_interrupted_training_leaves_nothing_behind(folder: Path) -> None:
     out = folder / "interrupted"
     process = subprocess.Popen(
         [
             sys.executable, "-c", "from asd_train.cli import main; main()",
-            "fit", "--data", str(folder / "data"), "--out", str(out),
+            "fit", "--fast", "--data", str(folder / "data"), "--out", str(out),
         ],
         stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    time.sleep(6.0)
+    assert process.stderr is not None
+    assert "epoch 1/16" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.wait(timeout=60) == 130
+    errors = process.stderr.read()
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert not [path for path in folder.iterdir() if "interrupted" in path.name]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asd_edge.errors import DataError
-from asd_train.data.dcase import read_dataset, read_datasets
+from asd_train.data.dcase import parse_dataset, read_dataset, read_datasets
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -44,6 +44,32 @@ def test_a_prefix_keeps_two_machines_of_one_name_apart(tmp_path: Path) -> None:
         read_datasets([str(one), str(two)])
     clips = read_datasets([str(one), f"real={two}"])
     assert [clip.machine for clip in clips] == ["fan", "real-fan"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "prefix", "folder"),
+    [
+        ("DIR", "", "DIR"),
+        ("real=DIR", "real", "DIR"),
+        ("real=a=b/DIR", "real", "a=b/DIR"),
+        ("runs/lr=0.1", "", "runs/lr=0.1"),  # a slash is in no prefix
+        ("lr=0.1", "", "lr=0.1"),  # an existing folder
+        ("real=lr=0.1", "real", "lr=0.1"),
+    ],
+)
+def test_only_a_name_before_the_first_equals_sign_is_a_prefix(
+    dataset: str, prefix: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lr=0.1").mkdir()
+    assert parse_dataset(dataset) == (prefix, Path(folder))
+
+
+@pytest.mark.parametrize(("machine", "prefix"), [("hall 3 fan", ""), ("Lüfter", ""), ("f" * 60, "real-")])
+def test_a_machine_name_that_no_device_can_use_is_refused(machine: str, prefix: str, tmp_path: Path) -> None:
+    touch(tmp_path, f"{machine}/train/section_00_source_train_normal_0000_a.wav")
+    with pytest.raises(DataError, match=rf"(?s){prefix}{machine}.*Rename its folder"):
+        read_dataset(tmp_path, prefix=prefix)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from numpy.typing import NDArray
 
+from asd_edge.offline import embed_clip
+from asd_edge.scoring.aggregation import score_window
+from asd_edge.sources.file import read_clip
 from asd_train.data.clip import Clip
-from asd_train.evaluate import ScoredClip, evaluate
+from asd_train.evaluate import ScoredClip, evaluate, score_clips
 from asd_train.metrics import pauc
+from asd_train.progress import Progress
+from tests.edge.sound import RATE, conditions_of, noise, pipeline, tone
 from tests.train.clips import clip
 
 
@@ -21,11 +31,11 @@ TEST_SET = [
     scored(0.1, "source", anomalous=False),
     scored(0.4, "source", anomalous=False, alarms=True),
     scored(0.3, "source", anomalous=True),
-    scored(0.5, "source", anomalous=True),
+    scored(0.5, "source", anomalous=True, alarms=True),
     scored(0.2, "target", anomalous=False),
     scored(0.6, "target", anomalous=False, alarms=True),
     scored(0.7, "target", anomalous=False, alarms=True),
-    scored(0.45, "target", anomalous=True),
+    scored(0.45, "target", anomalous=True, alarms=True),
 ]
 
 
@@ -43,6 +53,31 @@ def test_false_alarms_are_a_share_of_the_domains_normals() -> None:
     (machine,) = evaluate(TEST_SET).machines
     assert machine.source.false_alarm_rate == pytest.approx(1 / 2)
     assert machine.target.false_alarm_rate == pytest.approx(2 / 3)
+
+
+def test_detections_are_a_share_of_the_domains_anomalies_and_f1_weighs_both() -> None:
+    (machine,) = evaluate(TEST_SET).machines
+    assert machine.source.detection_rate == pytest.approx(1 / 2)
+    assert machine.target.detection_rate == pytest.approx(1.0)
+    assert machine.source.f1 == pytest.approx(2 / (2 + 1 + 1))  # one hit, one false alarm, one miss
+    assert machine.target.f1 == pytest.approx(2 / (2 + 2 + 0))
+
+
+def test_a_long_clip_alarms_when_one_of_its_windows_does_and_keeps_the_score_of_the_whole(tmp_path: Path) -> None:
+    normal, fault = noise(8.0), noise(2.0) + tone(2.0, 3000.0, level=0.2)
+    known = conditions_of(normal, threshold=0.5)  # normal windows score about 0.33, those of the fault 0.73
+    clips = [written(tmp_path, 0, np.concatenate([normal, fault])), written(tmp_path, 1, normal)]
+    some, none = score_clips(pipeline(), {"fan/00": known}, clips, channel=None, progress=Progress(enabled=False))
+    whole = score_window(embed_clip(pipeline(), read_clip(some.clip.path, rate=RATE), name="").segments, known, "mean")
+    assert whole is not None
+    assert some.score == whole.score < 0.5
+    assert (some.alarms, none.alarms) == (True, False)
+
+
+def written(folder: Path, number: int, sound: NDArray[np.float32]) -> Clip:
+    path = folder / f"{number}.wav"
+    soundfile.write(path, sound, RATE)
+    return replace(clip(number, split="test"), path=path)
 
 
 def test_the_official_score_is_the_harmonic_mean_over_three_figures_of_every_machine() -> None:

@@ -14,7 +14,7 @@ from asd_train.embedder import torch_pipeline
 from asd_train.evaluate import evaluate_run
 from asd_train.fit import fit
 from asd_train.progress import Progress
-from asd_train.run import Run, load_run, save_run
+from asd_train.run import Run, check_free, load_run, save_run
 from tests.train.tiny_recipe import tiny_recipe
 
 SILENT = Progress(enabled=False)
@@ -66,6 +66,18 @@ def test_a_run_never_overwrites_another(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("parent", ["file", "/proc"])
+def test_a_place_that_cannot_be_written_is_refused_before_training(parent: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"(?s)cannot be written.*Choose another --out"):
+        check_free(tmp_path / parent / "new" / "run")
+
+
+def test_a_free_place_is_left_as_it_was(tmp_path: Path) -> None:
+    check_free(tmp_path / "new" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_damaged_runs_are_refused(run: Run, tmp_path: Path) -> None:
     save_run(run, tmp_path / "run")
     weights = tmp_path / "run" / "weights.safetensors"
@@ -96,4 +108,5 @@ def test_evaluation_reports_every_machine_within_each_domain(run: Run, small_dat
             assert (domain.normals, domain.anomalies) == (3, 3)
             assert 0.0 <= domain.auc <= 1.0
             assert 0.0 <= domain.false_alarm_rate <= 1.0
+            assert 0.0 <= domain.detection_rate <= 1.0
     assert 0.0 < result.official <= 1.0

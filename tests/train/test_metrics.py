@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asd_train.metrics import auc, harmonic_mean, pauc
+from asd_train.metrics import alarm_rate, auc, f1, harmonic_mean, pauc
 
 
 def roc_area(normals: NDArray[np.float64], anomalies: NDArray[np.float64], limit: float) -> float:
@@ -46,6 +46,17 @@ def test_pauc_is_the_mcclish_formula_over_the_interpolated_roc() -> None:
 def test_a_side_without_clips_has_no_value() -> None:
     assert math.isnan(auc([], [1.0]))
     assert math.isnan(pauc([1.0], []))
+    assert math.isnan(alarm_rate([]))
+    assert math.isnan(f1([True], []))
+    assert math.isnan(f1([], [True]))
+
+
+def test_f1_is_the_harmonic_mean_of_precision_and_recall() -> None:
+    normals, anomalies = [True, False, False], [True, True, False, False, False]
+    precision, recall = 2 / 3, alarm_rate(anomalies)
+    assert recall == pytest.approx(2 / 5)
+    assert f1(normals, anomalies) == pytest.approx(harmonic_mean([precision, recall]))
+    assert f1([False], [False]) == 0.0
 
 
 def test_harmonic_mean_skips_what_is_not_known() -> None:

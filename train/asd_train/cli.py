@@ -95,7 +95,7 @@ def evaluate(
     bundle: Annotated[str | None, typer.Option(help="... or a bundle, scored as the device does.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Score the test clips and print AUC, pAUC, the official DCASE score and false alarms on normal sound."""
+    """Score the test clips; print AUC, pAUC, the official DCASE score, and false alarms and detections."""
     from asd_edge.bundle.archive import load_bundle
 
     from .data.dcase import read_datasets
@@ -124,11 +124,14 @@ def recipes() -> None:
 
 def _table(result: Evaluation) -> str:
     lines = [
-        "                 within the domain: AUC / pAUC / false alarms     normals against all anomalies",
-        f"{'machine':16} {'source':>22} {'target':>22}   {'AUC_s':>6} {'AUC_t':>6} {'pAUC':>6} {'hmean':>6}",
+        f"{'':16} {'within the domain: AUC / pAUC / false alarms / detected':59}   normals against all anomalies",
+        f"{'machine':16} {'source':>29} {'target':>29}   {'AUC_s':>6} {'AUC_t':>6} {'pAUC':>6} {'hmean':>6}",
     ]
     for m in result.machines:
-        domains = " ".join(f"{d.auc:8.3f} {d.pauc:6.3f} {d.false_alarm_rate:6.1%}" for d in (m.source, m.target))
+        domains = " ".join(
+            f"{d.auc:8.3f} {d.pauc:6.3f} {d.false_alarm_rate:6.1%} {d.detection_rate:6.1%}"
+            for d in (m.source, m.target)
+        )
         unit = f"{m.machine}/{m.section}"
         lines.append(f"{unit:16} {domains}   {m.auc_source:6.3f} {m.auc_target:6.3f} {m.pauc:6.3f} {m.official:6.3f}")
     lines.append(f"official score (harmonic mean, 2022 and later): {result.official:.3f}")

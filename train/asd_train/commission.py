@@ -6,13 +6,14 @@ The pipeline decides: with the torch network it serves evaluation, with the expo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from asd_edge.errors import DataError
 from asd_edge.imprint import Groups, Imprint, centres_of, imprint, scores_against
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
 from asd_edge.pipeline import Pipeline
-from asd_edge.scoring.calibration import FEW_SCORES, calibrate, calibrate_few
+from asd_edge.scoring.calibration import calibrate
 from asd_edge.scoring.nearest_centre import Condition, ConditionSet
 from asd_edge.sources.file import read_clip
 
@@ -64,17 +65,53 @@ def commission(
     Args:
         pipeline: embeds the clips.
         clips: all clips; only training normals are used.
-        held_out: paths of the source normals that training never saw: they calibrate, they make no centre.
+        held_out: keys of the source normals that training never saw: they calibrate, they make no centre.
         quantile: share of normal windows that a threshold lets pass.
         channel: of multi-channel clips.
         progress: shows a bar.
+
+    Raises:
+        DataError: there are no training normals, those of a domain are too few, or the clips that training kept out
+            for a machine are not among its clips.
+        SourceError: a clip cannot be read.
     """
     normals = [clip for clip in clips if clip.split == "train" and not clip.anomalous]
-    embedded = embed_clips(pipeline, normals, channel=channel, what="embedding normals", progress=progress)
     units: dict[str, list[Clip]] = defaultdict(list)
     for clip in normals:
         units[clip.unit].append(clip)
-    return [_reference(pipeline, units[unit], embedded, held_out, quantile) for unit in sorted(units)]
+    _check(units, held_out)
+    embedded = embed_clips(pipeline, normals, channel=channel, what="embedding normals", progress=progress)
+    references = []
+    for unit in sorted(units):
+        try:
+            references.append(_reference(pipeline, units[unit], embedded, held_out, quantile))
+        except ValueError as error:  # no score to find a threshold from, or none that is a number
+            raise DataError(
+                f"No threshold can be found for {unit}",
+                found=", ".join(f"{sum(c.domain == d for c in units[unit])} {d} clips" for d in ("source", "target")),
+                expected="of each domain none, or at least two clips in which the machine is heard",
+                remedy="Add training normals of that domain, or take its only one, or those that are silent, away.",
+            ) from error
+    return references
+
+
+def _check(units: Mapping[str, Sequence[Clip]], held_out: Collection[str]) -> None:
+    if not units:
+        raise DataError(
+            "There is no sound of a healthy machine to compare with",
+            found="no training normals",
+            expected="clips like <machine>/train/section_00_source_train_normal_0000_<attributes>.wav",
+            remedy="Add them, or give the data set that has them with --data.",
+        )
+    for unit, clips in units.items():
+        kept = [key for key in held_out if key.startswith(f"{unit}/")]
+        if kept and not {clip.key for clip in clips} & set(kept):
+            raise DataError(
+                f"None of the clips that training kept out to find the threshold of {unit} is there",
+                found=f"{len(clips)} other clips, like {clips[0].path}",
+                expected=f"{len(kept)} clips, like {kept[0]}",
+                remedy="Give the data sets that the run was trained on, with the same names; moving them is fine.",
+            )
 
 
 def _reference(
@@ -85,25 +122,15 @@ def _reference(
     quantile: float,
 ) -> MachineReference:
     idle_floor = idle_floor_of(embedded[clip] for clip in clips)
-    calibrating = [embedded[clip] for clip in clips if str(clip.path) in held_out]
-    learning = [clip for clip in clips if str(clip.path) not in held_out]
+    calibrating = [embedded[clip] for clip in clips if clip.key in held_out]
+    learning = [clip for clip in clips if clip.key not in held_out]
     imprints: list[Imprint] = []
     source = _by_label([clip for clip in learning if clip.domain == "source"], embedded)
     if source:
         imprints.append(_source_imprint(pipeline, source, calibrating, idle_floor, quantile))
     target = _by_label([clip for clip in learning if clip.domain == "target"], embedded)
     if target:
-        gamma = imprints[0].calibration.gamma if imprints else None
-        imprints.append(
-            imprint(
-                pipeline,
-                "target",
-                target,
-                idle_floor=idle_floor,
-                quantile=quantile,
-                shape=None if gamma is None else gamma.shape,
-            )
-        )
+        imprints.append(imprint(pipeline, "target", target, idle_floor=idle_floor, quantile=quantile))
     return MachineReference(clips[0].machine, clips[0].section, idle_floor, tuple(imprints))
 
 
@@ -114,11 +141,7 @@ def _source_imprint(
         return imprint(pipeline, "source", source, idle_floor=idle_floor, quantile=quantile)
     centres = centres_of(source, idle_floor=idle_floor)
     scores = scores_against(pipeline, calibrating, centres, idle_floor=idle_floor)
-    calibration = (
-        calibrate(scores, quantile=quantile)
-        if len(calibrating) >= FEW_SCORES
-        else calibrate_few(scores, clips=len(calibrating), quantile=quantile, shape=None)
-    )
+    calibration = calibrate(scores, clips=len(calibrating), quantile=quantile)
     return Imprint(Condition("source", centres, calibration.threshold), tuple(source), calibration)
 
 
@@ -126,4 +149,7 @@ def _by_label(clips: Sequence[Clip], embedded: dict[Clip, EmbeddedClip]) -> dict
     groups: dict[str, list[EmbeddedClip]] = defaultdict(list)
     for clip in clips:
         groups[clip.label].append(embedded[clip])
+    if groups and all(len(members) == 1 for members in groups.values()):
+        # Left out of a label of its own, a clip has nothing to be compared with, and no threshold would be found.
+        return {f"{clips[0].domain}/all": [embedded[clip] for clip in clips]}
     return dict(sorted(groups.items()))

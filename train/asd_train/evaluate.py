@@ -8,20 +8,26 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.offline import EmbeddedClip, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import score_window
 from asd_edge.scoring.nearest_centre import ConditionSet
 
 from .commission import commission, embed_clips
 from .data.clip import Clip, Domain
-from .metrics import auc, harmonic_mean, pauc
+from .metrics import alarm_rate, auc, f1, harmonic_mean, pauc
 from .progress import Progress
 from .run import Run
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredClip:
-    """The score of one test clip; `alarms` when it lies above the threshold of its nearest condition."""
+    """One test clip.
+
+    `score`: of the clip as one window, however long, as DCASE has it.
+    `alarms`: whether any window that a device scores in it lies above the threshold of its nearest condition, for
+    thresholds are calibrated on such windows. In a clip no longer than a window both speak of the same window.
+    """
 
     clip: Clip
     score: float
@@ -30,13 +36,19 @@ class ScoredClip:
 
 @dataclass(frozen=True, slots=True)
 class DomainResult:
-    """Within one domain: its normals against its anomalies (the 2021 definition), and false alarms on its normals."""
+    """Within one domain: its normals against its anomalies (the 2021 definition).
+
+    At the shipped threshold: `false_alarm_rate`, the share of normals that alarm; `detection_rate`, the share of
+    anomalies that do (recall); `f1` of both.
+    """
 
     normals: int
     anomalies: int
     auc: float
     pauc: float
     false_alarm_rate: float
+    detection_rate: float
+    f1: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +124,24 @@ def score_clips(
     channel: int | None,
     progress: Progress,
 ) -> list[ScoredClip]:
-    """Score every test clip against what is known of its machine and section; a clip is one window, however long.
+    """Score every test clip against what is known of its machine and section.
 
     A clip that is idle throughout gets the score 0: a machine that stands still gives no alarm.
     """
     tests = [clip for clip in clips if clip.split == "test" and clip.unit in known]
     embedded = embed_clips(pipeline, tests, channel=channel, what="scoring tests", progress=progress)
-    scored = []
-    for clip in tests:
-        conditions = known[clip.unit]
-        window = score_window(embedded[clip].segments, conditions, pipeline.aggregation)
-        if window is None:
-            scored.append(ScoredClip(clip, 0.0, alarms=False))
-        else:
-            threshold = conditions.conditions[window.condition].threshold
-            scored.append(ScoredClip(clip, window.score, alarms=window.score > threshold))
-    return scored
+    return [_scored(pipeline, known[clip.unit], clip, embedded[clip]) for clip in tests]
+
+
+def _scored(pipeline: Pipeline, conditions: ConditionSet, clip: Clip, sound: EmbeddedClip) -> ScoredClip:
+    whole = score_window(sound.segments, conditions, pipeline.aggregation)
+    windows = [score_window(window, conditions, pipeline.aggregation) for window in windows_of(pipeline, sound)]
+    thresholds = [condition.threshold for condition in conditions.conditions]
+    return ScoredClip(
+        clip,
+        score=0.0 if whole is None else whole.score,
+        alarms=any(window.score > thresholds[window.condition] for window in windows if window is not None),
+    )
 
 
 def evaluate(scored: Sequence[ScoredClip]) -> Evaluation:
@@ -166,12 +180,16 @@ def _domain(scored: list[ScoredClip], domain: Domain) -> DomainResult:
     anomalies = [item for item in scored if item.clip.domain == domain and item.clip.anomalous]
     normal_scores = [item.score for item in normals]
     anomaly_scores = [item.score for item in anomalies]
+    false_alarms = [item.alarms for item in normals]
+    detections = [item.alarms for item in anomalies]
     return DomainResult(
         normals=len(normals),
         anomalies=len(anomalies),
         auc=auc(normal_scores, anomaly_scores),
         pauc=pauc(normal_scores, anomaly_scores),
-        false_alarm_rate=sum(item.alarms for item in normals) / len(normals) if normals else float("nan"),
+        false_alarm_rate=alarm_rate(false_alarms),
+        detection_rate=alarm_rate(detections),
+        f1=f1(false_alarms, detections),
     )
 
 

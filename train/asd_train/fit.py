@@ -60,7 +60,7 @@ def fit(
         datasets=tuple(datasets),
         channel=channel,
         classes=chosen.classes,
-        held_out=tuple(str(clip.path) for clip in chosen.held_out),
+        held_out=tuple(clip.key for clip in chosen.held_out),
         history=tuple(history),
         network=network.cpu().eval(),
     )

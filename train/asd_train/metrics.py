@@ -34,6 +34,21 @@ def _area(normals: Sequence[float], anomalies: Sequence[float], max_fpr: float |
     return float(roc_auc_score(truth, np.concatenate([normals, anomalies]), max_fpr=max_fpr))
 
 
+def alarm_rate(alarms: Sequence[bool]) -> float:
+    """Return the share of clips that alarm; NaN when there are none.
+
+    Of normals it is the false alarm rate, of anomalies the detection rate (recall).
+    """
+    return sum(alarms) / len(alarms) if alarms else float("nan")
+
+
+def f1(normals: Sequence[bool], anomalies: Sequence[bool]) -> float:
+    """Return F1 = 2 TP / (2 TP + FP + FN) from whether each clip alarms; NaN when a side is empty."""
+    if not normals or not anomalies:
+        return float("nan")
+    return 2 * sum(anomalies) / (sum(anomalies) + sum(normals) + len(anomalies))
+
+
 def harmonic_mean(values: Iterable[float]) -> float:
     """Return the harmonic mean of the values that are not NaN; NaN when there are none, 0 when one is 0."""
     known = np.array([value for value in values if not np.isnan(value)])

@@ -66,6 +66,8 @@ def naive_scores(
 ) -> list[ScoredClip]:
     """Score every test clip against the training normals, of both domains, of its own machine and section.
 
+    This baseline has no windows: a clip alarms as a whole.
+
     Raises:
         SourceError: a clip cannot be read.
         ValueError: a machine and section with fewer than two training normals.

@@ -28,7 +28,7 @@ _VERSION = 1
 class Run:
     """A trained network with its provenance.
 
-    `datasets`: as given to --data. `held_out`: paths of the source normals that training never saw.
+    `datasets`: as given to --data. `held_out`: keys of the source normals that training never saw.
     `history`: mean training loss of each epoch.
     """
 
@@ -56,6 +56,18 @@ def build_network(recipe: Recipe) -> TFResNet:
 
 def check_free(folder: Path) -> None:
     """Raise DataError if a run cannot be written to `folder`; called before hours of training, not after."""
+    beside = next(parent for parent in folder.absolute().parents if os.path.exists(parent))
+    try:
+        # Tried, not asked: permissions say nothing of a full disk or a read-only one.
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=beside):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"The run cannot be written to {folder}",
+            found=f"{beside}: {error.strerror}",
+            expected="a folder that can be written",
+            remedy="Choose another --out, or mend its permissions.",
+        ) from None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(
             f"{folder} is taken",
@@ -69,7 +81,7 @@ def save_run(run: Run, folder: Path) -> None:
     """Write the run as a whole or not at all.
 
     Raises:
-        DataError: the folder is taken.
+        DataError: the folder is taken or cannot be written.
     """
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-FEW_SCORES = 20
-"""Below this many clips the shape of a distribution cannot be told from its scores."""
+FEW_CLIPS = 20
+"""From fewer clips than this the shape of a distribution cannot be told."""
 
-CAUTIOUS_SHAPE = 4.0
-"""Gamma shape assumed when no better one is known: the deviation of scores is half their mean."""
+FEW_SHAPE = 4.0
+"""Gamma shape assumed for a few clips: the deviation of scores is half their mean, wider than most machines'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,52 +71,26 @@ def fit_gamma(scores: NDArray[np.float64], *, known_shape: float | None = None) 
     return GammaFit(float(shape), float(scale))
 
 
-def calibrate(scores: Sequence[float], *, quantile: float) -> Calibration:
-    """Find the threshold from the scores of many independent normal clips.
+def calibrate(scores: Sequence[float], *, clips: int, quantile: float) -> Calibration:
+    """Find the threshold from the scores of normal windows.
 
     The larger of the empirical and the fitted quantile is taken: the fit reaches beyond the largest score seen, the
     percentile holds where the scores are not gamma distributed.
 
-    Raises:
-        ValueError: no scores, or scores that are not finite.
-    """
-    values = _checked(scores)
-    gamma = fit_gamma(values)
-    return _calibration(values, quantile, gamma)
-
-
-def calibrate_few(scores: Sequence[float], *, clips: int, quantile: float, shape: float | None) -> Calibration:
-    """Find the threshold of a condition enrolled from a few clips.
-
     Args:
-        scores: leave-one-clip-out scores of the enrolled windows; the windows of one clip are not independent.
-        clips: how many clips they come from.
-        quantile: as in `calibrate`.
-        shape: gamma shape of the machine's factory scores, None when there are none.
-
-    With fewer than FEW_SCORES clips the widest of the fitted, the factory's and (without one) the cautious shape is
-    assumed, and only the scale is taken from the scores.
+        scores: of windows that made no centre; windows of one clip are not independent.
+        clips: how many clips they come from. From fewer than FEW_CLIPS only the scale is taken, the shape is
+            FEW_SHAPE: the windows of three clips say something about the mean and almost nothing about the spread,
+            and a fitted shape would swing between deaf and nervous.
+        quantile: share of normal windows at or below the threshold.
 
     Raises:
         ValueError: no scores, or scores that are not finite.
     """
-    values = _checked(scores)
-    fitted = fit_gamma(values)
-    if clips >= FEW_SCORES:
-        return _calibration(values, quantile, fitted)
-    prior = CAUTIOUS_SHAPE if shape is None else shape
-    widest = prior if fitted is None else min(prior, fitted.shape)
-    return _calibration(values, quantile, fit_gamma(values, known_shape=widest))
-
-
-def _checked(scores: Sequence[float]) -> NDArray[np.float64]:
     values = np.asarray(scores, dtype=np.float64)
     if values.size == 0 or not np.isfinite(values).all():
         raise ValueError(f"calibration needs finite scores, got {values.size} of them")
-    return values
-
-
-def _calibration(values: NDArray[np.float64], quantile: float, gamma: GammaFit | None) -> Calibration:
+    gamma = fit_gamma(values, known_shape=FEW_SHAPE if clips < FEW_CLIPS else None)
     percentile = float(np.quantile(values, quantile))
     fitted = 0.0 if gamma is None else gamma.quantile(quantile)
     return Calibration(

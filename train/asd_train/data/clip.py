@@ -28,6 +28,11 @@ class Clip:
         return f"{self.machine}/{self.section}"
 
     @property
+    def key(self) -> str:
+        """What the clip is called wherever its data set lies: `<unit>/<file name>`."""
+        return f"{self.unit}/{self.path.name}"
+
+    @property
     def label(self) -> str:
         """Domain and attributes within the unit, for example `source/vel_9_loc_A`."""
         return f"{self.domain}/{self.attributes or 'all'}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asd_edge.errors import DataError
+from asd_edge.strict import NAME_PATTERN
 
 from .clip import Clip
 
@@ -28,13 +29,14 @@ def read_datasets(datasets: Sequence[str]) -> list[Clip]:
             of one data set and the `fan` of another stay apart.
 
     Raises:
-        DataError: a folder is missing, has another layout, or two folders hold the same machine and section.
+        DataError: a folder is missing, has another layout or a machine whose name a device cannot use, or two
+            folders hold the same machine and section.
     """
     clips: list[Clip] = []
     seen: dict[str, str] = {}
     for dataset in datasets:
-        prefix, equals, folder = dataset.rpartition("=")
-        found = read_dataset(Path(folder), prefix=f"{prefix}-" if equals else "")
+        prefix, folder = parse_dataset(dataset)
+        found = read_dataset(folder, prefix=prefix and f"{prefix}-")
         for unit in sorted({clip.unit for clip in found}):
             if unit in seen:
                 raise DataError(
@@ -48,11 +50,19 @@ def read_datasets(datasets: Sequence[str]) -> list[Clip]:
     return clips
 
 
+def parse_dataset(dataset: str) -> tuple[str, Path]:
+    """Return prefix (empty without one) and folder of `DIR` or `PREFIX=DIR`; a folder's own name may have a "="."""
+    prefix, equals, folder = dataset.partition("=")
+    if equals and re.fullmatch(NAME_PATTERN, prefix) and not Path(dataset).is_dir():
+        return prefix, Path(folder)
+    return "", Path(dataset)
+
+
 def read_dataset(root: Path, *, prefix: str = "") -> list[Clip]:
     """Read every clip below `root`, sorted by path.
 
     Raises:
-        DataError: `root` is not a folder or holds no clip in this layout.
+        DataError: `root` is not a folder, holds no clip in this layout, or a machine whose name a device cannot use.
     """
     if not root.is_dir():
         raise _wrong(root, "no such folder")
@@ -64,6 +74,14 @@ def read_dataset(root: Path, *, prefix: str = "") -> list[Clip]:
     if not clips:
         inside = ", ".join(sorted(path.name for path in root.iterdir())[:6]) or "an empty folder"
         raise _wrong(root, inside)
+    for machine in sorted({clip.machine for clip in clips}):
+        if not re.fullmatch(NAME_PATTERN, machine):
+            raise DataError(
+                f"A machine in {root} has a name that no device can use",
+                found=repr(machine),
+                expected="1 to 64 letters, digits, - and _, the prefix included",
+                remedy="Rename its folder, or shorten the prefix.",
+            )
     return clips
 
 

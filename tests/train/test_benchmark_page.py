@@ -1,0 +1,36 @@
+"""The page of benchmarks, from new results and from ones that older benchmarks left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.bench.render import ALARMS, DETECTION, FLIGHTS, render
+
+OLD = dict.fromkeys((*FLIGHTS, *ALARMS), 0.5) | {"classes": 20, "epochs": 16, "training_s": 200}
+NEW = OLD | dict.fromkeys(DETECTION, 0.25)
+
+
+def row(page: str, name: str) -> list[str]:
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_detection_stands_beside_false_alarms_and_older_results_leave_it_open(tmp_path: Path) -> None:
+    flights = {"naive": OLD, "tf_resnet seed 0": OLD, "tf_resnet seed 1": NEW}
+    (tmp_path / "flights.json").write_text(json.dumps(flights))
+    page = render(tmp_path)
+    assert row(page, "naive baseline")[-4:] == ["0.500", "0.500", "–", "–"]
+    assert row(page, "tf_resnet seed 1")[-4:] == ["0.500", "0.500", "0.250", "0.250"]
+    assert row(page, "tf_resnet, 2 seeds")[-4:] == ["0.500 ± 0.000", "0.500 ± 0.000", "0.250", "0.250"]
+
+
+def test_the_default_bundle_stands_beside_the_naive_baseline_with_both_quantiles_told(tmp_path: Path) -> None:
+    machine = NEW | {f"naive_{name}": value / 2 for name, value in NEW.items()}
+    results = {"official": 0.7, "naive_official": 0.6, "machines": {"fan": machine, "pump": OLD}}
+    (tmp_path / "default_model.json").write_text(json.dumps(results))
+    page = render(tmp_path)
+    assert row(page, "fan")[-2:] == ["0.125 / 0.125", "0.250 / 0.250"]
+    assert row(page, "pump")[-2:] == ["– / –", "– / –"]
+    assert "the 0.995 quantile" in page
+    assert "the 0.9 quantile" in page
