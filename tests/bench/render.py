@@ -92,6 +92,8 @@ def _flights(folder: Path) -> str:
     if results is None:
         return f"{title}\n\nNot measured yet."
     seeds = [value for name, value in results.items() if name.startswith("tf_resnet")]
+    if not seeds:
+        return f"{title}\n\nNot measured yet."
     text = (
         "The flights have one class a domain: they train together with simulated machines, genuine DCASE 2023 clips, a "
         f"desk fan and an eight-channel fan as further classes ({seeds[0]['classes']} in all; half width, "
