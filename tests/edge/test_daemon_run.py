@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +16,14 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+import psutil
 import pytest
 
 from asd_edge.simulator import OperatingState
 from asd_edge.sinks.payloads import schema
 from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, fan, write_clip, write_device
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
+from tests.edge.virtual_microphone import virtual_microphone
 
 SIMULATED = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0, "factory": "fan/00"}
 OTHER = OperatingState(speed=1.25, load=0.9)
@@ -49,8 +53,6 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     children: list[subprocess.Popen[str]] = []
 
     def begin(device: Path, **environment: str) -> subprocess.Popen[str]:
-        import os
-
         child = subprocess.Popen(
             [*ASD_EDGE, "run", "--config", str(device)],
             stderr=subprocess.PIPE,
@@ -70,7 +72,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def test_a_files_scores_over_mqtt_are_those_of_the_score_command(
     broker: Any, listen: Any, bundle: Path, tmp_path: Path
 ) -> None:
-    sound = [fan(NORMAL, seed=1, seconds=12), np.zeros(8 * 16_000, np.float32), fan(OTHER, seed=2, seconds=14)]
+    sound = [fan(NORMAL, seed=1, seconds=12), np.zeros(8 * 16_000, np.float32), fan(OTHER, seed=2, seconds=22)]
     clip = write_clip(tmp_path / "clip.wav", np.concatenate(sound))
     machine = {"id": "fan-1", "source": f"file:{clip}", "speed": 0.0, "factory": "fan/00"}
     device = write_device(tmp_path, bundle, broker.port, machine)
@@ -170,6 +172,101 @@ def test_an_enrolled_condition_is_picked_up_without_a_restart(
     assert "goes on with the conditions it had" in log
 
 
+def test_damaged_state_of_one_machine_does_not_stop_the_others(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    state = tmp_path / "state" / "bad" / "site.json"
+    state.parent.mkdir(parents=True)
+    state.write_text("damaged")
+    bad = SIMULATED | {"id": "bad"}
+    unknown = SIMULATED | {"id": "unknown", "factory": "pump/99"}
+    listener = listen(broker.port)
+    daemon = start(write_device(tmp_path, bundle, broker.port, bad, unknown, SIMULATED))
+    listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    status = listener.wait("/status", lambda status: machine_states(status)[2] == "running")
+    assert machine_states(status) == ["failed", "failed", "running"]
+    errors = [machine["error"] for machine in status["machines"]]
+    assert str(state) in errors[0]
+    assert "pump/99" in errors[1]
+    assert daemon.poll() is None
+
+
+def send(fifo: Path, sound: bytes) -> None:
+    """Write into a FIFO as soon as somebody reads it."""
+    threading.Thread(target=fifo.write_bytes, args=(sound,), daemon=True).start()
+
+
+def reasons(listener: Any) -> list[str]:
+    return [status["reason"] for status in listener.of("/status")]
+
+
+def machine_states(status: dict[str, Any]) -> list[str]:
+    return [machine["state"] for machine in status.get("machines", ())] or [""] * 3
+
+
+def test_a_fifo_whose_sender_leaves_is_heard_again_when_one_comes(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    fifo = tmp_path / "fifo"
+    machine = {"id": "fan-1", "source": f"raw:{fifo}", "factory": "fan/00"}
+    sound = (fan(NORMAL, seed=1, seconds=12) * 32_767).astype("<i2").tobytes()
+    listener = listen(broker.port)
+    daemon = start(write_device(tmp_path, bundle, broker.port, machine))
+    missing = listener.wait("/status", lambda status: machine_states(status)[0] == "failed")
+    assert "nothing of that name" in missing["machines"][0]["error"]
+    os.mkfifo(fifo)
+    send(fifo, sound)
+    left = listener.wait("/status", lambda status: "its sender left" in str(status.get("machines")))
+    assert machine_states(left) == ["failed"]
+    first = listener.of("/score")
+    send(fifo, sound)
+    listener.wait("/score", lambda score: score["start"] > first[-1]["start"])
+    wanted = ["connected", *["fan-1 failed", "fan-1 running"] * 2, "fan-1 failed"]
+    listener.wait("/status", lambda _: reasons(listener) == wanted)
+    assert listener.of("/score")[len(first)]["start"] > first[-1]["stop"]  # one numbering, with a gap
+    daemon.send_signal(signal.SIGTERM)
+    _, log = daemon.communicate(timeout=15)
+    assert daemon.returncode == 0
+    assert log.count("its sender left") == 2
+
+
+def test_a_microphone_that_comes_late_and_dies_is_heard_again(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    samples = np.tile(fan(NORMAL, seed=1, seconds=10) * 32_767, 30).astype(np.int16)
+    listener = listen(broker.port)
+    with virtual_microphone(tmp_path, samples) as name:
+        (tmp_path / "asound.conf").rename(tmp_path / "unplugged")
+        (tmp_path / "asound.conf").write_text("</usr/share/alsa/alsa.conf>\n")
+        machine = {"id": "fan-1", "source": f"alsa:{name}", "factory": "fan/00"}
+        daemon = start(write_device(tmp_path, bundle, broker.port, machine, SIMULATED | {"id": "other"}))
+        absent = listener.wait("/status", lambda status: machine_states(status)[0] == "failed")
+        assert "Unknown PCM" in absent["machines"][0]["error"]
+        (tmp_path / "unplugged").rename(tmp_path / "asound.conf")
+        listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+        (recorder,) = (child for child in psutil.Process(daemon.pid).children() if child.name() == "arecord")
+        recorder.kill()
+        listener.wait("/status", lambda status: "ended by signal 9" in str(status.get("machines")))
+        changes = ["fan-1 failed", "fan-1 running"] * 2
+        listener.wait("/status", lambda _: [r for r in reasons(listener) if r in changes] == changes)
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(15) == 0
+
+
+def test_machines_that_do_not_answer_are_waited_for_together(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    os.mkfifo(tmp_path / "stuck")  # opening it as a file waits for a writer, and nothing can interrupt that
+    stuck = [{"id": f"stuck-{number}", "source": f"sim:fan?control={tmp_path / 'stuck'}"} for number in range(4)]
+    listener = listen(broker.port)
+    daemon = start(write_device(tmp_path, bundle, broker.port, *stuck))
+    listener.wait("/alarm", lambda alarm: alarm["machine"] == "stuck-3")
+    began = time.monotonic()
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(20) == 0
+    assert 2.5 < time.monotonic() - began < 8.0  # three seconds together, not twelve
+
+
 def test_a_broker_that_comes_late_is_found(
     make_broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
 ) -> None:
@@ -192,7 +289,8 @@ def test_a_finished_recording_that_no_broker_took_is_a_failure(make_broker: Any,
     machine = {"id": "fan-1", "source": f"file:{clip}", "speed": 0.0, "factory": "fan/00"}
     run = asd_edge("run", "--config", write_device(tmp_path, bundle, make_broker().port, machine))
     assert run.returncode == 1
-    assert "has not confirmed" in run.stderr
+    assert "messages that the broker has not confirmed" in run.stderr
+    assert run.stderr.count("remedy:") == 2  # why it was not reached, and what is lost by that
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
@@ -207,6 +305,18 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
         daemon.send_signal(signal.SIGTERM)
         assert systemd.recv(100) == b"STOPPING=1"
         assert daemon.wait(15) == 0
+
+
+def test_systemd_that_is_not_there_ends_nothing(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    device = write_device(tmp_path, bundle, broker.port, SIMULATED)
+    daemon = start(device, NOTIFY_SOCKET=str(tmp_path / "nobody"))
+    listen(broker.port).wait("/fan-1/score", lambda score: score["state"] == "scored")
+    daemon.send_signal(signal.SIGTERM)
+    _, log = daemon.communicate(timeout=15)
+    assert daemon.returncode == 0
+    assert "systemd cannot be told READY=1" in log
 
 
 @pytest.mark.parametrize(

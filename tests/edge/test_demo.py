@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import struct
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from asd_edge.config import load_config
 from asd_edge.demo import broker as demo_broker_module
-from asd_edge.demo.director import PLOT, QUIET_SCORES, Chapter, DemoError, Director
+from asd_edge.demo import stage as stage_module
+from asd_edge.demo.director import CONDITION, PLOT, QUIET_SCORES, Chapter, DemoError, Director
 from asd_edge.demo.show import run_demo
+from asd_edge.demo.stage import Stage
 from asd_edge.demo.story import Point, Story
 from asd_edge.demo.view import View
+from asd_edge.errors import SinkError
 from asd_edge.simulator import OperatingState
+from asd_edge.sources.open import open_source
 from tests.edge.device import ASD_EDGE, asd_edge
 from tests.edge.fan_bundle import SNR_DB, make_fan_bundle
+from tests.edge.required import required_module
 from tests.edge.tiny_bundle import make_tiny_bundle
 
 QUIET = Point(1.0, 0.1, 0.2, "source")
@@ -45,6 +53,14 @@ def test_quiet_needs_scores_in_a_row_and_no_alarm() -> None:
     assert director.over
 
 
+def test_after_an_enrollment_only_scores_of_the_enrolled_condition_are_quiet() -> None:
+    chapter = Chapter("0", "chapter 0", STATE, until="quiet", enroll=True, linger=0)
+    director = Director((chapter,), now=0.0)
+    assert not any(director.watch(QUIET, alarm=False, now=0.0) for _ in range(50))
+    enrolled = replace(QUIET, condition=CONDITION)
+    assert [director.watch(enrolled, alarm=False, now=0.0) for _ in range(QUIET_SCORES)][-1]
+
+
 def test_scores_over_the_threshold_are_no_alarm_yet() -> None:
     director = Director(chapters("alarm"), now=0.0)
     assert not any(director.watch(LOUD, alarm=False, now=0.0) for _ in range(50))
@@ -65,7 +81,7 @@ def test_a_chapter_that_does_not_happen_in_time_is_named(number: int) -> None:
     while director.number < number:
         alarm = director.chapter.until == "alarm"
         now += 0.1
-        director.watch(LOUD if alarm else QUIET, alarm=alarm, now=now)
+        director.watch(LOUD if alarm else replace(QUIET, condition=CONDITION), alarm=alarm, now=now)
     director.check(now=now + PLOT[number].within_s - 0.1)
     with pytest.raises(DemoError, match=PLOT[number].title):
         director.check(now=now + PLOT[number].within_s + 0.1)
@@ -147,13 +163,13 @@ def fan_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-needs_matplotlib = pytest.mark.skipif(
-    __import__("importlib.util").util.find_spec("matplotlib") is None, reason="extra demo is not installed"
-)
+@pytest.fixture
+def needs_matplotlib() -> None:
+    required_module("matplotlib", "demo")
 
 
 @pytest.mark.slow
-@needs_matplotlib
+@pytest.mark.usefixtures("needs_matplotlib")
 def test_the_whole_demo_happens_in_less_than_a_minute(tmp_path: Path) -> None:
     began = time.monotonic()
     told = asd_edge("demo", "--out", tmp_path / "demo.png", timeout_s=90)
@@ -167,11 +183,11 @@ def test_the_whole_demo_happens_in_less_than_a_minute(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@needs_matplotlib
+@pytest.mark.usefixtures("needs_matplotlib")
 def test_the_demo_does_without_mosquitto(
     fan_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("amqtt")
+    required_module("amqtt", "demo")
     monkeypatch.setattr(demo_broker_module, "find_mosquitto", lambda: "")
     run_demo(tmp_path / "demo.png", speed=16.0, port=0, bundle=str(fan_bundle), snr_db=SNR_DB)
     shown = capsys.readouterr().out
@@ -181,7 +197,7 @@ def test_the_demo_does_without_mosquitto(
 
 
 @pytest.mark.slow
-@needs_matplotlib
+@pytest.mark.usefixtures("needs_matplotlib")
 def test_a_bundle_that_hears_nothing_fails_the_demo(tmp_path: Path) -> None:
     make_tiny_bundle(tmp_path / "deaf.asd")  # its centres are noise, so nothing sounds normal
     told = asd_edge(
@@ -192,7 +208,39 @@ def test_a_bundle_that_hears_nothing_fails_the_demo(tmp_path: Path) -> None:
     assert not (tmp_path / "demo.png").exists()
 
 
-@needs_matplotlib
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_matplotlib")
+def test_an_enrollment_that_fails_fails_the_demo_with_its_text(
+    fan_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_module, "_CLIP_S", 0.5)  # clips too short to enroll
+    with pytest.raises(DemoError, match="could not be enrolled") as caught:
+        run_demo(tmp_path / "demo.png", speed=20.0, port=0, bundle=str(fan_bundle), snr_db=SNR_DB)
+    assert "remedy:" in caught.value.found  # what the command said
+
+
+def test_a_port_where_somebody_listens_is_refused() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as foreign,
+        pytest.raises(SinkError, match="cannot have this port"),
+        demo_broker_module.demo_broker(foreign.getsockname()[1]),
+    ):
+        pass
+
+
+def test_a_folder_of_any_name_can_be_the_stage(tmp_path: Path) -> None:
+    folder = tmp_path / "a&b c+d%41#"
+    folder.mkdir()
+    stage = Stage(folder, "default", 16_000, 0.0, 1883)
+    stage.prepare()
+    stage.tell(STATE)
+    source = open_source(load_config(folder / "device.toml").machines[0].source, rate=16_000, speed=0.0)
+    next(source.blocks())
+    source.close()
+    assert stage.recording.exists()
+
+
+@pytest.mark.usefixtures("needs_matplotlib")
 def test_a_picture_without_a_place_is_refused_at_once(fan_bundle: Path, tmp_path: Path) -> None:
     told = asd_edge("demo", "--bundle", fan_bundle, "--out", tmp_path / "absent" / "demo.png", timeout_s=20)
     assert told.returncode == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from asd_edge.config import load_config
 from asd_edge.sources.open import open_source
+from tests.edge.required import required_tool
 
 FOLDER = Path(__file__).resolve().parents[2] / "firmware_configs"
 PROFILES = sorted(FOLDER.glob("*.toml"))
@@ -41,6 +41,13 @@ def test_the_board_hears_a_microphone_by_a_name_that_stays():
     assert machine.source.startswith("alsa:hw:CARD=")
 
 
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.name)
+def test_one_bang_is_no_alarm_in_any_profile(path):
+    window_s = ((8 - 1) * 32 + 64) * 512 / 16_000  # of the default bundle
+    for machine in load_config(path).machines:
+        assert machine.decision.on_delay_s > window_s
+
+
 def test_the_desk_needs_nothing_but_itself():
     config = load_config(FOLDER / "development.toml")
     assert config.mqtt.host == "127.0.0.1"
@@ -67,6 +74,15 @@ class TestUnit:
         assert unit["Unit"]["StartLimitIntervalSec"] == "0"
         assert unit["Install"]["WantedBy"] == "multi-user.target"
 
+    def test_it_waits_for_the_clock(self, unit):
+        assert unit["Unit"]["Wants"] == "time-sync.target"
+        assert "time-sync.target" in unit["Unit"]["After"].split()
+
+    def test_it_is_installed_from_this_checkout_and_no_package_index(self):
+        text = (FOLDER / "asd-edge.service").read_text()
+        assert "pip install ." in text
+        assert "pip install asd-edge" not in text
+
     def test_it_runs_as_nobody_with_one_folder_and_the_microphone(self, unit):
         service = unit["Service"]
         assert service["DynamicUser"] == "yes"
@@ -81,9 +97,7 @@ class TestUnit:
         assert config.mqtt.password_file == Path("/run/credentials/asd-edge.service") / credential
 
     def test_systemd_accepts_it(self, tmp_path):
-        verify = shutil.which("systemd-analyze")
-        if verify is None:
-            pytest.skip("systemd-analyze is not installed")
+        verify = required_tool("systemd-analyze", "systemd")
         text = (FOLDER / "asd-edge.service").read_text()
         assert "ExecStart=/opt/asd-edge/bin/asd-edge run " in text
         installed = tmp_path / "asd-edge.service"

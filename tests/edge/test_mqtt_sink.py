@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sinks.payloads import DeviceReport
 from asd_edge.sinks.topics import Topics
+from tests.edge.required import required_module, required_tool
 
 TOPICS = Topics("asd-edge", "box")
 REPORT = DeviceReport("0.1.0", "0" * 64, ())
@@ -130,6 +134,31 @@ def test_a_frozen_broker_does_not_hold_up_the_end(broker: Any, make_sink: Any) -
     assert time.monotonic() - began < 5.0
 
 
+def test_a_farewell_that_does_not_get_through_in_mqtt_3_1_1_leaves_the_last_will(
+    broker: Any, listen: Any, make_sink: Any
+) -> None:
+    listener = listen(broker.port)
+    sink = make_sink(broker.port, protocol="3.1.1")
+    assert sink.wait_open(10)
+    broker.freeze()
+    sink.publish(score(1))
+    assert sink.stop("stopped", patience_s=0.5) == 1
+    broker.thaw()
+    assert listener.wait("/status", lambda status: status["state"] == "offline")["reason"] == "connection lost"
+    late = listen(broker.port)  # the "online" is not what stays
+    assert late.wait("/status", lambda _: True)["state"] == "offline"
+
+
+def test_a_farewell_that_gets_through_in_mqtt_3_1_1_is_not_replaced_by_the_will(
+    broker: Any, listen: Any, make_sink: Any
+) -> None:
+    sink = make_sink(broker.port, protocol="3.1.1")
+    assert sink.wait_open(10)
+    assert sink.stop("stopped", patience_s=10) == 0
+    time.sleep(0.5)  # a will would come at once
+    assert listen(broker.port).wait("/status", lambda _: True)["reason"] == "stopped"
+
+
 VANISHING = """
 import os, sys
 from asd_edge.config import MqttTable
@@ -161,7 +190,7 @@ def test_a_device_that_vanishes_is_reported_by_its_last_will(broker: Any, listen
 def password_broker(make_broker: Any, tmp_path: Path, acl: str) -> Any:
     passwords, rights = tmp_path / "passwords", tmp_path / "acl"
     passwords.write_text("box:secret\nreader:readers\n")
-    subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True)
+    subprocess.run([required_tool("mosquitto_passwd", "mosquitto"), "-U", str(passwords)], check=True)
     rights.write_text(acl)
     broker = make_broker(f"allow_anonymous false\npassword_file {passwords}\nacl_file {rights}\n")
     broker.start()
@@ -230,7 +259,18 @@ def test_tls_with_a_certificate_of_our_own(
 ) -> None:
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=broker"),
+            *(
+                required_tool("openssl", "openssl"),
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=broker",
+            ),
             *("-addext", "subjectAltName=IP:127.0.0.1"),
             *("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")),
         ],
@@ -267,10 +307,42 @@ def test_the_probe_names_an_unreachable_broker(make_broker: Any) -> None:
     assert probe(MqttTable(host="127.0.0.1", port=broker.port)) == "5"
 
 
+@contextmanager
+def hanging_up() -> Iterator[int]:
+    """A server that accepts connections and closes each at once; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    server.accept()[0].close()
+                except OSError:  # the test is over
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_server_that_hangs_up_is_said_once_with_what_to_look_at(
+    make_sink: Any, caplog: pytest.LogCaptureFixture, protocol: str
+) -> None:
+    with hanging_up() as port:
+        assert not make_sink(port, protocol=protocol).wait_open(4.5)  # three attempts
+        with pytest.raises(SinkError) as caught:
+            probe(MqttTable(host="127.0.0.1", port=port, protocol=protocol), timeout_s=5)  # type: ignore[arg-type]
+    assert caplog.text.count("closed at once") == 1
+    for text in (caplog.text, str(caught.value)):
+        assert "closed at once" in text
+        assert "TLS" in text
+        assert 'protocol = "3.1.1"' in text
+
+
 def test_a_broker_without_mqtt_5_is_talked_to_in_3_1_1_and_the_status_says_so(
     listen: Any, make_sink: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pytest.importorskip("amqtt", reason="amqtt (extra demo) is the broker that does not speak MQTT 5")
+    required_module("amqtt", "demo")  # the broker that does not speak MQTT 5
     with demo_broker(mosquitto="") as old:
         listener = listen(old.port)
         sink = make_sink(old.port)

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from asd_edge.errors import SourceError
+from asd_edge.sources.conversion import Conversion
 from asd_edge.sources.open import open_source
 
 RATE = 16_000
@@ -78,6 +79,48 @@ def test_the_first_sample_was_captured_a_block_before_it_came(tmp_path: Path) ->
     source = open_source(f"raw:{tmp_path / 'a'}", rate=RATE, block_s=0.5)
     block = next(source.blocks())
     assert block.time == pytest.approx(time.time() - 0.5, abs=0.3)
+
+
+def test_times_follow_the_wall_clock_when_it_and_the_samples_come_apart(tmp_path: Path) -> None:
+    """A sender that pauses loses sound nobody counts, as a slow crystal does over a day, and a clock that is set."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    def send() -> None:
+        with fifo.open("wb", buffering=0) as pipe:
+            pipe.write(pcm(RATE // 2).tobytes())
+            time.sleep(1.6)
+            pipe.write(pcm(RATE // 2).tobytes())
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    heard_at = [(block, time.time()) for block in open_source(f"raw:{fifo}", rate=RATE).blocks()]
+    sender.join()
+    assert [block.start for block, _ in heard_at] == [0, 4000, 8000, 12_000]  # durations stay those of the samples
+    first, last = heard_at[0], heard_at[-1]
+    assert last[0].time - first[0].time > 1.6
+    assert last[0].time + 0.25 == pytest.approx(last[1], abs=0.5)
+
+
+def test_less_than_a_second_apart_is_no_reason_to_date_anew() -> None:
+    conversion = Conversion(RATE, RATE, time=1000.0)
+    times = []
+    for late_s in (0.0, 0.9, -0.9, 0.0):
+        conversion.keep_time(1000.0 + len(times) + late_s)
+        times += [block.time for block in conversion.push(np.zeros(RATE, np.float32))]
+    assert times == [1000.0, 1001.0, 1002.0, 1003.0]
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0])
+def test_a_clock_that_is_set_moves_the_times_of_what_follows(step_s: float) -> None:
+    conversion = Conversion(48_000, RATE, time=1000.0)
+    blocks = []
+    for second in range(4):
+        conversion.keep_time(1000.0 + second + (step_s if second >= 2 else 0.0))
+        blocks += conversion.push(np.zeros(48_000, np.float32))
+    for number, block in enumerate(blocks):
+        wanted = 1000.0 + block.start / RATE + (step_s if number >= 2 else 0.0)
+        assert block.time == pytest.approx(wanted, abs=0.01)  # the filter's delay
 
 
 def test_a_higher_rate_is_resampled(tmp_path: Path) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
+
+from tests.edge.required import required_tool
 
 NAME = "virtual"
 _CONFIG = """
@@ -29,11 +29,7 @@ pcm.{name} {{
 @contextmanager
 def virtual_microphone(folder: Path, samples: NDArray[np.int16] | None) -> Iterator[str]:
     """Give the ALSA name of a device that hears these samples, as fast as they are read; None hears nothing."""
-    if shutil.which("arecord") is None:
-        missing = "arecord is not installed (apt-get install alsa-utils)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    required_tool("arecord", "alsa-utils")
     infile = folder / "microphone.raw"
     if samples is None:
         os.mkfifo(infile)  # nobody ever writes to it

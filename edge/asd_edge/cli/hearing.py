@@ -17,12 +17,14 @@ from asd_edge.scoring.nearest_centre import ConditionSet
 
 @dataclass(frozen=True)
 class Hearing:
-    """Everything a detector needs."""
+    """Everything a detector needs, and how the machine's recordings are to be read."""
 
     machine: str
     pipeline: Pipeline
     conditions: ConditionSet | None
     decision: DecisionSpec
+    channel: int | None = None
+    source_rate: int | None = None
 
     @property
     def rate(self) -> int:
@@ -45,7 +47,8 @@ def from_device(config_path: Path, machine_id: str) -> Hearing:
     bundle = load_bundle(config.bundle.path)
     known = KnownConditions(bundle, machine, config.device.state_dir).load()
     decision = DecisionSpec(**machine.decision.model_dump())
-    return Hearing(machine_id, bundle.pipeline(config.bundle.threads), known, decision)
+    pipeline = bundle.pipeline(config.bundle.threads)
+    return Hearing(machine_id, pipeline, known, decision, machine.channel, machine.source_rate)
 
 
 def from_factory(bundle_path: str, key: str) -> Hearing:

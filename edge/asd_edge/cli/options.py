@@ -11,10 +11,12 @@ Config = Annotated[Path, typer.Option("--config", metavar="FILE", help="The devi
 Machine = Annotated[str, typer.Option("--machine", metavar="ID", help="A machine's id in the configuration.")]
 Channel = Annotated[
     int | None,
-    typer.Option(metavar="N", min=0, help="Which channel of a clip with several to hear, counted from 0."),
+    typer.Option(metavar="N", min=0, help="Which channel of the clips to hear, from 0; without it, the machine's."),
 ]
 SourceRate = Annotated[
     int | None,
-    typer.Option(metavar="HZ", min=1, help="Say that the clips have this sample rate; they are then resampled."),
+    typer.Option(
+        metavar="HZ", min=1, help="Say that the clips have this sample rate (else the machine's); they are resampled."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

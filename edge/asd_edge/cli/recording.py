@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asd_edge.config import MachineTable
 from asd_edge.enroll import FEWEST_CLIPS, RecordedClip
@@ -42,11 +43,26 @@ def record_clips(
 ) -> list[RecordedClip]:
     """Record `seconds` from the machine's source, calling `progress` with the seconds of each block.
 
-    The recording is cut into clips of equal length, three at least and about ten seconds each.
+    The recording is cut into clips of equal length, ten seconds or more each.
+
+    Args:
+        machine: its source, with channel and rates.
+        rate: samples a second of the clips.
+        seconds: how long to record; thirty at least, as three clips are needed.
+        progress: what hears of each block.
 
     Raises:
-        SourceError: the source fails, or ends too early.
+        SourceError: the source fails, ends too early, or loses sound.
     """
+    recording = _record(machine, rate=rate, seconds=seconds, progress=progress)
+    parts = np.array_split(recording, max(FEWEST_CLIPS, int(seconds / _CLIP_S)))
+    return [RecordedClip(f"recorded-{number}", part) for number, part in enumerate(parts, start=1)]
+
+
+def _record(
+    machine: MachineTable, *, rate: int, seconds: float, progress: Callable[[float], None]
+) -> NDArray[np.float32]:
+    """Return `seconds` of the machine's source without a break, float32 [n]."""
     source = open_source(
         machine.source,
         rate=rate,
@@ -57,6 +73,13 @@ def record_clips(
     wanted, blocks, heard = round(seconds * rate), [], 0
     try:
         for block in source.blocks():
+            if block.start != heard:
+                raise SourceError(
+                    f"The source {machine.source} lost sound while it was recorded",
+                    found=f"a gap of {(block.start - heard) / rate:.2f} s after {heard / rate:.1f} s",
+                    expected="one recording without a break",
+                    remedy="Stop what else keeps this computer busy, check the microphone's cable, and record again.",
+                )
             blocks.append(block.samples)
             heard += len(block.samples)
             progress(len(block.samples) / rate)
@@ -71,6 +94,4 @@ def record_clips(
             expected=f"{seconds:.1f} s",
             remedy="Record fewer seconds, or check the source.",
         )
-    count = max(FEWEST_CLIPS, round(seconds / _CLIP_S))
-    parts = np.array_split(np.concatenate(blocks)[:wanted], count)
-    return [RecordedClip(f"recorded-{number}", part) for number, part in enumerate(parts, start=1)]
+    return np.concatenate(blocks)[:wanted]

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def score(
     clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="WAV or FLAC files, of any length.")],
     bundle: Annotated[
-        str,
-        typer.Option(metavar="FILE", help="The bundle to score with; `default` is the one that came along."),
-    ] = "default",
+        str | None,
+        typer.Option(metavar="FILE", help="The bundle to score with; without it, the one that came along."),
+    ] = None,
     factory: Annotated[
         str | None,
         typer.Option(metavar="MACHINE/SECTION", help="Compare with what the bundle's factory knows, like fan/00."),
@@ -37,23 +37,26 @@ def score(
 ) -> None:
     """Score recordings, window by window, exactly as the running daemon would.
 
-    Say what to compare with: either --factory, or --config with --machine (which names the
-    bundle too). A window whose score is above its threshold does not sound like anything known to be normal.
+    Say what to compare with: either --factory, or --config with --machine (which names the bundle, the
+    channel and the sample rate too). A window whose score is above its threshold does not sound like anything
+    known to be normal.
     """
     from asd_edge.cli.hearing import from_device, from_factory
     from asd_edge.errors import ConfigError
 
-    if config is not None and machine is not None and factory is None:
+    if config is not None and machine is not None and factory is None and bundle is None:
         hearing = from_device(config, machine)
     elif factory is not None and config is None and machine is None:
-        hearing = from_factory(bundle, factory)
+        hearing = from_factory(bundle or "default", factory)
     else:
         raise ConfigError(
             "It is not clear what to compare the clips with",
             found="neither, or parts of both",
-            expected="--factory MACHINE/SECTION, or --config FILE with --machine ID",
+            expected="--factory MACHINE/SECTION (and --bundle), or --config FILE with --machine ID",
             remedy="Give one of the two; asd-edge score --help explains them.",
         )
+    channel = hearing.channel if channel is None else channel
+    source_rate = hearing.source_rate if source_rate is None else source_rate
     for clip in clips:
         if not as_json:
             typer.echo(f"{clip}\n   start s     stop s      score  threshold  state         condition")

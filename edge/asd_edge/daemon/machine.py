@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from time import monotonic
 
 from asd_edge.config import MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.detector import Detector
-from asd_edge.errors import AsdEdgeError
+from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.events import Event
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.sinks.payloads import MachineReport, MachineState
-from asd_edge.sources.block import Source
-from asd_edge.sources.open import open_source
+from asd_edge.sinks.payloads import MachineReport
+from asd_edge.sources.block import Block, Source
+from asd_edge.sources.open import is_live, open_source
 
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0  # how often, at most, the site state is looked at
+_LONGEST_PAUSE_S = 30.0  # between two attempts to hear a live source again
 
 
 class MachineThread:
     """Listens to one machine until its source ends, fails, or `stop` is called.
+
+    A live source (a microphone, a FIFO) that fails is opened again until it is back: a cable may be plugged in again.
 
     Args:
         machine: where its sound comes from and when it alarms.
@@ -43,13 +48,19 @@ class MachineThread:
         changed: Callable[[MachineThread], None],
     ) -> None:
         self.report = MachineReport(machine.id, "starting")
+        self.over = False
+        """Whether nothing will be heard any more; True before the last call of `changed`."""
         self._machine = machine
+        self._pipeline = pipeline
+        self._rate = pipeline.front_end.sample_rate
         self._known = known
         self._publish = publish
         self._changed = changed
-        self._detector = Detector(machine.id, pipeline, known.load(), DecisionSpec(**machine.decision.model_dump()))
-        self._rate = pipeline.front_end.sample_rate
+        self._detector: Detector | None = None
         self._source: Source | None = None
+        self._heard = 0  # index of the next sample, through all openings of the source
+        self._heard_at = 0.0  # monotonic
+        self._pauses = _pauses()
         self._stopping = threading.Event()
         # A thread that waits for a silent device must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=f"machine-{machine.id}", daemon=True)
@@ -58,65 +69,119 @@ class MachineThread:
         """Begin to listen."""
         self._thread.start()
 
-    def stop(self, patience_s: float) -> None:
-        """End the source and wait a while for the thread: a device that does not answer is left behind."""
+    def stop(self) -> None:
+        """End the source; the thread follows soon."""
         self._stopping.set()
         if self._source is not None:
             self._source.close()
+
+    def join(self, patience_s: float) -> None:
+        """Wait a while for the thread after a stop: a device that does not answer is left behind."""
         self._thread.join(patience_s)
 
     def _run(self) -> None:
         try:
-            self._listen()
-            self._set("ended")
+            if is_live(self._machine.source):
+                self._listen_again_and_again()
+            else:
+                self._listen()
+            last = MachineReport(self._machine.id, "ended")
         except AsdEdgeError as error:
-            self._fail(error)
+            last = self._failure(error)
         except Exception as error:
             _log.exception("Machine %s", self._machine.id)
-            self._fail(error)
+            last = self._failure(error)
+        self.over = True
+        self._set(last)
+
+    def _listen_again_and_again(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._listen()
+                raise _gone(self._machine.source)
+            except AsdEdgeError as error:
+                if str(error) != self.report.error:  # said once, not at every attempt
+                    self._set(self._failure(error))
+            self._stopping.wait(next(self._pauses))
 
     def _listen(self) -> None:
-        source = open_source(
+        detector = self._detector = self._detector or self._new_detector()
+        source = self._source = open_source(
             self._machine.source,
             rate=self._rate,
             channel=self._machine.channel,
             source_rate=self._machine.source_rate,
             speed=self._machine.speed,
         )
-        self._source = source
         try:
-            self._set("running")
+            if self._stopping.is_set():  # stop() may have come before there was a source to close
+                return
             looked = monotonic()
-            for block in source.blocks():
+            for block in self._numbered(source.blocks()):
                 if self._stopping.is_set():
                     return
+                if self.report.state != "running":
+                    self._pauses = _pauses()
+                    self._set(MachineReport(self._machine.id, "running"))
                 if monotonic() - looked >= _LOOK_EVERY_S:
                     looked = monotonic()
-                    self._look_at_conditions()
-                for event in self._detector.process(block):
+                    self._look_at_conditions(detector)
+                for event in detector.process(block):
                     self._publish(event)
-            for event in self._detector.flush():
+            for event in detector.flush():
                 self._publish(event)
         finally:
             source.close()
 
-    def _look_at_conditions(self) -> None:
+    def _numbered(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Let a source that was opened again go on after the samples that were lost meanwhile: a gap, as any other."""
+        first = None
+        for block in blocks:
+            now = monotonic()
+            if first is None:
+                lost = round((now - self._heard_at) * self._rate) - len(block.samples)
+                first = self._heard + max(1, lost) if self._heard else 0
+            block = replace(block, start=first + block.start)
+            self._heard, self._heard_at = block.start + len(block.samples), now
+            yield block
+
+    def _new_detector(self) -> Detector:
+        decision = DecisionSpec(**self._machine.decision.model_dump())
+        return Detector(self._machine.id, self._pipeline, self._known.load(), decision)
+
+    def _look_at_conditions(self, detector: Detector) -> None:
         if not self._known.changed():
             return
         try:
-            self._detector.conditions = self._known.load()
+            detector.conditions = self._known.load()
         except AsdEdgeError as error:  # what was known before is better than nothing
             _log.error("Machine %s goes on with the conditions it had. %s", self._machine.id, error)
         else:
             _log.info("Machine %s: changed conditions hold from the next window on", self._machine.id)
 
-    def _fail(self, error: Exception) -> None:
+    def _failure(self, error: Exception) -> MachineReport:
         if self._stopping.is_set():  # a source torn from under its reader fails; that is no news
-            self._set("ended")
-            return
+            return MachineReport(self._machine.id, "ended")
         _log.error("Machine %s: %s", self._machine.id, error)
-        self._set("failed", str(error))
+        return MachineReport(self._machine.id, "failed", str(error))
 
-    def _set(self, state: MachineState, error: str | None = None) -> None:
-        self.report = MachineReport(self._machine.id, state, error)
+    def _set(self, report: MachineReport) -> None:
+        self.report = report
         self._changed(self)
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds before each attempt: about 1, 2, 4 … 30, never in step with other machines."""
+    pause = 1.0
+    while True:
+        yield pause * random.uniform(0.8, 1.2)
+        pause = min(2.0 * pause, _LONGEST_PAUSE_S)
+
+
+def _gone(source: str) -> SourceError:
+    return SourceError(
+        f"The source {source} ended",
+        found="its sender left",
+        expected="sound until the daemon is stopped",
+        remedy="Start the sender again; it is heard as soon as it sends.",
+    )

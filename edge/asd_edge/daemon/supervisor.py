@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
+from time import monotonic
 from types import FrameType
 
 from asd_edge import __version__
@@ -15,6 +16,7 @@ from asd_edge.config import DeviceConfig
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.notify import notify
+from asd_edge.errors import SinkError
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.payloads import DeviceReport
 from asd_edge.sinks.topics import Topics
@@ -32,7 +34,7 @@ class Daemon:
     """Everything `asd-edge run` runs.
 
     Raises:
-        AsdEdgeError: the bundle, a machine's state or a file named in the configuration cannot be used.
+        AsdEdgeError: the bundle or a file named in the configuration cannot be used.
     """
 
     def __init__(self, config: DeviceConfig) -> None:
@@ -55,6 +57,8 @@ class Daemon:
     def run(self) -> int:
         """Run until every source has ended or a signal asks to stop; return the exit code.
 
+        A machine that cannot be heard, or whose state is damaged, does not stop the others.
+
         0: stopped by SIGTERM or SIGINT, or every source ended and the broker has confirmed every message.
         1: a source failed, or sources ended and the broker never confirmed what they gave.
         """
@@ -71,7 +75,7 @@ class Daemon:
         return self._stop(signalled)
 
     def _wait(self) -> signal.Signals | None:
-        while any(machine.report.state in ("starting", "running") for machine in self._machines):
+        while not all(machine.over for machine in self._machines):
             note = self._notes.get()
             if isinstance(note, signal.Signals):
                 return note
@@ -80,13 +84,16 @@ class Daemon:
 
     def _stop(self, signalled: signal.Signals | None) -> int:
         for machine in self._machines:
-            machine.stop(_STOP_PATIENCE_S)
+            machine.stop()
+        deadline = monotonic() + _STOP_PATIENCE_S
+        for machine in self._machines:
+            machine.join(max(0.0, deadline - monotonic()))
         if signalled is not None:
             self._sink.stop(f"stopped by {signalled.name}", patience_s=_STOP_PATIENCE_S)
             return 0
         unconfirmed = self._sink.stop("every source has ended", patience_s=_DELIVERY_PATIENCE_S)
         if unconfirmed:
-            _log.error("The broker has not confirmed %d messages; they are lost", unconfirmed)
+            _log.error("%s", _lost(unconfirmed))
         failed = any(machine.report.state == "failed" for machine in self._machines)
         return 1 if failed or unconfirmed else 0
 
@@ -106,3 +113,12 @@ class Daemon:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _lost(messages: int) -> SinkError:
+    return SinkError(
+        "Scores and alarms of the finished sources are lost",
+        found=f"{messages} messages that the broker has not confirmed",
+        expected="every message confirmed",
+        remedy="Find out from `asd-edge run --check` what keeps the broker from it, then run this again.",
+    )

@@ -33,9 +33,9 @@ def demo_broker(port: int = 0, *, mosquitto: str | None = None) -> Iterator[Demo
     """Run a broker as a child process; `port` 0 picks a free one, `mosquitto` "" does without it.
 
     Raises:
-        SinkError: there is no broker on this machine, or it does not start.
+        SinkError: there is no broker on this machine, the port is taken, or it does not start.
     """
-    chosen = port or _free_port()
+    chosen = _free_port(port)
     executable = find_mosquitto() if mosquitto is None else mosquitto
     with tempfile.TemporaryDirectory(prefix="asd-edge-broker-") as folder:
         command = _mosquitto(executable, chosen, Path(folder)) if executable else _amqtt(chosen)
@@ -73,9 +73,19 @@ def _amqtt(port: int) -> list[str]:
     return [sys.executable, "-m", "asd_edge.demo.amqtt_child", str(port)]
 
 
-def _free_port() -> int:
+def _free_port(wanted: int) -> int:
+    """Return `wanted`, or any port for 0, once it is sure that no other broker would answer there."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as brokers do: old connections take no port
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise SinkError(
+                "The demo's broker cannot have this port",
+                found=f"port {wanted}: {error.strerror}",
+                expected="a port that nobody listens to, so that no other broker hears the demo",
+                remedy="Choose another --port, or 0 for a free one.",
+            ) from None
         port: int = probe.getsockname()[1]
         return port
 

@@ -9,6 +9,9 @@ from asd_edge.demo.story import Point
 from asd_edge.errors import AsdEdgeError
 from asd_edge.simulator import OperatingState
 
+CONDITION = "shifted"
+"""Name of the condition that the demo enrolls."""
+
 QUIET_SCORES = 8
 """This many scores in a row below their thresholds, without an alarm, count as quiet."""
 
@@ -25,7 +28,7 @@ class Chapter:
         label: for the picture, short.
         title: for the terminal.
         machine: what the machine is told when the chapter begins.
-        enroll: the condition in `machine` is enrolled when the chapter begins.
+        enroll: the condition in `machine` is enrolled when the chapter begins; only scores of that condition are quiet.
         until: what must be seen.
         linger: how many more scores are then watched, so that people see it too; quiet must last as long.
         within_s: seconds on the wall clock in which it must be seen, for a patience of 1.
@@ -90,7 +93,7 @@ class Director:
         if self.over:
             return False
         if self.chapter.until == "quiet":
-            self._run = 0 if alarm or point.over or point.score is None else self._run + 1
+            self._run = 0 if alarm or not self._quiet(point) else self._run + 1
             wanted = QUIET_SCORES + self.chapter.linger
         else:  # an alarm may end while people still look at it
             self._run += alarm or self._run > 0
@@ -100,6 +103,10 @@ class Director:
         self._index += 1
         self._begin(now)
         return True
+
+    def _quiet(self, point: Point) -> bool:
+        known = point.condition == CONDITION or not self.chapter.enroll
+        return known and point.score is not None and not point.over
 
     def check(self, *, now: float) -> None:
         """Look at the clock.

@@ -126,6 +126,8 @@ class Performance:
             self._story.take_alarm(payload)
         elif topic == TOPICS.score(MACHINE):
             point = self._story.take_score(payload)
+            if self._enrolling is not None:  # nothing counts before it has succeeded
+                return
             if self._director.watch(point, alarm=self._story.alarm, now=monotonic()) and not self._director.over:
                 self._begin_chapter()
         elif topic == TOPICS.status and payload["state"] == "offline" and "messages" in payload:

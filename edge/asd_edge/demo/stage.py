@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from asd_edge.atomic import atomic_write
-from asd_edge.demo.director import DemoError
+from asd_edge.demo.director import CONDITION, DemoError
 from asd_edge.simulator import OperatingState, SimulatedMachine
 from asd_edge.sinks.topics import Topics
 
 KIND, SECTION = "fan", 0
 MACHINE = "fan-1"
 TOPICS = Topics("asd-edge", "demo")
-CONDITION = "shifted"
 _SEED = 7
 _CLIP_S = 10.0
 _STOP_S = 15.0
@@ -51,7 +51,8 @@ class Stage:
 
     def prepare(self) -> None:
         """Write the device file."""
-        source = f"sim:{KIND}?unit={SECTION}&seed={_SEED}&control={self._control}&record={self.recording}"
+        control, record = quote(str(self._control)), quote(str(self.recording))
+        source = f"sim:{KIND}?unit={SECTION}&seed={_SEED}&control={control}&record={record}"
         if self.snr_db is not None:
             source += f"&snr_db={self.snr_db}"
         self._device_file.write_text(

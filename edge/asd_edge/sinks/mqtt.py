@@ -17,12 +17,20 @@ from time import time
 from typing import Any, Literal
 
 import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import MqttTable
 from asd_edge.events import Event
-from asd_edge.sinks.mqtt_client import VERSION_REFUSED, address, broker_error, connection_failure, new_client
+from asd_edge.sinks.mqtt_client import (
+    CHECK_PROTOCOL,
+    CLOSED_AT_ONCE,
+    VERSION_REFUSED,
+    address,
+    broker_error,
+    connection_failure,
+    leave_it_to_the_will,
+    new_client,
+)
 from asd_edge.sinks.payloads import (
     Counts,
     DeviceReport,
@@ -74,6 +82,7 @@ class MqttSink:
         self._counts = Counts()
         self._waiting = Waiting(WAITING)
         self._unacknowledged: set[int] = set()
+        self._refused = False
         self._greeting: int | None = None
         self._farewell: int | None = None
         self._leaving: str | None = None
@@ -184,6 +193,7 @@ class MqttSink:
         elif refusal is None:
             self._greeting = self._send_status("online", "connected")
         else:
+            self._refused = True
             self._warn(
                 refusal,
                 "the broker to accept the connection",
@@ -204,6 +214,9 @@ class MqttSink:
         if self._opened.is_set():
             self._opened.clear()
             _log.warning("The connection to the broker is lost (%s); connecting again", reason)
+        elif not self._refused:  # a refusal was said already
+            self._warn(CLOSED_AT_ONCE, "a broker that takes messages", CHECK_PROTOCOL)
+        self._refused = False
 
     def _on_acknowledged(self, mid: int, refusal: str | None) -> None:
         if refusal is not None:
@@ -256,9 +269,8 @@ class MqttSink:
     def _disconnect(self) -> None:
         connected = self._client.is_connected()
         self._disconnected.clear()
-        if self._link.protocol == "5" and not self._left.is_set():
-            # The farewell did not get through, so let the broker publish the last will.
-            self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+        if connected and not self._left.is_set():  # the farewell did not get through
+            leave_it_to_the_will(self._client, self._link.protocol)
         else:
             self._client.disconnect()
         # loop_stop() waits for paho's thread, which a dead link can hold for the whole keepalive time.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import socket
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import MqttTable
@@ -54,7 +57,8 @@ def probe(config: MqttTable, *, timeout_s: float = 10.0) -> str:
         if refusal is None:
             return "3.1.1 (the broker does not speak 5)"
     if refusal is not None:
-        raise broker_error(config, refusal, "a broker that accepts the connection", REACH)
+        remedy = CHECK_PROTOCOL if refusal == CLOSED_AT_ONCE else REACH
+        raise broker_error(config, refusal, "a broker that accepts the connection", remedy)
     return config.protocol
 
 
@@ -67,6 +71,7 @@ def _try_to_connect(config: MqttTable, protocol: Literal["5", "3.1.1"], timeout_
     client = new_client(config, protocol, f"asd-edge-check-{uuid.uuid4().hex[:12]}")
     client.on_connect = on_connect
     client.on_connect_fail = lambda _c, _u: answers.put(connection_failure())
+    client.on_disconnect = lambda *_: answers.put(CLOSED_AT_ONCE)  # after an answer nobody reads this
     client.connect_async(config.host, config.port, keepalive=config.keepalive_s)
     client.loop_start()
     try:
@@ -79,6 +84,20 @@ def _try_to_connect(config: MqttTable, protocol: Literal["5", "3.1.1"], timeout_
 
 
 REACH = "Start the broker, or correct host, port, user and TLS files under [mqtt]."
+CLOSED_AT_ONCE = "the connection was accepted, then closed at once"
+CHECK_PROTOCOL = (
+    "Correct port and TLS under [mqtt] (8883 usually wants TLS, 1883 none), or the rights to publish;"
+    ' an old broker may need protocol = "3.1.1".'
+)
+
+
+def leave_it_to_the_will(client: paho.Client, protocol: Literal["5", "3.1.1"]) -> None:
+    """End a connection so that the broker publishes the last will."""
+    if protocol == "5":
+        client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+    elif isinstance(connection := client.socket(), socket.socket):  # a DISCONNECT of MQTT 3.1.1 would discard the will
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def connection_failure() -> str:

@@ -15,7 +15,8 @@ class Block:
     """Consecutive mono samples.
 
     `samples`: float32 in -1..1, [n]. `start`: absolute index of the first one at the source's output rate.
-    `time`: UTC seconds at which it was captured.
+    `time`: UTC seconds at which it was captured. A live source (microphone, raw) keeps it within about a second of
+    the wall clock, so it may jump where `start` does not: measure durations by `start`.
     """
 
     samples: NDArray[np.float32]

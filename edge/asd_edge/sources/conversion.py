@@ -9,11 +9,14 @@ from asd_edge.dsp.resample import Resampler
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block
 
+_APART_S = 1.0  # less is the pipe between source and listener filling and emptying
+
 
 class Conversion:
     """Numbers and dates samples, and resamples them where the rates differ.
 
-    The time of a sample is that of the first one plus its index over the rate: the source's clock, not ours.
+    The time of a sample is that of the first one plus its index over the rate: the source's clock, not ours. A live
+    source is held to ours by `keep_time`.
 
     Args:
         source_rate: samples a second that are pushed.
@@ -34,6 +37,19 @@ class Conversion:
     def push(self, samples: NDArray[np.float32]) -> list[Block]:
         """Take the next samples; return the block they complete, if any."""
         return self._block(samples if self._resampler is None else self._resampler.push(samples))
+
+    def keep_time(self, captured: float) -> None:
+        """Date the following blocks anew if the two clocks have come apart by more than a second.
+
+        A microphone's crystal drifts by seconds a day, and NTP may set our clock long after the source was opened.
+        Numbers of samples stay as they are: durations are counted in them.
+
+        Args:
+            captured: UTC seconds, by our clock, at which the next sample to be pushed was captured.
+        """
+        apart = captured - (self._time + self._start / self._rate)
+        if abs(apart) > _APART_S:
+            self._time += apart
 
     def flush(self) -> list[Block]:
         """End a stretch of sound: return what the filter still owes, if anything."""

@@ -117,12 +117,13 @@ class MicrophoneSource:
         conversion = None
         while (heard := self._hear(child)) is not None:
             samples, lost_s = heard
+            captured = time.time() - len(samples) / self._source_rate
             if conversion is None:
-                captured = time.time() - len(samples) / self._source_rate
                 conversion = Conversion(self._source_rate, self.rate, time=captured)
             elif lost_s > 0.0:
                 yield from conversion.flush()
                 conversion.skip(lost_s)
+            conversion.keep_time(captured)
             yield from conversion.push(samples)
 
     def _hear(self, child: subprocess.Popen[bytes]) -> tuple[NDArray[np.float32], float] | None:

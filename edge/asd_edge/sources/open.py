@@ -83,6 +83,12 @@ def open_source(
     )
 
 
+def is_live(uri: str) -> bool:
+    """Say whether this is sound of here and now, which may come back after it was lost: a microphone or a FIFO."""
+    scheme, _, rest = uri.partition(":")
+    return scheme == "alsa" or (scheme == "raw" and rest != "-" and not Path(rest).is_file())
+
+
 def _check_numbers(uri: str, *, rate: int, source_rate: int | None, speed: float, block_s: float) -> None:
     wrong = {
         f"rate = {rate}": rate < 1,

@@ -71,9 +71,10 @@ class RawSource:
         conversion = None
         while data := read_exactly(descriptor, self._size, closing=self._closing):
             samples = decode(data)
+            captured = time.time() - len(samples) / self._source_rate
             if conversion is None:
-                captured = time.time() - len(samples) / self._source_rate
                 conversion = Conversion(self._source_rate, self.rate, time=captured)
+            conversion.keep_time(captured)
             yield from conversion.push(samples)
         if conversion is not None and not self._closing.is_set():
             yield from conversion.flush()

@@ -1,0 +1,30 @@
+"""What a test needs and a machine may not have: without it the test is skipped, or fails where it must not be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+
+import pytest
+
+
+def required_tool(name: str, package: str) -> str:
+    """Return the path of a program. With CI=true a missing one is a failure (tests/install_services.sh installs it)."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        _missing(f"{name} is not installed (apt-get install {package})", allowed=os.environ.get("CI") != "true")
+        raise AssertionError("not reached")
+    return found
+
+
+def required_module(name: str, extra: str) -> None:
+    """Go on only with a module of an extra, which a base installation lacks; ASD_EDGE_FULL=1 says there is all."""
+    if find_spec(name) is None:
+        _missing(f"{name} (extra {extra}) is not installed", allowed=os.environ.get("ASD_EDGE_FULL") != "1")
+
+
+def _missing(what: str, *, allowed: bool) -> None:
+    if allowed:
+        pytest.skip(what)
+    pytest.fail(what)
