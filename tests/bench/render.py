@@ -53,6 +53,7 @@ def _runtime(folder: Path) -> str:
             "≤ 1e-4 dB",
         ),
         ("`asd-edge run`, one channel: resident", f"{daemon['resident_mb']:.0f} MB", "≤ 120 MB"),
+        ("… highest since its start", f"{daemon['high_water_mb']:.0f} MB", "≤ 120 MB"),
         ("… share of one core, simulating its own source", f"{daemon['share_of_one_core']:.1%}", "< 5 %"),
     ]
     table = "\n".join(f"| {what} | {figure} | {bound} |" for what, figure, bound in rows)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -161,6 +160,8 @@ def measure_daemon(seconds: float) -> dict[str, Any]:
                 time.sleep(1.0)
                 peak = max(peak, process.memory_info().rss)
             after = process.cpu_times()
+            status = Path(f"/proc/{daemon.pid}/status").read_text().split()
+            high_water_kib = int(status[status.index("VmHWM:") + 1])
             used = after.user + after.system - before.user - before.system
             share = used / (time.monotonic() - began)
             if daemon.poll() is not None:
@@ -168,10 +169,9 @@ def measure_daemon(seconds: float) -> dict[str, Any]:
         finally:
             daemon.terminate()
             daemon.wait(20)
-    high_water = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     return {
         "resident_mb": peak / 1e6,
-        "high_water_mb_including_start": high_water / 1e6,
+        "high_water_mb": high_water_kib * 1024 / 1e6,
         "share_of_one_core": share,
         "source": "sim:fan in real time, simulated in the same process",
         "seconds": seconds,

@@ -19,16 +19,15 @@ from asd_edge.demo import broker as demo_broker_module
 from asd_edge.demo import stage as stage_module
 from asd_edge.demo.director import CONDITION, PLOT, QUIET_SCORES, Chapter, DemoError, Director
 from asd_edge.demo.show import run_demo
-from asd_edge.demo.stage import Stage
+from asd_edge.demo.stage import KIND, Stage
 from asd_edge.demo.story import Point, Story
 from asd_edge.demo.view import View
 from asd_edge.errors import SinkError
 from asd_edge.simulator import OperatingState
 from asd_edge.sources.open import open_source
 from tests.edge.device import ASD_EDGE, asd_edge
-from tests.edge.fan_bundle import SNR_DB, make_fan_bundle
 from tests.edge.required import required_module
-from tests.edge.tiny_bundle import make_tiny_bundle
+from tests.edge.tiny_bundle import make_tiny_bundle, tiny_description
 
 QUIET = Point(1.0, 0.1, 0.2, "source")
 LOUD = Point(1.0, 0.3, 0.2, "source")
@@ -156,13 +155,6 @@ def png_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
-@pytest.fixture(scope="module")
-def fan_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
-
-
 @pytest.fixture
 def needs_matplotlib() -> None:
     required_module("matplotlib", "demo")
@@ -185,11 +177,11 @@ def test_the_whole_demo_happens_in_less_than_a_minute(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("needs_matplotlib")
 def test_the_demo_does_without_mosquitto(
-    fan_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     required_module("amqtt", "demo")
     monkeypatch.setattr(demo_broker_module, "find_mosquitto", lambda: "")
-    run_demo(tmp_path / "demo.png", speed=16.0, port=0, bundle=str(fan_bundle), snr_db=SNR_DB)
+    run_demo(tmp_path / "demo.png", speed=16.0, port=0)
     shown = capsys.readouterr().out
     assert "amqtt on 127.0.0.1" in shown
     assert "published" in shown
@@ -199,7 +191,8 @@ def test_the_demo_does_without_mosquitto(
 @pytest.mark.slow
 @pytest.mark.usefixtures("needs_matplotlib")
 def test_a_bundle_that_hears_nothing_fails_the_demo(tmp_path: Path) -> None:
-    make_tiny_bundle(tmp_path / "deaf.asd")  # its centres are noise, so nothing sounds normal
+    known = [m.model_copy(update={"machine": KIND}) for m in tiny_description().machines]
+    make_tiny_bundle(tmp_path / "deaf.asd", machines=tuple(known))  # its centres are noise: nothing sounds normal
     told = asd_edge(
         "demo", "--bundle", tmp_path / "deaf.asd", "--out", tmp_path / "demo.png", "--speed", "40", timeout_s=90
     )
@@ -210,12 +203,10 @@ def test_a_bundle_that_hears_nothing_fails_the_demo(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("needs_matplotlib")
-def test_an_enrollment_that_fails_fails_the_demo_with_its_text(
-    fan_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_enrollment_that_fails_fails_the_demo_with_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage_module, "_CLIP_S", 0.5)  # clips too short to enroll
     with pytest.raises(DemoError, match="could not be enrolled") as caught:
-        run_demo(tmp_path / "demo.png", speed=20.0, port=0, bundle=str(fan_bundle), snr_db=SNR_DB)
+        run_demo(tmp_path / "demo.png", speed=20.0, port=0)
     assert "remedy:" in caught.value.found  # what the command said
 
 
@@ -241,8 +232,8 @@ def test_a_folder_of_any_name_can_be_the_stage(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("needs_matplotlib")
-def test_a_picture_without_a_place_is_refused_at_once(fan_bundle: Path, tmp_path: Path) -> None:
-    told = asd_edge("demo", "--bundle", fan_bundle, "--out", tmp_path / "absent" / "demo.png", timeout_s=20)
+def test_a_picture_without_a_place_is_refused_at_once(tmp_path: Path) -> None:
+    told = asd_edge("demo", "--out", tmp_path / "absent" / "demo.png", timeout_s=20)
     assert told.returncode == 1
     assert "--out" in told.stderr
 

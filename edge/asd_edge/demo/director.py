@@ -44,14 +44,14 @@ class Chapter:
 
 
 NORMAL = OperatingState(speed=1.0, load=0.5)
-SHIFTED = OperatingState(speed=1.25, load=0.9)
-FAULTY = OperatingState(speed=1.25, load=0.9, fault="imbalance", severity=0.9)
+SHIFTED = OperatingState(speed=1.4, load=0.9)
+FAULTY = OperatingState(speed=1.4, load=0.9, fault="tooth_damage", severity=1.0)
 
 PLOT: tuple[Chapter, ...] = (
     Chapter("normal", "running normally", NORMAL, until="quiet"),
     Chapter("new condition", "new operating condition: false alarm", SHIFTED, until="alarm"),
     Chapter("enrolled", "enrolling that condition: quiet again", SHIFTED, until="quiet", enroll=True, within_s=30.0),
-    Chapter("fault", "the rotor loses its balance: alarm", FAULTY, until="alarm", linger=12),
+    Chapter("fault", "a tooth of a gear breaks: alarm", FAULTY, until="alarm", linger=12),
     Chapter("repaired", "repaired: the alarm ends", SHIFTED, until="quiet", within_s=30.0),
 )
 

@@ -24,7 +24,7 @@ _FAREWELL_S = 5.0
 _USUAL_SPEED = 12.0  # the plot's times hold at this speed and above
 
 
-def run_demo(out: Path, *, speed: float, port: int, bundle: str = "default", snr_db: float | None = None) -> None:
+def run_demo(out: Path, *, speed: float, port: int, bundle: str = "default") -> None:
     """Play the whole demo and write the picture `out`.
 
     Raises:
@@ -39,7 +39,7 @@ def run_demo(out: Path, *, speed: float, port: int, bundle: str = "default", snr
     front_end = load_bundle(bundle).manifest.front_end.spec()
     story = Story(front_end.sample_rate)
     with tempfile.TemporaryDirectory(prefix="asd-edge-demo-") as folder, demo_broker(port) as broker:
-        stage = Stage(Path(folder), bundle, front_end.sample_rate, speed, broker.port, snr_db)
+        stage = Stage(Path(folder), bundle, front_end.sample_rate, speed, broker.port)
         with View(story, PLOT, broker=f"{broker.name} on 127.0.0.1:{broker.port}", speed=speed) as view:
             published = Performance(stage, story, view).play()
         draw(story, stage.recording, front_end, out)

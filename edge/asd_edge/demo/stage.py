@@ -16,8 +16,8 @@ from asd_edge.demo.director import CONDITION, DemoError
 from asd_edge.simulator import OperatingState, SimulatedMachine
 from asd_edge.sinks.topics import Topics
 
-KIND, SECTION = "fan", 0
-MACHINE = "fan-1"
+KIND, SECTION = "gearbox", 0
+MACHINE = "gearbox-1"
 TOPICS = Topics("asd-edge", "demo")
 _SEED = 7
 _CLIP_S = 10.0
@@ -34,7 +34,6 @@ class Stage:
         rate: samples a second that the bundle wants.
         speed: seconds of sound in one of ours.
         port: of the broker.
-        snr_db: level of the machine above the factory around it; None for what is usual.
     """
 
     folder: Path
@@ -42,7 +41,6 @@ class Stage:
     rate: int
     speed: float
     port: int
-    snr_db: float | None = None
 
     @property
     def recording(self) -> Path:
@@ -53,8 +51,6 @@ class Stage:
         """Write the device file."""
         control, record = quote(str(self._control)), quote(str(self.recording))
         source = f"sim:{KIND}?unit={SECTION}&seed={_SEED}&control={control}&record={record}"
-        if self.snr_db is not None:
-            source += f"&snr_db={self.snr_db}"
         self._device_file.write_text(
             f"[device]\nid = {json.dumps(TOPICS.device)}\nstate_dir = {json.dumps(str(self.folder / 'state'))}\n"
             f"[bundle]\npath = {json.dumps(self.bundle)}\n"
@@ -115,7 +111,6 @@ class Stage:
             seed=1000 + number,
             state=state,
             sample_rate=self.rate,
-            snr_db=self.snr_db,
             unit=SECTION,
         )
         path = self.folder / f"{CONDITION}-{number}.wav"
