@@ -55,7 +55,7 @@ class EnrollmentReport:
     """What an enrollment did.
 
     `groups`: names of the clips behind each centre. `distances`: smallest cosine distance between a new centre and
-    one of each condition known before.
+    one of each condition known before. `dropped`: conditions of another embedding, which this one replaced.
     """
 
     machine: str
@@ -67,6 +67,7 @@ class EnrollmentReport:
     threshold: float
     idle_floor_dbfs: float
     distances: dict[str, float]
+    dropped: list[str]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -117,7 +118,8 @@ def enroll_clips(
     _check_threshold(made.condition.threshold)
     with store.exclusive():
         before = store.load()
-        known = {c.name: c for c in before.conditions if before.embedding_id == bundle.embedding_id}
+        same = before.embedding_id == bundle.embedding_id
+        known = {c.name: c for c in before.conditions if same}
         after = store.save(before.with_condition(_enrolled(made, clips, embedded, idle_floor), bundle.embedding_id))
     return EnrollmentReport(
         machine=machine,
@@ -129,6 +131,7 @@ def enroll_clips(
         threshold=made.condition.threshold,
         idle_floor_dbfs=10.0 * float(np.log10(max(idle_floor, 1e-12))),
         distances={name: _nearest(made, other) for name, other in known.items() if name != condition},
+        dropped=[] if same else [c.name for c in before.conditions],
     )
 
 
@@ -165,7 +168,7 @@ def _check(clips: Sequence[RecordedClip]) -> None:
                 remedy="Leave the copy out.",
             )
         seen[clip.sha256] = clip.name
-        level = 10.0 * np.log10(max(float(np.mean(np.square(clip.samples, dtype=np.float64))), 1e-12))
+        level = 10.0 * np.log10(max(float(np.var(clip.samples, dtype=np.float64)), 1e-12))
         if level < SILENCE_DBFS:
             raise EnrollmentError(
                 f"The clip {clip.name} is silent",

@@ -54,7 +54,7 @@ def imprint(
         ValueError: no label with two clips above the idle floor, so that nothing tells how much its sound varies.
     """
     scores = leave_one_out_scores(pipeline, groups, idle_floor=idle_floor)
-    clips = sum(len(members) for members in groups.values())
+    clips = sum(len(members) for members in groups.values() if len(members) > 1)  # those that were left out in turn
     calibration = calibrate(scores, clips=clips, quantile=quantile)
     centres = centres_of(groups, idle_floor=idle_floor)
     return Imprint(Condition(name, centres, calibration.threshold), tuple(groups), calibration)

@@ -70,7 +70,7 @@ def export_bundle(
     recipe = run.recipe
     trained = torch_pipeline(run)
     exported = export_graph(
-        run.network, frames=recipe.segment.frames, bands=recipe.front_end.mels, dims=recipe.network.dims
+        run.network, frames=recipe.segment.frames, bands=recipe.front_end.bands, dims=recipe.network.dims
     )
     engine = OnnxEmbedder(exported.graph, input_name=INPUT, output_name=OUTPUT)
     mel = recipe.front_end.mel()

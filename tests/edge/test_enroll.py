@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.manifest import SegmentFields
 from asd_edge.bundle.site import SiteStore, condition_set
 from asd_edge.detector import Detector
 from asd_edge.enroll import EnrollmentReport, RecordedClip, enroll_clips
@@ -129,6 +130,20 @@ def test_parts_of_one_recording_are_refused(store: SiteStore, bundle: Bundle) ->
     parts = [RecordedClip(f"{i}.wav", hum[i * 32 : i * 32 + 160_000].copy()) for i in range(3)]  # whole periods apart
     with pytest.raises(EnrollmentError, match="parts of one recording"):
         enroll(store, bundle, parts)
+
+
+def test_a_dead_microphone_with_an_offset_is_silent(store: SiteStore, bundle: Bundle) -> None:
+    dead = [RecordedClip(f"{i}.wav", np.full(160_000 + i, 0.001, np.float32)) for i in range(3)]
+    with pytest.raises(EnrollmentError, match="is silent"):
+        enroll(store, bundle, dead)
+
+
+def test_conditions_of_another_embedding_are_forgotten_and_named(store: SiteStore, tmp_path: Path) -> None:
+    enroll(store, make_tiny_bundle(tmp_path / "a.asd"), clips(), name="old")
+    other = make_tiny_bundle(tmp_path / "b.asd", segment=SegmentFields(frames=64, step=16))
+    report = enroll(store, other, clips(), name="new")
+    assert report.dropped == ["old"]
+    assert [condition.name for condition in store.load().conditions] == ["new"]
 
 
 def mixture() -> list[RecordedClip]:

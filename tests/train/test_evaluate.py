@@ -12,11 +12,13 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.errors import DataError
 from asd_edge.offline import embed_clip
 from asd_edge.scoring.aggregation import score_window
 from asd_edge.sources.file import read_clip
 from asd_train.data.clip import Clip
-from asd_train.evaluate import ScoredClip, evaluate, score_clips
+from asd_train.evaluate import ScoredClip, evaluate, evaluate_bundle, score_clips
 from asd_train.metrics import pauc
 from asd_train.progress import Progress
 from tests.edge.sound import RATE, conditions_of, noise, pipeline, tone
@@ -98,3 +100,9 @@ def test_a_missing_domain_is_null_in_json_and_left_out_of_the_mean() -> None:
     assert machine.official == pytest.approx(2 / (1 / machine.auc_source + 1 / machine.pauc))
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert document["machines"][0]["auc_target"] is None
+
+
+def test_data_without_test_clips_of_a_known_machine_is_an_error() -> None:
+    bundle = load_bundle("default")
+    with pytest.raises(DataError, match=r"(?s)nothing to score.*fan/00"):
+        evaluate_bundle(bundle, [clip(0, machine="lathe", split="test")], progress=Progress(enabled=False))

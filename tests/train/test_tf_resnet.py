@@ -94,3 +94,8 @@ def test_pooling_variants_of_table_4(pooling: str) -> None:
     network = TFResNet(pooling=pooling)
     assert network.embedding.in_features == 8 * 128
     assert network(torch.zeros(2, 64, 128)).shape == (2, 128)
+
+
+@pytest.mark.parametrize("bands", [100, 513])
+def test_bands_that_sixteen_does_not_divide_are_pooled_too(bands: int) -> None:
+    assert TFResNet(bands=bands, width=0.25)(torch.zeros(2, 16, bands)).shape == (2, 128)

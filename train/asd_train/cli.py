@@ -93,6 +93,9 @@ def evaluate(
     data: Data,
     run: Annotated[Path | None, typer.Option(help="Folder of a training run ...")] = None,
     bundle: Annotated[str | None, typer.Option(help="... or a bundle, scored as the device does.")] = None,
+    channel: Annotated[
+        int | None, typer.Option(help="With --bundle: which channel of multi-channel clips to hear.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score the test clips; print AUC, pAUC, the official DCASE score, and false alarms and detections."""
@@ -109,7 +112,9 @@ def evaluate(
         trained = load_run(run)
         result = evaluate_run(trained, torch_pipeline(trained), read_datasets(data), progress=Progress())
     else:
-        result = evaluate_bundle(load_bundle(bundle or "default"), read_datasets(data), progress=Progress())
+        result = evaluate_bundle(
+            load_bundle(bundle or "default"), read_datasets(data), channel=channel, progress=Progress()
+        )
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else _table(result))
 
 

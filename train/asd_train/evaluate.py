@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.errors import DataError
 from asd_edge.offline import EmbeddedClip, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import score_window
@@ -129,6 +130,13 @@ def score_clips(
     A clip that is idle throughout gets the score 0: a machine that stands still gives no alarm.
     """
     tests = [clip for clip in clips if clip.split == "test" and clip.unit in known]
+    if not tests:
+        raise DataError(
+            "There is nothing to score",
+            found=f"no test clips of {', '.join(known) or 'any machine'}",
+            expected="clips like <machine>/test/section_00_source_test_normal_0000.wav of a machine that is known",
+            remedy="Check --data, and that machines and sections have the names they were trained with.",
+        )
     embedded = embed_clips(pipeline, tests, channel=channel, what="scoring tests", progress=progress)
     return [_scored(pipeline, known[clip.unit], clip, embedded[clip]) for clip in tests]
 

@@ -29,7 +29,7 @@ class Network(_Table):
     """Which network, and its size."""
 
     kind: Literal["tf_resnet"]
-    width: float = Field(gt=0, le=2)
+    width: float = Field(ge=1 / 16, le=2)  # of 16 channels in the first stage at least one is left
     pooling: Literal["attention", "average", "max"]
     heads: int = Field(ge=1)
     dims: int = Field(ge=2)

@@ -46,7 +46,7 @@ def build_network(recipe: Recipe) -> TFResNet:
     """Return the recipe's network with fresh weights."""
     network = recipe.network
     return TFResNet(
-        bands=recipe.front_end.mels,
+        bands=recipe.front_end.bands,
         width=network.width,
         pooling=network.pooling,
         heads=network.heads,

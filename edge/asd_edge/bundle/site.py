@@ -255,7 +255,8 @@ def _enrolled(bundle: Bundle, site: SiteState) -> tuple[Condition, ...]:
             "The enrolled conditions belong to another bundle: embeddings of two cannot be compared",
             found=f"centres of the embedding {site.embedding_id}",
             expected=f"centres of the embedding {bundle.embedding_id} of the bundle {bundle.manifest.name!r}",
-            remedy="Enroll the conditions again, or go back to the bundle they were enrolled with.",
+            remedy="Go back to the bundle they were enrolled with, or enroll all conditions again: the first one "
+            "enrolled with the new bundle forgets the old ones.",
         )
     dims = bundle.manifest.graph.dims
     for condition in site.conditions:

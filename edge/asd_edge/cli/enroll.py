@@ -116,5 +116,7 @@ def _summary(report: EnrollmentReport) -> str:
     ]
     if len(report.groups) > 1:
         lines += [f"  centre of its own: {', '.join(group)}" for group in report.groups]
+    if report.dropped:
+        lines.append(f"  no longer comparable, forgotten: {', '.join(report.dropped)} (enroll them again)")
     lines += [f"  distance to {name}: {distance:.4f}" for name, distance in report.distances.items()]
     return "\n".join(lines)

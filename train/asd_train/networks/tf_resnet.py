@@ -133,7 +133,7 @@ class TFResNet(nn.Module):
             layers.append(_convolution(inputs, outputs, 3, band_stride=2))  # Trans1 … Trans4
         self.trunk = nn.Sequential(*layers)
         self.pooling = pooling
-        pooled_bands = bands // 2 ** len(channels)
+        pooled_bands = -(-bands // 2 ** len(channels))  # each stride of two rounds up
         self.attention = AttentionPooling(channels[-1], heads) if pooling == "attention" else None
         self.embedding = nn.Linear(pooled_bands * channels[-1] * (2 * heads if self.attention else 1), dims)
 
