@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from asd_edge.errors import ConfigError
 from asd_edge.strict import Name, RefusalError, Strict, refusal_of
@@ -19,7 +19,19 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+
+def _resolvable(host: str) -> str:
+    try:
+        host.encode("idna")  # as every connection does, too far from here to be reported
+    except UnicodeError:
+        raise ValueError(f"{host!r} has an empty or overlong part between its dots") from None
+    if " " in host or not host.isprintable():
+        raise ValueError(f"{host!r} has a space or a control character")
+    return host
+
+
 FilePath = Annotated[Path, Field(strict=False)]  # TOML has strings, not paths
+HostName = Annotated[str, AfterValidator(_resolvable)]
 
 
 class DeviceTable(Strict):
@@ -60,7 +72,7 @@ class TlsTable(Strict):
 class MqttTable(Strict):
     """`[mqtt]`: the broker."""
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="Name or address of the broker.")
+    host: HostName = Field(default="127.0.0.1", min_length=1, description="Name or address of the broker.")
     port: int = Field(default=1883, ge=1, le=65_535, description="TCP port of the broker; usually 8883 with TLS.")
     protocol: Literal["5", "3.1.1"] = Field(default="5", description='MQTT version, `"5"` or `"3.1.1"`.')
     prefix: str = Field(

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
+import pytest
+
+from asd_edge.config import load_config
+from asd_edge.daemon import check
+from asd_edge.sources import microphone
 from tests.edge.device import asd_edge, write_device
 from tests.edge.fan_bundle import make_fan_bundle
 
@@ -46,3 +54,20 @@ def test_a_missing_bundle_does_not_hide_an_unreachable_broker(make_broker: Any, 
     assert checked.returncode == 1
     assert "absent.asd" in checked.stderr
     assert "Connection refused" in checked.stderr
+
+
+def test_a_microphone_loses_patience_before_the_check_and_says_why() -> None:
+    assert check._SOUND_WITHIN_S > microphone._PATIENCE_S
+
+
+def test_a_recorder_too_slow_for_the_check_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "_SOUND_WITHIN_S", 1.0)
+    arecord = tmp_path / "arecord"  # a driver that trickles cannot be had on demand
+    arecord.write_text("#!/bin/sh\nwhile printf x; do sleep 0.1; done\n")
+    arecord.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    config = load_config(write_device(tmp_path, tmp_path / "fan.asd", 1883, FAN | {"source": "alsa:default"}))
+    (heard,) = islice(check.check(config), 2, 3)
+    assert "nothing for 1 s" in str(heard.error)
+    assert [child for child in psutil.Process().children() if str(arecord) in child.cmdline()] == []

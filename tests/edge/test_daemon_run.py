@@ -253,6 +253,28 @@ def test_a_microphone_that_comes_late_and_dies_is_heard_again(
         assert daemon.wait(15) == 0
 
 
+def test_a_recorder_that_cannot_be_started_is_tried_again(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    samples = np.tile(fan(NORMAL, seed=1, seconds=10) * 32_767, 30).astype(np.int16)
+    listener = listen(broker.port)
+    with virtual_microphone(tmp_path, samples) as name:
+        broken = tmp_path / "arecord"
+        broken.write_bytes(b"\x7fELF, cut short")
+        broken.chmod(0o755)
+        machine = {"id": "fan-1", "source": f"alsa:{name}", "factory": "fan/00"}
+        device = write_device(tmp_path, bundle, broker.port, machine)
+        daemon = start(device, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        failed = listener.wait("/status", lambda status: machine_states(status)[0] == "failed")
+        assert "Exec format error" in failed["machines"][0]["error"]
+        broken.unlink()
+        listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+        daemon.send_signal(signal.SIGTERM)
+        _, log = daemon.communicate(timeout=15)
+        assert daemon.returncode == 0
+        assert log.count("Traceback") == 1  # said once, not at every attempt
+
+
 def test_machines_that_do_not_answer_are_waited_for_together(
     broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from asd_edge.bundle.archive import load_bundle
 from asd_edge.sinks.mqtt import WAITING
 from asd_edge.sinks.payloads import schema
 from asd_edge.sinks.topics import Topics
@@ -25,6 +26,14 @@ def test_there_is_an_example_of_every_payload() -> None:
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_each_example_satisfies_its_schema(name: Any, example: str) -> None:
     jsonschema.Draft202012Validator(schema(name)).validate(json.loads(example))
+
+
+def test_the_score_is_of_one_window_of_the_default_bundle() -> None:
+    (score,) = (json.loads(example) for name, example in EXAMPLES if name == "score")
+    manifest = load_bundle("default").manifest
+    front_end, segment, window = manifest.front_end, manifest.segment, manifest.window
+    frames = (window.segments - 1) * segment.step + segment.frames
+    assert score["stop"] - score["start"] == (frames - 1) * front_end.hop + front_end.window == 147_968
 
 
 def test_topics_and_limits_are_those_of_the_code() -> None:

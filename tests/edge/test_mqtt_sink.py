@@ -134,6 +134,29 @@ def test_a_frozen_broker_does_not_hold_up_the_end(broker: Any, make_sink: Any) -
     assert time.monotonic() - began < 5.0
 
 
+def test_a_name_server_that_does_not_answer_does_not_hold_up_the_end(
+    make_sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def silent(*_: Any, **__: Any) -> list[Any]:  # a name server cannot be made to fall silent here
+        asked.set()
+        answer.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr("socket.getaddrinfo", silent)
+    try:
+        sink = make_sink(1883)
+        assert asked.wait(5)
+        began = time.monotonic()
+        sink.stop("stopped", patience_s=0.5)
+        with pytest.raises(SinkError, match="no answer"):
+            probe(MqttTable(), timeout_s=0.5)
+        assert time.monotonic() - began < 8.0
+    finally:
+        answer.set()
+
+
 def test_a_farewell_that_does_not_get_through_in_mqtt_3_1_1_leaves_the_last_will(
     broker: Any, listen: Any, make_sink: Any
 ) -> None:
@@ -290,6 +313,23 @@ def test_tls_files_that_cannot_be_used_are_a_clear_error(table: TlsTable) -> Non
     with pytest.raises(SinkError, match="TLS files") as caught:
         MqttSink(MqttTable(tls=table), TOPICS, lambda: REPORT)
     assert "[mqtt.tls]" in caught.value.remedy
+
+
+def test_a_credential_of_systemd_comes_before_the_password_file(
+    make_broker: Any, make_sink: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = password_broker(make_broker, tmp_path, f"user box\ntopic write asd-edge/box/#\n{READER}")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    (tmp_path / "right").write_text("secret\n")
+    (credentials / "other").write_text("secret\n")
+    for name in ("right", "other"):  # the file itself, where there is no credential of its name; the credential alone
+        table = MqttTable(port=broker.port, username="box", password_file=tmp_path / name)
+        assert probe(table) == "5"
+    (credentials / "right").write_text("guess\n")
+    with pytest.raises(SinkError, match="cannot be used"):
+        probe(MqttTable(port=broker.port, username="box", password_file=tmp_path / "right"))
 
 
 def test_a_missing_password_file_is_a_clear_error(tmp_path: Path) -> None:

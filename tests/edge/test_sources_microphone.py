@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -145,6 +147,36 @@ def test_walking_away_from_a_device_that_fell_silent_does_not_wait_for_it(
     del blocks  # as leaving a loop does
     assert time.monotonic() - began < 5.0
     assert not [child for child in children() if child.name() == "sleep"]
+
+
+class Stuck(subprocess.Popen[bytes]):
+    """A real child that never seems to end: nobody can put one into uninterruptible sleep at will."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        assert timeout is not None, "waits without limit"
+        raise subprocess.TimeoutExpired(self.args, timeout)
+
+
+def test_a_recorder_stuck_in_its_driver_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arecord_that("Recording raw data", tmp_path, monkeypatch)
+    children: list[Stuck] = []
+
+    def start(*arguments: Any, **settings: Any) -> Stuck:
+        children.append(Stuck(*arguments, **settings))
+        return children[0]
+
+    monkeypatch.setattr("asd_edge.sources.microphone.subprocess.Popen", start)
+    source = open_source("alsa:default", rate=RATE)
+    blocks = source.blocks()
+    next(blocks)
+    source.close()
+    assert list(blocks) == []
+    (child,) = children
+    assert child.stdout is not None
+    assert child.stderr is not None
+    assert child.stdout.closed
+    assert child.stderr.closed
+    assert super(Stuck, child).wait(5) < 0  # it was not really stuck
 
 
 def test_a_device_that_takes_another_rate_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

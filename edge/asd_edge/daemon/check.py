@@ -13,9 +13,10 @@ from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.sinks.mqtt_client import probe
+from asd_edge.sources.block import Source
 from asd_edge.sources.open import open_source
 
-_SOUND_WITHIN_S = 5.0
+_SOUND_WITHIN_S = 7.0  # a microphone loses patience after 5 s and says more about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def _known(config: DeviceConfig, machine: MachineTable, bundle: Bundle) -> str:
 def _hear(machine: MachineTable, bundle: Bundle) -> str:
     rate = bundle.manifest.front_end.sample_rate
     answers: SimpleQueue[str | Exception] = SimpleQueue()
+    opened: list[Source] = []
 
     def listen() -> None:
         try:
@@ -72,6 +74,7 @@ def _hear(machine: MachineTable, bundle: Bundle) -> str:
                 source_rate=machine.source_rate,
                 speed=machine.speed,
             )
+            opened.append(source)
             try:
                 block = next(source.blocks())
                 answers.put(f"sound arrives ({len(block.samples)} samples at {rate} Hz)")
@@ -82,11 +85,13 @@ def _hear(machine: MachineTable, bundle: Bundle) -> str:
         except Exception as error:
             answers.put(error)
 
-    # A silent device or FIFO cannot be interrupted; it is left behind in a thread that ends with the process.
+    # What does not even answer a close is left behind in a thread that ends with the process.
     threading.Thread(target=listen, daemon=True).start()
     try:
         answer = answers.get(timeout=_SOUND_WITHIN_S)
     except Empty:
+        for source in opened:  # a recorder left behind would keep the device from the next who wants it
+            source.close()
         raise _no_sound(machine, f"nothing for {_SOUND_WITHIN_S:.0f} s") from None
     if isinstance(answer, Exception):
         raise answer

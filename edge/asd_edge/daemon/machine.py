@@ -30,12 +30,14 @@ class MachineThread:
     """Listens to one machine until its source ends, fails, or `stop` is called.
 
     A live source (a microphone, a FIFO) that fails is opened again until it is back: a cable may be plugged in again.
+    After an error that nobody foresaw a new detector goes on, for the old one may be in the middle of something.
 
     Args:
         machine: where its sound comes from and when it alarms.
         pipeline: what the bundle computes; shared by all machines.
         known: what its sound is compared with.
         publish: takes every event; called in this thread.
+        publish_no_alarm: takes the id of a machine whose new detector does not know the alarm of the one before.
         changed: called in this thread after `report` has changed.
     """
 
@@ -45,6 +47,7 @@ class MachineThread:
         pipeline: Pipeline,
         known: KnownConditions,
         publish: Callable[[Event], None],
+        publish_no_alarm: Callable[[str], None],
         changed: Callable[[MachineThread], None],
     ) -> None:
         self.report = MachineReport(machine.id, "starting")
@@ -55,6 +58,7 @@ class MachineThread:
         self._rate = pipeline.front_end.sample_rate
         self._known = known
         self._publish = publish
+        self._publish_no_alarm = publish_no_alarm
         self._changed = changed
         self._detector: Detector | None = None
         self._source: Source | None = None
@@ -86,10 +90,7 @@ class MachineThread:
             else:
                 self._listen()
             last = MachineReport(self._machine.id, "ended")
-        except AsdEdgeError as error:
-            last = self._failure(error)
         except Exception as error:
-            _log.exception("Machine %s", self._machine.id)
             last = self._failure(error)
         self.over = True
         self._set(last)
@@ -99,9 +100,14 @@ class MachineThread:
             try:
                 self._listen()
                 raise _gone(self._machine.source)
-            except AsdEdgeError as error:
-                if str(error) != self.report.error:  # said once, not at every attempt
+            except Exception as error:
+                foreseen = isinstance(error, AsdEdgeError)
+                if not foreseen:
+                    self._detector = None
+                if _text(error) != self.report.error:  # said once, not at every attempt
                     self._set(self._failure(error))
+                    if not foreseen:
+                        self._publish_no_alarm(self._machine.id)
             self._stopping.wait(next(self._pauses))
 
     def _listen(self) -> None:
@@ -162,12 +168,17 @@ class MachineThread:
     def _failure(self, error: Exception) -> MachineReport:
         if self._stopping.is_set():  # a source torn from under its reader fails; that is no news
             return MachineReport(self._machine.id, "ended")
-        _log.error("Machine %s: %s", self._machine.id, error)
-        return MachineReport(self._machine.id, "failed", str(error))
+        traceback = None if isinstance(error, AsdEdgeError) else error
+        _log.error("Machine %s: %s", self._machine.id, _text(error), exc_info=traceback)
+        return MachineReport(self._machine.id, "failed", _text(error))
 
     def _set(self, report: MachineReport) -> None:
         self.report = report
         self._changed(self)
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"
 
 
 def _pauses() -> Iterator[float]:

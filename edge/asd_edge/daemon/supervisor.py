@@ -49,6 +49,7 @@ class Daemon:
                 pipeline,
                 KnownConditions(bundle, machine, config.device.state_dir),
                 self._sink.publish,
+                self._sink.publish_no_alarm,
                 self._notes.put,
             )
             for machine in config.machines

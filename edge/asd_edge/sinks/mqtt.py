@@ -30,6 +30,7 @@ from asd_edge.sinks.mqtt_client import (
     connection_failure,
     leave_it_to_the_will,
     new_client,
+    stop_loop,
 )
 from asd_edge.sinks.payloads import (
     Counts,
@@ -73,7 +74,6 @@ class MqttSink:
         self._sender = threading.Thread(target=self._work, name="mqtt-sender", daemon=True)
         self._opened = threading.Event()
         self._left = threading.Event()
-        self._disconnected = threading.Event()
         # From start() on, what follows belongs to the sender.
         self._link = LinkReport(config.protocol, fallback=False)
         # A broker of 3.1.1 refuses MQTT 5, but some (amqtt) never answer when the CONNECT holds a will, so the
@@ -142,7 +142,6 @@ class MqttSink:
             self._do(partial(self._on_unreachable, connection_failure()))
 
         def on_disconnect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-            self._disconnected.set()
             self._do(partial(self._on_lost, client, str(reason)))
 
         def on_publish(_c: Any, _u: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
@@ -187,7 +186,7 @@ class MqttSink:
                 self._link = LinkReport("3.1.1", fallback=True)
             self._asking = False
             client.disconnect()
-            client.loop_stop()
+            stop_loop(client)
             self._client = self._new_client()
             self._connect()
         elif refusal is None:
@@ -267,15 +266,11 @@ class MqttSink:
         self._leaving = reason
 
     def _disconnect(self) -> None:
-        connected = self._client.is_connected()
-        self._disconnected.clear()
-        if connected and not self._left.is_set():  # the farewell did not get through
+        if self._client.is_connected() and not self._left.is_set():  # the farewell did not get through
             leave_it_to_the_will(self._client, self._link.protocol)
         else:
             self._client.disconnect()
-        # loop_stop() waits for paho's thread, which a dead link can hold for the whole keepalive time.
-        if not connected or self._disconnected.wait(2.0):
-            self._client.loop_stop()
+        stop_loop(self._client)
 
     def _warn(self, found: str, expected: str, remedy: str) -> None:
         if found != self._trouble:  # once, not at every attempt

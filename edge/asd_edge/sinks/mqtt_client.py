@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import sys
+import threading
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ from asd_edge.errors import SinkError
 
 VERSION_REFUSED = "Unsupported protocol version"  # the reason code's text; the fallback to 3.1.1 follows it
 _CONNECT_TIMEOUT_S = 5.0
+_STOP_PATIENCE_S = 2.0
 
 
 def new_client(config: MqttTable, protocol: Literal["5", "3.1.1"], client_id: str) -> paho.Client:
@@ -80,7 +83,7 @@ def _try_to_connect(config: MqttTable, protocol: Literal["5", "3.1.1"], timeout_
         return f"no answer for {timeout_s:.0f} s"
     finally:
         client.disconnect()
-        client.loop_stop()
+        stop_loop(client)
 
 
 REACH = "Start the broker, or correct host, port, user and TLS files under [mqtt]."
@@ -89,6 +92,18 @@ CHECK_PROTOCOL = (
     "Correct port and TLS under [mqtt] (8883 usually wants TLS, 1883 none), or the rights to publish;"
     ' an old broker may need protocol = "3.1.1".'
 )
+
+
+def stop_loop(client: paho.Client) -> None:
+    """End paho's network thread, but leave it behind when a dead link or a silent name server holds it."""
+
+    def stop() -> None:
+        with suppress(AttributeError):  # paho forgets its thread when that ends, even between its own two looks at it
+            client.loop_stop()
+
+    stopper = threading.Thread(target=stop, name="mqtt-stopper", daemon=True)
+    stopper.start()
+    stopper.join(_STOP_PATIENCE_S)
 
 
 def leave_it_to_the_will(client: paho.Client, protocol: Literal["5", "3.1.1"]) -> None:
@@ -118,7 +133,10 @@ def broker_error(config: MqttTable, found: str, expected: str, remedy: str) -> S
 def _password(path: Path | None) -> str | None:
     if path is None:
         return None
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd's LoadCredential=
     try:
+        if credentials and (given := Path(credentials, path.name)).exists():
+            path = given
         return path.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise SinkError(

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,9 @@ class MicrophoneSource:
         child = self._start()
         if child is None:
             return
-        with child:  # closes its pipes
+        assert child.stdout is not None
+        assert child.stderr is not None
+        with child.stdout, child.stderr:  # `with child` would wait for its end without limit
             try:
                 yield from self._read(child)
             finally:
@@ -182,9 +185,9 @@ def _last_words(child: subprocess.Popen[bytes], said: str) -> str:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
-    try:
-        child.wait(_TERMINATE_S)
-    except subprocess.TimeoutExpired:  # stuck in the driver
-        child.kill()
-        child.wait()
+    """End the child; one that is stuck in the driver ends when the driver lets go of it, and is left behind."""
+    for end in (child.terminate, child.kill):
+        end()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_TERMINATE_S)
+            return
