@@ -80,7 +80,7 @@ def test_score_tells_normal_from_faulty_by_what_the_factory_knows(bundle: Path, 
     assert not any(over["normal.wav"])
     assert all(over["faulty.wav"])
     text = asd_edge("score", "--bundle", bundle, "--factory", "fan/00", faulty).stdout
-    assert "scored" in text
+    assert "ANOMALOUS" in text
     assert "ALARM" in text
 
 
@@ -317,3 +317,18 @@ def test_a_two_hour_file_needs_no_more_memory_than_a_short_one(bundle: Path, tmp
         peaks_kb.append(int(told.stdout))
     # As float32 the sound alone is 460 MB; allocators differ by a few.
     assert peaks_kb[1] < peaks_kb[0] + 16 * 1024
+
+
+def test_score_says_a_verdict_for_people_and_counts_at_the_end(bundle: Path, tmp_path: Path) -> None:
+    normal = write_clip(tmp_path / "normal.wav", fan(NORMAL, seed=72, seconds=10))
+    faulty = write_clip(tmp_path / "faulty.wav", fan(FAULTY, seed=75, seconds=20))
+    lines = asd_edge("score", "--bundle", bundle, "--factory", "fan/00", normal, faulty).stdout.splitlines()
+    assert {word for line in lines for word in line.split()} >= {"normal", "ANOMALOUS"}
+    assert lines[-1] == "1 of 2 clips have a window above its threshold"
+
+
+def test_a_clip_too_short_to_score_is_an_error(bundle: Path, tmp_path: Path) -> None:
+    short = write_clip(tmp_path / "short.wav", fan(NORMAL, seed=72, seconds=0.5))
+    told = asd_edge("score", "--bundle", bundle, "--factory", "fan/00", short)
+    assert told.returncode == 1
+    assert "too short to score" in told.stderr

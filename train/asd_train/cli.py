@@ -23,7 +23,7 @@ Data = Annotated[
     list[str],
     typer.Option(
         "--data",
-        help="Data set in the DCASE layout, DIR or PREFIX=DIR; give it several times to learn from all together.",
+        help="Data set in the DCASE layout, DIR or PREFIX=DIR; may be given several times, all are taken together.",
     ),
 ]
 

@@ -19,4 +19,4 @@ SourceRate = Annotated[
         metavar="HZ", min=1, help="Say that the clips have this sample rate (else the machine's); they are resampled."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text (score: one object a line).")]

@@ -57,23 +57,52 @@ def score(
         )
     channel = hearing.channel if channel is None else channel
     source_rate = hearing.source_rate if source_rate is None else source_rate
+    if not as_json:
+        typer.echo("   start s     stop s      score  threshold  verdict       condition")
+    above = 0
     for clip in clips:
         if not as_json:
-            typer.echo(f"{clip}\n   start s     stop s      score  threshold  state         condition")
+            typer.echo(str(clip))
+        over = False
         for event in _events(hearing.detector(), clip, hearing.rate, channel, source_rate):
+            over = over or _is_over(event)
             typer.echo(json.dumps({"clip": str(clip)} | event.to_json()) if as_json else _line(event, hearing.rate))
+        above += over
+    if not as_json:
+        typer.echo(f"{above} of {len(clips)} clips have a window above its threshold")
 
 
 def _events(detector: Detector, clip: Path, rate: int, channel: int | None, source_rate: int | None) -> Iterator[Event]:
+    from asd_edge.errors import SourceError
     from asd_edge.sources.open import open_source
 
     source = open_source(f"file:{clip}", rate=rate, channel=channel, source_rate=source_rate, speed=0.0)
+    heard = 0
     try:
         for block in source.blocks():
-            yield from detector.process(block)
-        yield from detector.flush()
+            for event in detector.process(block):
+                heard += 1
+                yield event
+        for event in detector.flush():
+            heard += 1
+            yield event
     finally:
         source.close()
+    if not heard:
+        raise SourceError(
+            f"The clip {clip} is too short to score",
+            found="less sound than one segment of the bundle",
+            expected="a few seconds; ten are a good length",
+            remedy="Give a longer clip.",
+        )
+
+
+def _is_over(event: Event) -> bool:
+    from asd_edge.events import WindowScore
+
+    if not isinstance(event, WindowScore) or event.score is None or event.threshold is None:
+        return False
+    return event.score > event.threshold
 
 
 def _line(event: Event, rate: int) -> str:
@@ -84,4 +113,5 @@ def _line(event: Event, rate: int) -> str:
     span = f"{event.start / rate:10.2f} {event.stop / rate:10.2f} "
     if event.score is None or event.threshold is None:
         return f"{span}{'-':>11}{'-':>11}  {event.state.value}"
-    return f"{span}{event.score:11.4f}{event.threshold:11.4f}  {event.state.value:12}  {event.condition}"
+    verdict = "ANOMALOUS" if event.score > event.threshold else "normal"
+    return f"{span}{event.score:11.4f}{event.threshold:11.4f}  {verdict:12}  {event.condition}"

@@ -13,7 +13,7 @@ from asd_edge.config import MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdEdgeError, SourceError
-from asd_edge.events import Event
+from asd_edge.events import AlarmChange, Event
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport
@@ -129,15 +129,22 @@ class MachineThread:
                 if self.report.state != "running":
                     self._pauses = _pauses()
                     self._set(MachineReport(self._machine.id, "running"))
+                    _log.info("Machine %s: listening to %s", self._machine.id, self._machine.source)
                 if monotonic() - looked >= _LOOK_EVERY_S:
                     looked = monotonic()
                     self._look_at_conditions(detector)
                 for event in detector.process(block):
-                    self._publish(event)
+                    self._tell(event)
             for event in detector.flush():
-                self._publish(event)
+                self._tell(event)
         finally:
             source.close()
+
+    def _tell(self, event: Event) -> None:
+        self._publish(event)
+        if isinstance(event, AlarmChange):
+            what = "ALARM" if event.active else "the alarm ends"
+            _log.info("Machine %s: %s (score %.3f, threshold %.3f)", event.machine, what, event.score, event.threshold)
 
     def _numbered(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """Let a source that was opened again go on after the samples that were lost meanwhile: a gap, as any other."""

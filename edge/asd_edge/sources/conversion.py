@@ -91,7 +91,8 @@ def check_rates(what: str, *, found: int, rate: int, source_rate: int | None) ->
             f"{what} has another sample rate",
             found=f"{found} samples a second",
             expected=f"{rate if source_rate is None else source_rate} samples a second",
-            remedy=f"Set source_rate to {found} to have it resampled, or record at {rate}.",
+            remedy=f"Set source_rate to {found} (--source-rate {found} on the command line) to have it resampled, "
+            f"or record at {rate}.",
         )
 
 

@@ -104,7 +104,8 @@ def choose_channel(what: str, *, channels: int, channel: int | None) -> int:
             f"{what} has several channels, and none was chosen",
             found=f"{channels} channels",
             expected="one channel",
-            remedy=f"Choose a channel from 0 to {channels - 1}; mixing them would change the sound.",
+            remedy=f"Choose a channel from 0 to {channels - 1} (--channel on the command line); a mix would change "
+            "the sound.",
         )
     if channel is not None and not 0 <= channel < channels:
         raise SourceError(
