@@ -68,7 +68,7 @@ def _simulator(folder: Path) -> str:
         return f"{title}\n\nNot measured yet."
     head = (
         "Test clips of the committed seed, exported graph; the training settings were chosen on this data set. "
-        f"Within the domain: normals and anomalies of that domain. "
+        "Within the domain: normals and anomalies of that domain. "
         f"Naive: mean and deviation of log-mel, nearest training clip. {THRESHOLDS}\n\n"
         "| machine | naive AUC s / t | AUC s / t | pAUC s / t | naive false alarms s / t | false alarms s / t "
         "| naive detection s / t | detection s / t |\n|---|---|---|---|---|---|---|---|\n"

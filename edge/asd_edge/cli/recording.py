@@ -12,7 +12,7 @@ from asd_edge.config import MachineTable
 from asd_edge.enroll import FEWEST_CLIPS, RecordedClip
 from asd_edge.errors import SourceError
 from asd_edge.sources.file import read_clip
-from asd_edge.sources.open import open_source
+from asd_edge.sources.open import open_machine
 
 _CLIP_S = 10.0
 
@@ -63,13 +63,7 @@ def _record(
     machine: MachineTable, *, rate: int, seconds: float, progress: Callable[[float], None]
 ) -> NDArray[np.float32]:
     """Return `seconds` of the machine's source without a break, float32 [n]."""
-    source = open_source(
-        machine.source,
-        rate=rate,
-        channel=machine.channel,
-        source_rate=machine.source_rate,
-        speed=machine.speed,
-    )
+    source = open_machine(machine, rate=rate)
     wanted, blocks, heard = round(seconds * rate), [], 0
     try:
         for block in source.blocks():

@@ -14,7 +14,7 @@ from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sources.block import Source
-from asd_edge.sources.open import open_source
+from asd_edge.sources.open import open_machine
 
 _SOUND_WITHIN_S = 7.0  # a microphone loses patience after 5 s and says more about it
 
@@ -67,13 +67,7 @@ def _hear(machine: MachineTable, bundle: Bundle) -> str:
 
     def listen() -> None:
         try:
-            source = open_source(
-                machine.source,
-                rate=rate,
-                channel=machine.channel,
-                source_rate=machine.source_rate,
-                speed=machine.speed,
-            )
+            source = open_machine(machine, rate=rate)
             opened.append(source)
             try:
                 block = next(source.blocks())

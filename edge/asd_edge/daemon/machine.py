@@ -18,7 +18,7 @@ from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport
 from asd_edge.sources.block import Block, Source
-from asd_edge.sources.open import is_live, open_source
+from asd_edge.sources.open import is_live, open_machine
 
 _log = logging.getLogger(__name__)
 
@@ -112,13 +112,7 @@ class MachineThread:
 
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
-        source = self._source = open_source(
-            self._machine.source,
-            rate=self._rate,
-            channel=self._machine.channel,
-            source_rate=self._machine.source_rate,
-            speed=self._machine.speed,
-        )
+        source = self._source = open_machine(self._machine, rate=self._rate)
         try:
             if self._stopping.is_set():  # stop() may have come before there was a source to close
                 return

@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from asd_edge.config import MachineTable
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Source
 from asd_edge.sources.options import Options
 
 _FORMS = "file:PATH, raw:- (stdin), raw:FIFO, alsa:NAME or sim:MACHINE"
+
+
+def open_machine(machine: MachineTable, *, rate: int) -> Source:
+    """Open the source that the device file names for a machine, with blocks at `rate` samples a second.
+
+    Raises:
+        SourceError: no such source, or one that does not fit.
+    """
+    return open_source(
+        machine.source, rate=rate, channel=machine.channel, source_rate=machine.source_rate, speed=machine.speed
+    )
 
 
 def open_source(
