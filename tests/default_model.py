@@ -57,7 +57,7 @@ def main() -> None:
             progress=progress,
             report=lambda epoch, loss: print(f"epoch {epoch}  loss {loss:.4f}", flush=True),
         )
-        bundle = export_bundle(run, clips, out, name="default", created=CREATED, progress=progress)
+        bundle = export_bundle(run, clips, out, name="default", created=CREATED, both_graphs=False, progress=progress)
         ours = evaluate_bundle(bundle, clips, progress=progress)
         naive = evaluate(naive_scores(clips))
     machines = {

@@ -1,12 +1,13 @@
-"""One machine's detector: blocks of sound in, events out. No threads, no clock."""
+"""Detectors: blocks of sound in, events out. No threads, no clock."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from asd_edge.errors import EngineError
+from asd_edge.errors import EngineError, SourceError
 from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
-from asd_edge.pipeline import Pipeline, SegmentStream
+from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
 from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, interrupt
 from asd_edge.scoring.nearest_centre import ConditionSet
@@ -18,19 +19,30 @@ class Detector:
 
     `conditions` may be replaced at any time and holds from the next window on; None means that nothing is known yet
     and windows are reported as NOT_ENROLLED.
+
+    Args:
+        machine: its id.
+        streams: what turns sound into embedded segments; detectors that share it can be advanced together.
+        conditions: what is known of the machine.
+        decision: when an alarm begins and ends.
     """
 
     def __init__(
-        self, machine: str, pipeline: Pipeline, conditions: ConditionSet | None, decision: DecisionSpec
+        self, machine: str, streams: SegmentStreams, conditions: ConditionSet | None, decision: DecisionSpec
     ) -> None:
         self.machine = machine
         self.conditions = conditions
-        self._pipeline = pipeline
-        self._rate = pipeline.front_end.sample_rate
+        self._streams = streams
+        self._pipeline = streams.pipeline
+        self._rate = self._pipeline.front_end.sample_rate
         self._decision_spec = decision
-        self._stream = SegmentStream(pipeline)
-        self._windows = Windows(pipeline.window)
+        self._windows = Windows(self._pipeline.window)
         self.reset()
+
+    @property
+    def rate(self) -> int:
+        """Samples a second that it wants."""
+        return self._rate
 
     def reset(self) -> None:
         """Forget the sound heard so far and any alarm."""
@@ -38,7 +50,7 @@ class Detector:
         self._restart(at=0)
 
     def _restart(self, *, at: int) -> None:
-        self._stream.reset()
+        self._state = self._streams.initial_state()
         self._windows.reset()
         self._origin = at  # absolute index of the stream's sample 0
         self._next = at
@@ -46,38 +58,59 @@ class Detector:
     def process(self, block: Block) -> list[Event]:
         """Take the next block; return the events it completes.
 
-        A block that does not continue the one before (a gap in the source) starts a new stream: no window spans it.
+        A block that does not continue the one before (a gap in the source) starts a new stream: no window spans it,
+        and there is no score until the new stream has warmed up and filled a window.
+
+        Raises:
+            ValueError: samples of more than one dimension; nothing has changed then.
+            SourceError: samples that are no numbers.
+            EngineError: the network gives no number.
         """
+        [events] = advance([self], [block])
+        if isinstance(events, Exception):
+            raise events
+        return events
+
+    def _begin(self, block: Block) -> None:
+        if block.samples.ndim != 1:
+            raise ValueError(f"samples of one channel have one dimension, not {block.samples.ndim}")
         if block.start != self._next or self._next == self._origin:
             self._restart(at=block.start)
             self._decision = interrupt(self._decision)
         self._next = block.start + len(block.samples)
         # Sample 0 of the source by the newest block: the wall clock may be set while the source runs.
         self._zero_time = block.time - block.start / self._rate
-        events: list[Event] = []
-        for window in self._windows.push(self._stream.push(block.samples)):
-            events += self._judge(window)
-        return events
+        self._zero_monotonic = block.arrived - self._next / self._rate
+
+    def _complete(self, segments: EmbeddedSegments) -> list[Event]:
+        return [event for window in self._windows.push(segments) for event in self._judge(window)]
 
     def flush(self) -> list[Event]:
         """End the stream: a stream shorter than one window gets one score of what there was."""
-        events: list[Event] = []
-        for window in self._windows.flush():
-            events += self._judge(window)
-        return events
+        return [event for window in self._windows.flush() for event in self._judge(window)]
 
     def _judge(self, window: EmbeddedSegments) -> list[Event]:
         start, stop = (self._origin + sample for sample in self._pipeline.samples_of(window))
         time = self._zero_time + stop / self._rate
-        level_dbfs = 10.0 * math.log10(max(float(window.power.mean()), 1e-12))
+        monotonic = self._zero_monotonic + stop / self._rate
+        power = float(window.power.mean())
+        if not math.isfinite(power):
+            raise SourceError(
+                f"The sound of {self.machine} cannot be scored",
+                found="samples that are no numbers",
+                expected="samples in -1..1",
+                remedy="Check the source.",
+            )
+        level_dbfs = 10.0 * math.log10(max(power, 1e-12))
         unscored = (self.machine, start, stop, time)
-        if self.conditions is None:
+        conditions = self.conditions  # once: another thread may replace it
+        if conditions is None:
             self._decision = interrupt(self._decision)
-            return [WindowScore(*unscored, WindowState.NOT_ENROLLED, level_dbfs)]
-        scored = score_window(window, self.conditions, self._pipeline.aggregation)
+            return [WindowScore(*unscored, WindowState.NOT_ENROLLED, level_dbfs, monotonic=monotonic)]
+        scored = score_window(window, conditions, self._pipeline.aggregation)
         if scored is None:
             self._decision = interrupt(self._decision)
-            return [WindowScore(*unscored, WindowState.IDLE, level_dbfs)]
+            return [WindowScore(*unscored, WindowState.IDLE, level_dbfs, monotonic=monotonic)]
         if not math.isfinite(scored.score):
             raise EngineError(
                 f"The network gives no number for the sound of {self.machine}",
@@ -85,7 +118,7 @@ class Detector:
                 expected="a finite distance",
                 remedy="Check the bundle with asd-edge score on a known clip; export it again if that fails too.",
             )
-        condition = self.conditions.conditions[scored.condition]
+        condition = conditions.conditions[scored.condition]
         score = WindowScore(
             *unscored,
             WindowState.SCORED,
@@ -93,6 +126,7 @@ class Detector:
             score=scored.score,
             threshold=condition.threshold,
             condition=condition.name,
+            monotonic=monotonic,
         )
         change = self._decide(score, stop / self._rate)
         return [score] if change is None else [score, change]
@@ -113,3 +147,34 @@ class Detector:
         return AlarmChange(
             self.machine, window.time, after.active, since, window.score, window.threshold, window.condition
         )
+
+
+def advance(detectors: Sequence[Detector], blocks: Sequence[Block]) -> list[list[Event] | Exception]:
+    """Let each of some detectors take its next block, with one run of the front end and the network for all.
+
+    What goes wrong with one machine is returned in its place and touches no other.
+
+    Args:
+        detectors: each once; all of them share their streams.
+        blocks: one for each.
+
+    Raises:
+        Exception: the network itself cannot run; every detector must be made anew then.
+    """
+    results: list[list[Event] | Exception] = [[] for _ in detectors]
+    fit: list[int] = []
+    for i, (detector, block) in enumerate(zip(detectors, blocks, strict=True)):
+        try:
+            detector._begin(block)
+            fit.append(i)
+        except Exception as error:
+            results[i] = error
+    if fit:
+        states = [detectors[i]._state for i in fit]
+        segments = detectors[fit[0]]._streams.advance(states, [blocks[i].samples for i in fit])
+        for i, complete in zip(fit, segments, strict=True):
+            try:
+                results[i] = detectors[i]._complete(complete)
+            except Exception as error:
+                results[i] = error
+    return results

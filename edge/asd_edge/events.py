@@ -21,7 +21,11 @@ class WindowState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
-    """The score of one window; `score`, `threshold` and `condition` are None unless the state is SCORED."""
+    """The score of one window; `score`, `threshold` and `condition` are None unless the state is SCORED.
+
+    `time` and `monotonic` say when sample `stop` was captured, by the wall clock and by the device's monotonic clock
+    (seconds). `delay_s`: from then until the score was handed to the broker's sender; None while it was not.
+    """
 
     machine: str
     start: int
@@ -32,6 +36,8 @@ class WindowScore:
     score: float | None = None
     threshold: float | None = None
     condition: str | None = None
+    monotonic: float | None = None
+    delay_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the payload published for this score (schema: sinks/schemas/score.json)."""
@@ -45,6 +51,8 @@ class WindowScore:
             "score": self.score,
             "threshold": self.threshold,
             "condition": self.condition,
+            "monotonic_s": None if self.monotonic is None else round(self.monotonic, 3),
+            "delay_s": None if self.delay_s is None else round(self.delay_s, 3),
         }
 
 

@@ -30,11 +30,11 @@ def embed_clip(pipeline: Pipeline, samples: NDArray[np.float32], *, name: str) -
         SourceError: the clip is shorter than one segment.
     """
     rate = pipeline.front_end.sample_rate
-    if len(samples) < pipeline.segment_samples:
+    if len(samples) < pipeline.shortest_samples:
         raise SourceError(
             f"The clip {name} is too short",
             found=f"{len(samples) / rate:.2f} s",
-            expected=f"at least {pipeline.segment_samples / rate:.2f} s (one segment)",
+            expected=f"at least {pipeline.shortest_samples / rate:.2f} s (one segment and the context it needs)",
             remedy="Record a longer clip; ten seconds is a good length.",
         )
     stream = SegmentStream(pipeline)

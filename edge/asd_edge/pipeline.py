@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.dsp.framing import FramingState
 from asd_edge.dsp.front_end import FrontEnd, FrontEndSpec
-from asd_edge.dsp.segments import Segmenter, SegmentSpec
-from asd_edge.engines.embedder import Embedder
+from asd_edge.dsp.segments import SegmentSpec
+from asd_edge.dsp.stage import Stage
+from asd_edge.embedding.embedding import AnyEmbedding
+from asd_edge.embedding.segmented import SegmentedEmbedding
+from asd_edge.embedding.streamed import StreamedEmbedding
+from asd_edge.engines.embedder import Embedder, StreamEmbedder
 from asd_edge.scoring.aggregation import Aggregation, EmbeddedSegments, WindowSpec
+
+Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """What a bundle computes.
 
+    `embedder`: an engine for whole segments, or one that runs with the sound.
     `mel`: float32 [bins, mels], or None to make it from `front_end`.
     """
 
@@ -24,35 +33,94 @@ class Pipeline:
     segment: SegmentSpec
     window: WindowSpec
     aggregation: Aggregation
-    embedder: Embedder
+    embedder: Embedder | StreamEmbedder
     mel: NDArray[np.float32] | None = field(default=None, repr=False)
 
+    def embedding(self) -> AnyEmbedding:
+        """Return what turns frames into embedded segments; it serves one thread."""
+        if isinstance(self.embedder, StreamEmbedder):
+            return StreamedEmbedding(self.embedder, self.segment, self.front_end.bands)
+        return SegmentedEmbedding(self.embedder, self.segment, self.front_end.bands)
+
     @property
-    def segment_samples(self) -> int:
-        """Samples that one segment covers: the shortest sound that can be embedded."""
-        return (self.segment.frames - 1) * self.front_end.hop + self.front_end.window
+    def context(self) -> int:
+        """Frames that a segment needs on either side of it: a stream network's reach, else 0."""
+        return self.embedder.reach if isinstance(self.embedder, StreamEmbedder) else 0
+
+    @property
+    def shortest_samples(self) -> int:
+        """Samples of the shortest sound that can be embedded: one segment and its context."""
+        return (self.segment.frames + 2 * self.context - 1) * self.front_end.hop + self.front_end.window
+
+    @property
+    def first_score_samples(self) -> int:
+        """Samples from the start of a stream until its first score: a window and its context."""
+        more = (self.window.segments - 1) * self.segment.step * self.front_end.hop
+        return self.shortest_samples + more
 
     def samples_of(self, segments: EmbeddedSegments) -> tuple[int, int]:
         """Return the half-open sample interval [start, stop) that consecutive segments cover."""
-        start = int(segments.first_frame[0]) * self.front_end.hop
-        return start, int(segments.first_frame[-1]) * self.front_end.hop + self.segment_samples
+        hop = self.front_end.hop
+        start, last = int(segments.first_frame[0]) * hop, int(segments.first_frame[-1]) * hop
+        return start, last + (self.segment.frames - 1) * hop + self.front_end.window
 
 
-class SegmentStream:
-    """Streaming stage: samples in, embedded segments out; each segment is embedded once."""
+@dataclass(slots=True)
+class ChannelState:
+    """What is remembered of one channel between two blocks of its sound."""
+
+    front_end: FramingState
+    embedding: object  # of the pipeline's embedding, which alone looks into it
+
+
+class SegmentStreams:
+    """The sound of any number of channels in, their embedded segments out, computed together.
+
+    It serves one thread. The channels share its matrices and its network; what each has heard is its own.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
         self._front_end = FrontEnd(pipeline.front_end, pipeline.mel)
-        self._segmenter = Segmenter(pipeline.segment, self._front_end.bands)
-        self._embedder = pipeline.embedder
+        self._embedding = pipeline.embedding()
 
-    def push(self, samples: NDArray[np.float32]) -> EmbeddedSegments:
+    def initial_state(self) -> ChannelState:
+        """Return the memory of a channel that has heard nothing."""
+        return ChannelState(self._front_end.initial_state(), self._embedding.initial_state())
+
+    def advance(self, states: Sequence[ChannelState], blocks: Sequence[Samples]) -> list[EmbeddedSegments]:
+        """Take the next samples of some channels, float32 [n] each, any n; return the segments they complete.
+
+        Raises:
+            ValueError: a block of more than one dimension; no channel has changed then.
+        """
+        frames = self._front_end.advance([state.front_end for state in states], blocks)
+        return self._embedding.advance([state.embedding for state in states], frames)
+
+
+class SegmentStream(Stage[Samples, EmbeddedSegments, ChannelState]):
+    """One channel: samples in, embedded segments out."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._streams = SegmentStreams(pipeline)
+        super().__init__()
+
+    @property
+    def latency(self) -> int:
+        """Samples from the start of a segment until it is embedded."""
+        return self._pipeline.shortest_samples - self._pipeline.context * self._pipeline.front_end.hop
+
+    def initial_state(self) -> ChannelState:
+        """Return the memory of a channel that has heard nothing."""
+        return self._streams.initial_state()
+
+    def push(self, taken: Samples) -> EmbeddedSegments:
         """Take the next samples, float32 [n], any n; return the segments they complete."""
-        segments = self._segmenter.push(self._front_end.push(samples))
-        embeddings = self._embedder.embed(segments.features)
-        return EmbeddedSegments(segments.first_frame, embeddings, segments.power, segments.high_power)
+        return self._streams.advance([self._state], [taken])[0]
 
-    def reset(self) -> None:
-        """Start a new stream at frame 0."""
-        self._front_end.reset()
-        self._segmenter.reset()
+    def flush(self) -> EmbeddedSegments:
+        """Drop the last, incomplete segment."""
+        nothing = self._streams.advance([self.initial_state()], [np.zeros(0, np.float32)])[0]
+        self.reset()
+        return nothing

@@ -7,12 +7,15 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]  # safe in a topic and in a path
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 UtcTime = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+
+Count = Annotated[int, Field(ge=1, le=65_536)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Strict(BaseModel):
@@ -55,7 +58,7 @@ def parse_versioned(data: bytes, model: type[Model], *, format: str, version: in
         raise RefusalError(
             f"version {_shown(found_version)}" + (", written by a newer asd-edge" if newer else ""),
             f"version {version}",
-            "Update asd-edge on this device." if newer else None,
+            "Update asd-edge on this device." if newer else "Make it again with this version of asd-edge.",
         )
     try:
         return model.model_validate_json(data)

@@ -18,17 +18,12 @@ from asd_edge.bundle.manifest import (
     FactoryCondition,
     FactoryMachine,
     FrontEndFields,
-    Graph,
     Provenance,
     Scorer,
     SegmentFields,
-    Tensor,
     WindowFields,
 )
-from asd_edge.engines.onnx import OnnxEmbedder
-from asd_edge.errors import EngineError
 from asd_edge.imprint import Imprint
-from asd_edge.pipeline import Pipeline
 from asd_train.commission import MachineReference, commission
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import parse_dataset
@@ -36,10 +31,8 @@ from asd_train.embedder import torch_pipeline
 from asd_train.progress import Progress
 from asd_train.run import Run
 
-from .graph import INPUT, OPSET, OUTPUT, ExportedGraph, export_graph
-
-PARITY = 1e-5
-"""Largest cosine distance between an embedding of the exported graph and the trained network's."""
+from .graphs import export_graphs
+from .parity import check_parity
 
 
 def export_bundle(
@@ -49,6 +42,7 @@ def export_bundle(
     *,
     name: str,
     created: datetime | None = None,
+    both_graphs: bool = True,
     progress: Progress,
 ) -> Bundle:
     """Export a run, commission every machine in `clips` with the exported graph, write the bundle.
@@ -59,6 +53,7 @@ def export_bundle(
         path: of the bundle; replaced only when the new one is whole and passes its own checks.
         name: what people call this model.
         created: UTC time to stamp it with, now by default.
+        both_graphs: put the segment graph beside the stream graph that serves, to compare the two; it costs its size.
         progress: shows progress bars.
 
     Raises:
@@ -69,13 +64,10 @@ def export_bundle(
     """
     recipe = run.recipe
     trained = torch_pipeline(run)
-    exported = export_graph(
-        run.network, frames=recipe.segment.frames, bands=recipe.front_end.bands, dims=recipe.network.dims
-    )
-    engine = OnnxEmbedder(exported.graph, input_name=INPUT, output_name=OUTPUT)
+    exported = export_graphs(run, both=both_graphs)
     mel = recipe.front_end.mel()
-    pipeline = replace(trained, embedder=engine, mel=mel)
-    _check_parity(trained, pipeline)
+    pipeline = replace(trained, embedder=exported.embedder(recipe.embedder), mel=mel)
+    check_parity(trained, pipeline)
     references = commission(
         pipeline,
         clips,
@@ -92,7 +84,8 @@ def export_bundle(
         segment=SegmentFields.of(recipe.segment),
         window=WindowFields.of(recipe.window),
         aggregation=recipe.aggregation,
-        graph=_graph(exported),
+        embedder=recipe.embedder,
+        graphs=exported.described,
         scorer=Scorer(kind="nearest_centre", distance="cosine"),
         machines=_machines(references),
         provenance=Provenance(
@@ -103,35 +96,11 @@ def export_bundle(
             asd_edge_version=__version__,
         ),
     )
-    return write_bundle(path, description, graph=exported.graph, arrays=arrays)
-
-
-def _check_parity(trained: Pipeline, exported: Pipeline) -> None:
-    """Hold the exported graph to the trained network on segments of noise at several levels."""
-    spec = trained.front_end
-    generator = np.random.default_rng(0)
-    probes = generator.normal(-40.0, 15.0, size=(8, trained.segment.frames, spec.mels)).astype(np.float32)
-    cosines = np.sum(trained.embedder.embed(probes) * exported.embedder.embed(probes), axis=1)
-    worst = float(np.max(1.0 - cosines))
-    if not worst <= PARITY:
-        raise EngineError(
-            "The exported graph does not embed as the trained network does",
-            found=f"cosine distance {worst:.2e}",
-            expected=f"at most {PARITY:.0e}",
-            remedy="Pin torch, onnx and onnxscript as in constraints.txt and export again.",
-        )
+    return write_bundle(path, description, graphs=exported.members, arrays=arrays)
 
 
 def _centres(references: Sequence[MachineReference]) -> NDArray[np.float32]:
     return np.concatenate([i.condition.centres for reference in references for i in reference.imprints])
-
-
-def _graph(exported: ExportedGraph) -> Graph:
-    return Graph(
-        input=Tensor(name=INPUT, shape=exported.input_shape),
-        output=Tensor(name=OUTPUT, shape=exported.output_shape),
-        opset=OPSET,
-    )
 
 
 def _machines(references: Sequence[MachineReference]) -> tuple[FactoryMachine, ...]:

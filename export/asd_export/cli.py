@@ -26,6 +26,13 @@ def bundle(
         typer.Option("--data", help="Data sets whose machines get centres; those of the run by default."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; the file's name by default.")] = None,
+    served_only: Annotated[
+        bool,
+        typer.Option(
+            "--served-only",
+            help="Leave out the segment graph that travels beside a stream graph for comparison: about half the size.",
+        ),
+    ] = False,
 ) -> None:
     """Export the network to ONNX, compute centres and thresholds with it, write one file for the device."""
     from asd_train.data.dcase import read_datasets
@@ -36,7 +43,7 @@ def bundle(
 
     trained = load_run(run)
     clips = read_datasets(data or trained.datasets)
-    made = export_bundle(trained, clips, out, name=name or out.stem, progress=Progress())
+    made = export_bundle(trained, clips, out, name=name or out.stem, both_graphs=not served_only, progress=Progress())
     machines = ", ".join(machine.key for machine in made.manifest.machines)
     typer.echo(f"Wrote {out} ({out.stat().st_size / 1e6:.2f} MB; machines: {machines}).")
     typer.echo(f"Next: asd-edge score --bundle {out} --factory {made.manifest.machines[0].key} CLIP.wav")

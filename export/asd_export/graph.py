@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from pathlib import Path
 
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from asd_edge.errors import EngineError
 
@@ -20,6 +21,11 @@ OPSET = 18
 """TensorRT 10.3 and onnxruntime 1.23 read it; newer torch would choose a later one."""
 
 INPUT, OUTPUT = "features", "embedding"
+
+Axes = dict[int, torch.export.Dim]
+"""The dimensions of an input that are not fixed."""
+
+BATCH = torch.export.Dim("batch", min=1, max=4096)
 
 
 @dataclass(frozen=True)
@@ -37,26 +43,56 @@ def export_graph(network: nn.Module, *, frames: int, bands: int, dims: int) -> E
     Raises:
         EngineError: the exporter produced another operator set, external data or a non-standard domain.
     """
-    network = network.eval()
-    example = torch.zeros(2, frames, bands)
+    graph = onnx_of(network, [torch.zeros(2, frames, bands)], inputs=[INPUT], outputs=[OUTPUT], axes=[{0: BATCH}])
+    return ExportedGraph(graph, (-1, frames, bands), (-1, dims))
+
+
+def onnx_of(
+    network: nn.Module,
+    examples: Sequence[Tensor],
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: Sequence[Axes],
+) -> bytes:
+    """Return a network as a checked, serialised ONNX model.
+
+    Args:
+        network: put into evaluation mode.
+        examples: one tensor an input; a dimension that is not fixed must be 2 or more.
+        inputs, outputs: names of the tensors.
+        axes: the dimensions of each input that are not fixed.
+
+    Raises:
+        EngineError: the exporter produced another operator set, external data or a non-standard domain.
+    """
     with tempfile.TemporaryDirectory() as folder, _quiet_exporter():
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
-            network,
-            (example,),
+            network.eval(),
+            tuple(examples),
             path,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=_by_parameter(network, axes),
             external_data=False,
             verbose=False,
         )
         model = onnx.load(path, load_external_data=False)
     _strip_debug(model)
     _check(model)
-    return ExportedGraph(model.SerializeToString(), (-1, frames, bands), (-1, dims))
+    return bytes(model.SerializeToString())
+
+
+def _by_parameter(network: nn.Module, axes: Sequence[Axes]) -> tuple[Axes | tuple[Axes, ...], ...]:
+    """Group axes as `forward` takes its inputs: a variadic parameter gets one tuple of all that remain."""
+    parameters = list(signature(network.forward).parameters.values())
+    if parameters[-1].kind is Parameter.VAR_POSITIONAL:
+        named = len(parameters) - 1
+        return (*axes[:named], tuple(axes[named:]))
+    return tuple(axes)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The contract of `Source`, run over every kind: files, raw PCM, a microphone, a simulated machine."""
+"""The contract of `Source`, run over every kind: files, raw PCM, a microphone alone and shared, a simulated machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from asd_edge.config import MachineTable
 from asd_edge.sources.block import Block, Source
-from asd_edge.sources.open import open_source
+from asd_edge.sources.open import open_machine, open_source
+from asd_edge.sources.shared import SharedDevices
 from tests.edge.virtual_microphone import virtual_microphone
 
 RATE = 16_000
@@ -69,6 +71,15 @@ def microphone_source(folder: Path, stalled: bool) -> Iterator[Source]:
         yield open_source(f"alsa:{name}", rate=RATE)
 
 
+@contextmanager
+def shared_source(folder: Path, stalled: bool) -> Iterator[Source]:
+    # Eight blocks, which a pipe holds at once; after its end a file would be silence at full speed.
+    with virtual_microphone(folder, None) as name, (folder / "microphone.raw").open("r+b", buffering=0) as pipe:
+        pipe.write(b"" if stalled else pcm(2 * RATE).tobytes())
+        machine = MachineTable(id="fan-1", source=f"alsa:{name}")
+        yield open_machine(machine, rate=RATE, shared=SharedDevices([machine]))
+
+
 Maker = Callable[[Path, bool], AbstractContextManager[Source]]
 SOURCES: list[Maker] = [
     file_source,
@@ -76,17 +87,19 @@ SOURCES: list[Maker] = [
     simulated_source,
     fifo_source,
     microphone_source,
+    shared_source,
 ]
-LIVE: set[Maker] = {fifo_source, microphone_source}
+LIVE: set[Maker] = {fifo_source, microphone_source, shared_source}
 every_source = pytest.mark.parametrize("make", SOURCES, ids=lambda make: make.__name__)
 
 
 @every_source
 def test_blocks_follow_one_another_in_index_and_time(make: Maker, tmp_path: Path) -> None:
     with make(tmp_path, False) as source:
-        before = time.time()
+        before, before_monotonic = time.time(), time.monotonic()
         blocks, arrived = [], []
         for block in islice(source.blocks(), 8):
+            assert before_monotonic <= block.arrived <= time.monotonic()
             blocks.append(block)
             arrived.append(time.time())
         source.close()
@@ -95,6 +108,7 @@ def test_blocks_follow_one_another_in_index_and_time(make: Maker, tmp_path: Path
     assert blocks[0].start == 0
     for block, following in pairwise(blocks):
         assert following.start == block.start + len(block.samples)
+        assert following.arrived >= block.arrived
     for block, at in zip(blocks, arrived, strict=True):
         assert isinstance(block, Block)
         assert block.samples.dtype == np.float32

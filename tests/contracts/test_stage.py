@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from asd_edge.dsp.clip_spectrum import ClipSpectrum, ClipSpectrumSpec
 from asd_edge.dsp.framing import Framing
 from asd_edge.dsp.front_end import Frames, FrontEnd, FrontEndSpec
+from asd_edge.dsp.mean_normalised import MeanNormaliser
 from asd_edge.dsp.resample import Resampler
 from asd_edge.dsp.segments import Segmenter, SegmentSpec
 from asd_edge.dsp.stage import Stage
+from asd_edge.embedding.embedding import AnyEmbedding
+from asd_edge.embedding.pooling import HeardFrames, SegmentPooling
+from asd_edge.embedding.streamed import StreamedEmbedding
+from asd_edge.engines.embedder import StreamEmbedder
+from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, WindowSpec
+from tests.contracts.embedding_stage import EmbeddingStage
+from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
+from tests.golden import tiny_stream
 
 Columns = dict[str, NDArray[Any]]  # name → one row an output item
 
@@ -107,9 +120,9 @@ def framing(window: int, hop: int) -> Case:
     )
 
 
-def segmenter(spec: SegmentSpec) -> Case:
+def segmenter(spec: SegmentSpec, kind: type[Segmenter] = Segmenter) -> Case:
     return Case(
-        make=lambda: Segmenter(spec, bands=5),
+        make=lambda: kind(spec, bands=5),
         items=frames,
         cut=cut_frames,
         poison=poison_frames,
@@ -121,6 +134,18 @@ def segmenter(spec: SegmentSpec) -> Case:
         },
         starts_at=lambda j: j * spec.step,
         length=60,
+    )
+
+
+def clip_spectrum(spec: ClipSpectrumSpec) -> Case:
+    return Case(
+        make=lambda: ClipSpectrum(spec),
+        items=noise,
+        cut=cut_samples,
+        poison=poison_samples,
+        columns=lambda given: {"index": given.first_sample, "magnitudes": given.magnitudes},
+        starts_at=lambda j: j * spec.every,
+        length=200,
     )
 
 
@@ -166,6 +191,70 @@ def windows(spec: WindowSpec) -> Case:
     )
 
 
+def heard_frames(count: int, seed: int) -> HeardFrames:
+    features = np.abs(noise(count * 24, seed)).reshape(count, 3, 8)
+    logits = 5.0 * noise(count * 6, seed + 1).reshape(count, 3, 2)
+    return HeardFrames(0, features, logits, noise(count, seed + 2) ** 2, noise(count, seed + 3) ** 2)
+
+
+def cut_heard(items: HeardFrames, start: int, stop: int) -> HeardFrames:
+    part = slice(start, stop)
+    return HeardFrames(
+        items.first + start, items.features[part], items.logits[part], items.power[part], items.high_power[part]
+    )
+
+
+def poison_heard(items: HeardFrames, start: int) -> None:
+    for values in (items.features, items.logits, items.power, items.high_power):
+        values[start:] = np.nan
+
+
+def pooling(spec: SegmentSpec) -> Case:
+    names = ("mean", "variance", "power", "high_power")
+    return Case(
+        make=lambda: SegmentPooling(spec, (3, 2, 8)),
+        items=heard_frames,
+        cut=cut_heard,
+        poison=poison_heard,
+        columns=lambda given: {"index": given.first_frame} | {name: getattr(given, name) for name in names},
+        starts_at=lambda j: j * spec.step,
+        length=80,
+    )
+
+
+def log_mel(count: int, seed: int) -> Frames:
+    features = -40.0 + 15.0 * noise(count * 128, seed).reshape(count, 128)
+    return Frames(0, features, noise(count, seed + 1) ** 2, noise(count, seed + 2) ** 2)
+
+
+def embedding(make: Callable[[], AnyEmbedding], warm_up: int, step: int, length: int) -> Case:
+    names = ("embeddings", "power", "high_power")
+    return Case(
+        make=lambda: EmbeddingStage(make()),
+        items=log_mel,
+        cut=cut_frames,
+        poison=poison_frames,
+        columns=lambda given: {"index": given.first_frame} | {name: getattr(given, name) for name in names},
+        starts_at=lambda j: warm_up + j * step,
+        length=length,
+        # A run over few frames may add in another order than one over many.
+        tolerance={"embeddings": PRODUCT_RELATIVE},
+    )
+
+
+@cache
+def tiny_pipeline(embedder: str) -> Pipeline:
+    with tempfile.TemporaryDirectory() as folder:
+        changes = STREAMED if embedder == "stream" else {}
+        return make_tiny_bundle(Path(folder) / "tiny.asd", **changes).pipeline()
+
+
+def streamed() -> AnyEmbedding:
+    embedder = tiny_pipeline("stream").embedder
+    assert isinstance(embedder, StreamEmbedder)
+    return StreamedEmbedding(embedder, SegmentSpec(frames=12, step=4), 128)
+
+
 CASES = {
     "framing with overlap": framing(16, 6),
     "framing without overlap": framing(7, 7),
@@ -176,8 +265,16 @@ CASES = {
     "front end, odd window": front_end(window=63),
     "segmenter with overlap": segmenter(SegmentSpec(frames=8, step=3)),
     "segmenter without overlap": segmenter(SegmentSpec(frames=4, step=4)),
+    "mean normaliser with overlap": segmenter(SegmentSpec(frames=8, step=3), MeanNormaliser),
+    "mean normaliser without overlap": segmenter(SegmentSpec(frames=4, step=4), MeanNormaliser),
+    "clip spectrum with overlap": clip_spectrum(ClipSpectrumSpec(samples=48, every=10, bins=24)),
+    "clip spectrum without overlap": clip_spectrum(ClipSpectrumSpec(samples=31, every=31, bins=16)),
     "windows with overlap": windows(WindowSpec(segments=5, every=2)),
     "windows without overlap": windows(WindowSpec(segments=4, every=4)),
+    "pooling with overlap": pooling(SegmentSpec(frames=12, step=3)),
+    "pooling without overlap": pooling(SegmentSpec(frames=5, step=5)),
+    "network with the sound": embedding(streamed, tiny_stream.REACH, step=4, length=60),
+    "network on whole segments": embedding(tiny_pipeline("segment").embedding, 0, step=32, length=260),
     "resampler 48000 to 16000": resampler(48_000, 16_000),
     "resampler 44100 to 16000": resampler(44_100, 16_000),
     "resampler 16000 to 24000": resampler(16_000, 24_000),

@@ -1,4 +1,4 @@
-"""Bundle v1: what is written reads back, the bytes are reproducible, and any zip tool can look inside."""
+"""Bundle v2: what is written reads back, the bytes are reproducible, and any zip tool can look inside."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.graphs import Graphs, Tensor
 from asd_edge.bundle.manifest import FrontEndFields, SegmentFields, WindowFields
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
-from asd_edge.errors import BundleError
+from asd_edge.errors import BundleError, EngineError
 from asd_edge.scoring.aggregation import WindowSpec
-from tests.edge.tiny_bundle import make_tiny_bundle
+from tests.edge.tiny_bundle import SEGMENT, make_tiny_bundle
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_what_is_written_reads_back(tmp_path):
     written = make_tiny_bundle(tmp_path / "b.asd", arrays={"centres": centres})
     read = load_bundle(tmp_path / "b.asd")
     assert read.manifest == written.manifest
-    assert read.graph == written.graph
+    assert read.graphs == written.graphs
     np.testing.assert_array_equal(read.arrays["centres"], centres)
     np.testing.assert_array_equal(read.arrays["mel"], FrontEndSpec().mel())
     assert read.bundle_id == hashlib.sha256((tmp_path / "b.asd").read_bytes()).hexdigest()
@@ -47,7 +48,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
 def test_the_container_is_a_zip_that_zipfile_reads(tiny_bundle):
     with zipfile.ZipFile(tiny_bundle) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["manifest.json", "embedder.onnx", "mel.npy", "centres.npy"]
+        assert archive.namelist() == ["manifest.json", "segment.onnx", "mel.npy", "centres.npy"]
         manifest = json.loads(archive.read("manifest.json"))
         for name, member in manifest["members"].items():
             data = archive.read(name)
@@ -59,12 +60,13 @@ def test_the_container_is_a_zip_that_zipfile_reads(tiny_bundle):
 def test_a_magnitude_front_end_has_no_mel_matrix(tmp_path, tiny_bundle):
     told = load_bundle(tiny_bundle).manifest
     magnitude = told.front_end.model_copy(update={"feature": "magnitude"})
-    tensors = told.graph.model_copy(update={"input": told.graph.input.model_copy(update={"shape": (-1, 64, 513)})})
-    bundle = make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graph=tensors)
+    wide = SEGMENT.model_copy(update={"input": Tensor(name="features", shape=(-1, 64, 513))})
+    graphs = Graphs(segment=wide, stream=None)
+    bundle = make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs)
     assert set(bundle.arrays) == {"centres"}
     mel = np.ones((513, 128), dtype=np.float32)
     with pytest.raises(BundleError, match=r"mel\.npy"):
-        make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graph=tensors, arrays={"mel": mel})
+        make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs, arrays={"mel": mel})
 
 
 @pytest.mark.parametrize(
@@ -92,11 +94,13 @@ def test_the_pipeline_embeds_with_the_graph_of_the_bundle(tiny_bundle):
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-6)
 
 
-def test_a_graph_of_other_dims_than_the_manifest_says_is_refused(tmp_path, tiny_bundle):
-    tensors = load_bundle(tiny_bundle).manifest.graph
-    wrong = tensors.model_copy(update={"output": tensors.output.model_copy(update={"shape": (-1, 8)})})
-    bundle = make_tiny_bundle(tmp_path / "b.asd", graph=wrong, arrays={"centres": np.eye(2, 8, dtype=np.float32)})
-    with pytest.raises(BundleError, match="embeddings of 16 numbers"):
+def test_a_graph_of_other_dims_than_the_manifest_says_is_refused(tmp_path):
+    wrong = SEGMENT.model_copy(update={"output": Tensor(name="embedding", shape=(-1, 8))})
+    centres = np.eye(2, 8, dtype=np.float32)
+    bundle = make_tiny_bundle(
+        tmp_path / "b.asd", graphs=Graphs(segment=wrong, stream=None), arrays={"centres": centres}
+    )
+    with pytest.raises(EngineError, match="embeddings of 16 numbers"):
         bundle.pipeline()
 
 

@@ -19,14 +19,15 @@ import pytest
 
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.container import LIMITS, TOTAL_LIMIT, pack
+from asd_edge.bundle.graphs import Graphs
 from asd_edge.errors import BundleError
-from tests.edge.tiny_bundle import make_tiny_bundle
+from tests.edge.tiny_bundle import SEGMENT, STREAM, make_tiny_bundle
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("bundle") / "whole.asd"
-    make_tiny_bundle(path)
+    make_tiny_bundle(path, graphs=Graphs(segment=SEGMENT, stream=STREAM))
     return path.read_bytes()
 
 
@@ -133,7 +134,7 @@ class TestContainer:
     def test_an_empty_zip(self, refuse):
         refuse(zipped([]), "begins with")
 
-    @pytest.mark.parametrize("name", ["extra.bin", "/etc/passwd", "../../boot.onnx", "C:\\embedder.onnx", "a\u00e9"])
+    @pytest.mark.parametrize("name", ["extra.bin", "/etc/passwd", "../../boot.onnx", "C:\\segment.onnx", "a\u00e9"])
     def test_a_member_with_another_name(self, whole, refuse, name):
         refuse(zipped([*members_of(whole).items(), (name, b"x")]), "a member named")
 
@@ -200,14 +201,14 @@ class TestFile:
 class TestManifest:
     @pytest.mark.parametrize(
         ("version", "found"),
-        [(2, "newer asd-edge"), (0, "version 0"), ("1", "'1'"), (True, "True"), (1.0, "1.0")],
+        [(3, "newer asd-edge"), (1, "version 1"), (0, "version 0"), ("1", "'1'"), (True, "True"), (1.0, "1.0")],
     )
     def test_another_version(self, whole, refuse, version, found):
         error = refuse(told_otherwise(whole, lambda told: told.update(version=version)), found)
-        assert ("Update asd-edge" in error.remedy) == (version == 2)
+        assert ("Update asd-edge" in error.remedy) == (version == 3)
 
     def test_a_newer_version_is_named_although_its_keys_are_unknown(self, whole, refuse):
-        refuse(told_otherwise(whole, lambda told: told.update(version=2, novelty={})), "newer asd-edge")
+        refuse(told_otherwise(whole, lambda told: told.update(version=3, novelty={})), "newer asd-edge")
 
     def test_another_format(self, whole, refuse):
         refuse(told_otherwise(whole, lambda told: told.update(format="other")), "'other'")
@@ -230,8 +231,8 @@ class TestManifest:
             (lambda told: told["front_end"].update(high_hz=9000.0), "front_end: .*9000"),
             (lambda told: told["segment"].update(step=65), "segment: "),
             (lambda told: told["window"].update(every=5), "window: "),
-            (lambda told: told["graph"]["input"].update(shape=[-1, 64, 64]), r"graph\.input\.shape"),
-            (lambda told: told["graph"]["output"].update(shape=[1, 16]), r"graph\.output\.shape"),
+            (lambda told: told["graphs"]["segment"]["input"].update(shape=[-1, 64, 64]), r"segment\.input\.shape"),
+            (lambda told: told["graphs"]["segment"]["output"].update(shape=[1, 16]), r"segment\.output\.shape"),
             (lambda told: told["scorer"].update(kind="gmm"), r"scorer\.kind = 'gmm'"),
             (lambda told: told["machines"].append(told["machines"][0]), "twice"),
             (lambda told: told["machines"][0].update(machine="../fan"), r"machines\[0\]\.machine"),
@@ -305,6 +306,6 @@ class TestArrays:
     def test_a_graph_that_is_none(self, tmp_path):
         from asd_edge.errors import EngineError
 
-        bundle = make_tiny_bundle(tmp_path / "b.asd", network=b"not a graph")
+        bundle = make_tiny_bundle(tmp_path / "b.asd", graphs_bytes={"segment.onnx": b"not a graph"})
         with pytest.raises(EngineError, match="cannot load the graph"):
             bundle.pipeline()

@@ -13,7 +13,9 @@ import pytest
 from asd_edge.config import MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.machine import MachineThread
+from asd_edge.daemon.scorer import Scorer
 from asd_edge.events import Event
+from asd_edge.pipeline import SegmentStreams
 from tests.edge.device import fan
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
 
@@ -35,9 +37,12 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
             raise failure
         scored.put(event)
 
+    scorer = Scorer()
+    scorer.start()
     machine = MachineThread(
         table,
-        bundle.pipeline(),
+        SegmentStreams(bundle.pipeline()),
+        scorer,
         KnownConditions(bundle, table, tmp_path),
         publish,
         without_alarm.append,

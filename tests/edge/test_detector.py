@@ -15,6 +15,7 @@ from asd_edge.detector import Detector
 from asd_edge.errors import EngineError
 from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
 from asd_edge.offline import embed_clip, windows_of
+from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import score_window
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
@@ -27,14 +28,15 @@ FAULT = NORMAL + tone(4.0, 3000.0, level=0.2)
 
 
 def detector() -> Detector:
-    return Detector("fan-7", pipeline(), KNOWN, DECISION)
+    return Detector("fan-7", SegmentStreams(pipeline()), KNOWN, DECISION)
 
 
 def feed(subject: Detector, samples: NDArray[np.float32], cuts: list[int] | None = None, *, at: int = 0) -> list[Event]:
     edges = [0, *sorted(cuts or []), len(samples)]
     events: list[Event] = []
     for start, stop in pairwise(edges):
-        events += subject.process(Block(samples[start:stop], at + start, 1000.0 + (at + start) / RATE))
+        time, arrived = 1000.0 + (at + start) / RATE, 50.0 + (at + stop) / RATE
+        events += subject.process(Block(samples[start:stop], at + start, time, arrived))
     return events
 
 
@@ -56,7 +58,10 @@ def assert_equal(got: list[Event], expected: list[Event]) -> None:
 
 
 def _level(event: Event) -> dict[str, float]:
-    return {"level_dbfs": round(event.level_dbfs, 3)} if isinstance(event, WindowScore) else {}
+    if not isinstance(event, WindowScore):
+        return {}
+    assert event.monotonic is not None
+    return {"level_dbfs": round(event.level_dbfs, 3), "monotonic": round(event.monotonic, 6)}
 
 
 @settings(max_examples=30, deadline=None)
@@ -101,7 +106,7 @@ def test_silence_is_idle_and_ends_no_alarm() -> None:
 
 
 def test_without_any_condition_windows_are_not_enrolled_until_one_is_given() -> None:
-    subject = Detector("fan-7", pipeline(), None, DECISION)
+    subject = Detector("fan-7", SegmentStreams(pipeline()), None, DECISION)
     first = scores(feed(subject, NORMAL))
     assert {event.state for event in first} == {WindowState.NOT_ENROLLED}
     subject.conditions = KNOWN
@@ -148,7 +153,7 @@ def test_one_bang_raises_no_alarm_with_the_default_hold_times() -> None:
     assert DecisionSpec().on_delay_s > window_s
     samples = noise(20.0)
     samples[160_000:164_800] += noise(0.3, seed=9, level=0.9)
-    subject = Detector("fan-7", pipeline(), KNOWN, DecisionSpec())
+    subject = Detector("fan-7", SegmentStreams(pipeline()), KNOWN, DecisionSpec())
     events = feed(subject, samples)
     assert any(e.score is not None and e.threshold is not None and e.score > e.threshold for e in scores(events))
     assert changes(events) == []
@@ -159,7 +164,7 @@ def test_a_network_that_gives_no_numbers_is_an_error_and_never_an_alarm() -> Non
         def embed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.full((len(features), self.dims), np.nan, dtype=np.float32)
 
-    subject = Detector("fan-7", replace(pipeline(), embedder=Broken()), KNOWN, DECISION)
+    subject = Detector("fan-7", SegmentStreams(replace(pipeline(), embedder=Broken())), KNOWN, DECISION)
     with pytest.raises(EngineError, match="no number"):
         feed(subject, NORMAL)
 

@@ -16,6 +16,7 @@ from asd_edge.enroll import EnrollmentReport, RecordedClip, enroll_clips
 from asd_edge.errors import AsdEdgeError, EnrollmentError, SourceError, StateError
 from asd_edge.events import WindowScore, WindowState
 from asd_edge.offline import embed_clip
+from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
 from tests.edge.sound import noise, tone
@@ -45,7 +46,7 @@ def enroll(store: SiteStore, bundle: Bundle, sound: list[RecordedClip], name: st
 
 def judged(store: SiteStore, bundle: Bundle, samples: NDArray[np.float32]) -> list[WindowScore]:
     known = condition_set(bundle, None, store.load())
-    detector = Detector("fan-7", bundle.pipeline(), known, DecisionSpec())
+    detector = Detector("fan-7", SegmentStreams(bundle.pipeline()), known, DecisionSpec())
     events = detector.process(Block(samples, 0, 0.0))
     return [event for event in events if isinstance(event, WindowScore)]
 

@@ -33,7 +33,7 @@ def test_the_score_is_of_one_window_of_the_default_bundle() -> None:
     manifest = load_bundle("default").manifest
     front_end, segment, window = manifest.front_end, manifest.segment, manifest.window
     frames = (window.segments - 1) * segment.step + segment.frames
-    assert score["stop"] - score["start"] == (frames - 1) * front_end.hop + front_end.window == 147_968
+    assert score["stop"] - score["start"] == (frames - 1) * front_end.hop + front_end.window == 131_584
 
 
 def test_topics_and_limits_are_those_of_the_code() -> None:

@@ -74,6 +74,22 @@ def test_a_device_of_a_higher_rate_is_resampled(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[500:], expected[500:], atol=2e-4)  # filter ripple and 16 bits
 
 
+def test_short_blocks_are_there_as_soon_as_their_sound_is(tmp_path: Path) -> None:
+    samples = pcm(4 * 512)
+    with virtual_microphone(tmp_path, None) as name:
+        pipe = os.open(tmp_path / "microphone.raw", os.O_RDWR)
+        source = open_source(f"alsa:{name}", rate=RATE, block_s=0.032)
+        blocks = source.blocks()
+        for sent in samples.reshape(4, 512):
+            os.write(pipe, sent.astype("<i2").tobytes())
+            before = time.monotonic()
+            block = next(blocks)  # a device asked for longer portions would fill them up with silence
+            assert before <= block.arrived <= time.monotonic()
+            np.testing.assert_array_equal(block.samples, sent / np.float32(32_768))
+        source.close()
+        os.close(pipe)
+
+
 def test_no_child_is_left_when_the_listener_just_walks_away(tmp_path: Path) -> None:
     with virtual_microphone(tmp_path, pcm(10 * RATE)) as name:
         for _ in open_source(f"alsa:{name}", rate=RATE).blocks():

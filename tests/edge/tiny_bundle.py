@@ -1,4 +1,5 @@
-"""A bundle small enough to make in every test: the mean log-mel spectrum, projected at random to 16 numbers.
+"""Bundles small enough to make in every test: the mean log-mel spectrum, projected at random to 16 numbers, and a
+network of two convolutions that runs with the sound.
 
 What it embeds is real, so enrollment and detection work with it.
 """
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle, write_bundle
+from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph, Tensor
 from asd_edge.bundle.manifest import (
     Calibration,
     Description,
@@ -19,19 +21,41 @@ from asd_edge.bundle.manifest import (
     FactoryMachine,
     FrontEndFields,
     Gamma,
-    Graph,
     Provenance,
     Scorer,
     SegmentFields,
-    Tensor,
     WindowFields,
 )
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
+from asd_edge.engines.onnx_stream import PastTensor, StreamTensors
 from asd_edge.scoring.aggregation import WindowSpec
 
 DIMS = 16
-NETWORK = Path(__file__).parent.parent / "golden" / "tiny_embedder.onnx"
+GOLDEN = Path(__file__).parent.parent / "golden"
+GRAPHS = {"segment.onnx": "tiny_embedder.onnx", "stream.onnx": "tiny_stream.onnx", "head.onnx": "tiny_head.onnx"}
+SEGMENT = SegmentGraph(
+    input=Tensor(name="features", shape=(-1, 64, 128)), output=Tensor(name="embedding", shape=(-1, DIMS)), opset=18
+)
+STREAM = StreamGraph.of(
+    StreamTensors(
+        features="features",
+        frame_features="frame_features",
+        logits="logits",
+        pasts=(PastTensor("past_0", "next_past_0", (32, 4)), PastTensor("past_1", "next_past_1", (32, 2))),
+        mean="mean",
+        variance="variance",
+        embedding="embedding",
+    ),
+    bands=128,
+    pooled=(4, 2, 8),
+    dims=DIMS,
+    reach=3,
+    opset=18,
+)
+STREAMED: dict[str, Any] = {"embedder": "stream", "graphs": Graphs(segment=None, stream=STREAM)}
+"""Changes that make the tiny bundle run with the sound."""
+
 CALIBRATION = Calibration(
     method="gamma", quantile=0.99, count=40, percentile_threshold=0.1, gamma=Gamma(shape=4.0, scale=0.01)
 )
@@ -40,19 +64,20 @@ CALIBRATION = Calibration(
 def make_tiny_bundle(
     path: Path,
     *,
-    network: bytes | None = None,
+    graphs_bytes: dict[str, bytes] | None = None,
     arrays: dict[str, NDArray[np.float32]] | None = None,
     **changes: Any,
 ) -> Bundle:
     """Write a valid bundle and return it as it reads back.
 
-    `network` replaces the ONNX bytes, `arrays` single arrays, `changes` fields of the manifest's Description.
+    `graphs_bytes` replaces ONNX members, `arrays` single arrays, `changes` fields of the manifest's Description.
     With `machines=()` the factory knows nothing.
     """
     told = tiny_description(**changes)
     usual = tiny_arrays(told.shapes["centres"][0])
     parts = {name: usual[name] for name in told.shapes} | (arrays or {})
-    return write_bundle(path, told, graph=network or NETWORK.read_bytes(), arrays=parts)
+    graphs = {name: (GOLDEN / GRAPHS[name]).read_bytes() for name in told.graphs.members} | (graphs_bytes or {})
+    return write_bundle(path, told, graphs=graphs, arrays=parts)
 
 
 def tiny_arrays(rows: int = 2) -> dict[str, NDArray[np.float32]]:
@@ -77,11 +102,8 @@ def tiny_description(**changes: Any) -> Description:
         "segment": SegmentFields.of(SegmentSpec()),
         "window": WindowFields.of(WindowSpec(segments=4, every=1)),
         "aggregation": "mean",
-        "graph": Graph(
-            input=Tensor(name="features", shape=(-1, 64, 128)),
-            output=Tensor(name="embedding", shape=(-1, DIMS)),
-            opset=18,
-        ),
+        "embedder": "segment",
+        "graphs": Graphs(segment=SEGMENT, stream=None),
         "scorer": Scorer(kind="nearest_centre", distance="cosine"),
         "machines": (FactoryMachine(machine="fan", section="00", idle_floor=1e-6, conditions=(source,)),),
         "provenance": Provenance(

@@ -9,8 +9,8 @@ import torch
 
 from asd_edge.engines.onnx import OnnxEmbedder
 from asd_edge.errors import EngineError
-from asd_export.bundle import PARITY
 from asd_export.graph import INPUT, OPSET, OUTPUT, ExportedGraph, export_graph
+from asd_export.parity import PARITY
 from asd_train.networks.tf_resnet import TFResNet
 
 

@@ -6,11 +6,15 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from asd_edge.errors import ConfigError
 from asd_edge.scoring.calibration import FEW_CLIPS
 from asd_train.labels import training_set
-from asd_train.recipe import load_recipe
+from asd_train.networks.mobilenetv2 import MobileNetV2
+from asd_train.networks.tf_resnet import TFResNet
+from asd_train.recipe import Recipe, load_recipe, recipe_names
+from asd_train.run import build_network
 from tests.train.clips import clip
 
 
@@ -21,8 +25,9 @@ def test_fast_keeps_enough_clips_out_of_a_simulated_machine_to_fit_its_scores() 
     assert len(kept) >= FEW_CLIPS
 
 
-def test_fast_changes_what_its_table_states_and_nothing_else() -> None:
-    published, fast = (load_recipe("tf_resnet", fast=fast).model_dump() for fast in (False, True))
+@pytest.mark.parametrize("name", recipe_names())
+def test_fast_changes_what_its_table_states_and_nothing_else(name: str) -> None:
+    published, fast = (load_recipe(name, fast=fast).model_dump() for fast in (False, True))
     assert (published["network"].pop("width"), fast["network"].pop("width")) == (1.0, 0.5)
     assert (published["calibration"].pop("held_out"), fast["calibration"].pop("held_out")) == (0.15, 0.25)
     for key in ("batch", "schedule"):
@@ -30,8 +35,80 @@ def test_fast_changes_what_its_table_states_and_nothing_else() -> None:
     assert fast == published
 
 
+def test_the_two_published_recipes_differ_in_the_network_alone() -> None:
+    one, other = (load_recipe(name).model_dump() for name in ("tf_resnet", "mobilenetv2_embed"))
+    assert other.pop("network") == {"kind": "mobilenetv2", "width": 1.0, "dims": one.pop("network")["dims"]}
+    assert (one.pop("name"), other.pop("name")) == ("tf_resnet", "mobilenetv2_embed")
+    assert (one.pop("embedder"), other.pop("embedder")) == ("stream", "segment")  # the network that strides cannot
+    # Either way a clip of ten seconds is one window: a stream needs its context beside it.
+    assert (one.pop("window"), other.pop("window")) == ({"segments": 7, "every": 1}, {"segments": 8, "every": 1})
+    assert one == other
+
+
+def altered(folder: Path, name: str, line: str, by: str) -> str:
+    """Return the path of the published recipe with one line of its [network] table replaced."""
+    published = (resources.files("asd_train") / "recipes" / f"{name}.toml").read_text("utf-8")
+    head, table, rest = published.partition("[network]\n")
+    network, blank, rest = rest.partition("\n\n")
+    kept = [row for row in network.splitlines() if not row.startswith(f"{line} =")]
+    assert len(kept) == len(network.splitlines()) - 1
+    (folder / "mine.toml").write_text(head + table + "\n".join([*kept, by]) + blank + rest, "utf-8")
+    return str(folder / "mine.toml")
+
+
 def test_an_unknown_key_is_an_error_that_names_it(tmp_path: Path) -> None:
     published = (resources.files("asd_train") / "recipes" / "tf_resnet.toml").read_text("utf-8")
     (tmp_path / "mine.toml").write_text(published + "held_oot = 0.1\n", "utf-8")
     with pytest.raises(ConfigError, match=r"calibration\.held_oot"):
         load_recipe(str(tmp_path / "mine.toml"), fast=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "by", "key", "found"),
+    [
+        ("mobilenetv2_embed", "width", "width = 0.2", "network.width of kind mobilenetv2", "equal to 0.25 (got 0.2)"),
+        ("mobilenetv2_embed", "width", "width = 1.5", "network.width of kind mobilenetv2", "equal to 1.4 (got 1.5)"),
+        ("mobilenetv2_embed", "width", "", "network.width of kind mobilenetv2", "Field required"),
+        ("mobilenetv2_embed", "dims", "dims = 1", "network.dims of kind mobilenetv2", "equal to 2 (got 1)"),
+        ("mobilenetv2_embed", "dims", "dims = 8\nheads = 2", "network.heads of kind mobilenetv2", "permitted (got 2)"),
+        ("tf_resnet", "heads", "", "network.heads of kind tf_resnet", "Field required"),
+        ("tf_resnet", "width", "width = 0.05", "network.width of kind tf_resnet", "equal to 0.0625 (got 0.05)"),
+        ("tf_resnet", "kind", 'kind = "resnet"', "network.kind", "'tf_resnet', 'mobilenetv2' (got 'resnet')"),
+        ("tf_resnet", "kind", "", "network.kind", "Field required"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_by_its_key(
+    tmp_path: Path, name: str, line: str, by: str, key: str, found: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_recipe(altered(tmp_path, name, line, by))
+    (said,) = [row for row in str(error.value).splitlines() if row.startswith("  found:")]
+    assert said.split(maxsplit=1)[1].startswith(f"{key}: ")
+    assert found in said
+
+
+def test_mobilenetv2_is_never_run_with_the_sound(tmp_path: Path) -> None:
+    published = (resources.files("asd_train") / "recipes" / "mobilenetv2_embed.toml").read_text("utf-8")
+    (tmp_path / "mine.toml").write_text(published.replace('embedder = "segment"', 'embedder = "stream"'), "utf-8")
+    with pytest.raises(ConfigError, match=r'found: +embedder = "stream" with a network that strides in time'):
+        load_recipe(str(tmp_path / "mine.toml"))
+
+
+@pytest.mark.parametrize("width", [0.25, 0.35, 1.4])
+def test_mobilenetv2_is_built_with_every_key_of_its_table(width: float) -> None:
+    values = load_recipe("mobilenetv2_embed").model_dump()
+    values["network"] |= {"width": width, "dims": 96}
+    network = build_network(Recipe.model_validate(values))
+    assert isinstance(network, MobileNetV2)
+    assert (network.bands, network.dims) == (128, 96)
+    assert parameters(network) == parameters(MobileNetV2(width=width, dims=96))
+
+
+def test_tf_resnet_is_built_with_every_key_of_its_table(tmp_path: Path) -> None:
+    network = build_network(load_recipe(altered(tmp_path, "tf_resnet", "heads", "heads = 3"), fast=True))
+    assert isinstance(network, TFResNet)
+    assert parameters(network) == parameters(TFResNet(width=0.5, heads=3))
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

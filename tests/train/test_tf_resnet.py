@@ -99,3 +99,19 @@ def test_pooling_variants_of_table_4(pooling: str) -> None:
 @pytest.mark.parametrize("bands", [100, 513])
 def test_bands_that_sixteen_does_not_divide_are_pooled_too(bands: int) -> None:
     assert TFResNet(bands=bands, width=0.25)(torch.zeros(2, 16, bands)).shape == (2, 128)
+
+
+def test_a_segment_in_its_context_is_what_a_long_sound_holds_there() -> None:
+    """With `reach` frames around it a segment feels no padding: the interior of the sound, whatever its length."""
+    torch.manual_seed(1)
+    network = TFResNet(width=0.25).eval()
+    assert network.reach == 23
+    sound = torch.randn(1, 200, 128) * 3.0
+    with torch.no_grad():
+        inner = network.trunk(network.standardise(sound).unsqueeze(1))[:, :, 60:124]
+        assert network.attention is not None
+        expected = torch.nn.functional.normalize(network.embedding(network.attention(inner)), dim=-1)
+        found = network(sound[:, 60 - 23 : 124 + 23], context=23)
+        padded = network(sound[:, 60:124])
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0.0)
+    assert (padded - expected).norm() > 100 * (found - expected).norm()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from .data.clip import Clip
 from .features import read_features
 from .labels import TrainingSet, class_of, training_set
 from .mixup import mix, partners_in_type
+from .networks.network import EmbeddingNetwork
 from .networks.tf_resnet import TFResNet
 from .progress import Progress
 from .recipe import Recipe
@@ -47,9 +49,9 @@ def fit(
     """
     chosen = training_set(clips, held_out=recipe.calibration.held_out, seed=seed)
     features = read_features(chosen.clips, recipe.front_end, channel=channel, progress=progress)
-    _check_lengths(chosen.clips, features, recipe.training.crop_frames)
     torch.manual_seed(seed)
     network = build_network(recipe)
+    _check_lengths(chosen.clips, features, recipe.training.crop_frames + 2 * _context(network, recipe))
     frames = np.concatenate(features)
     network.standardise.fit(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
     del frames
@@ -67,7 +69,7 @@ def fit(
 
 
 def _train(
-    network: TFResNet,
+    network: EmbeddingNetwork,
     recipe: Recipe,
     chosen: TrainingSet,
     features: list[NDArray[np.float32]],
@@ -75,7 +77,8 @@ def _train(
     progress: Progress,
     report: Callable[[int, float], None],
 ) -> list[float]:
-    training = recipe.training
+    training, context = recipe.training, _context(network, recipe)
+    embed = partial(network, context=context) if context else network
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     head = nn.Linear(recipe.network.dims, len(chosen.classes))
     network.to(device).train()
@@ -97,11 +100,11 @@ def _train(
             group["lr"] = rate
         losses = []
         for batch in _batches(len(features), training.batch, generator):
-            x = _crops([features[i] for i in batch], training.crop_frames, generator)
+            x = _crops([features[i] for i in batch], training.crop_frames + 2 * context, generator)
             partners = partners_in_type(machines[batch], generator)
             x, y = mix(x, labels[batch], partners, training.mixup.alpha, generator)
             # Softmax cross-entropy on the unit embedding; the paper mentions no scale, a unit vector needs one.
-            logits = head(training.logit_scale * network(x.to(device)))
+            logits = head(training.logit_scale * embed(x.to(device)))
             loss = nn.functional.cross_entropy(logits, y.to(device))
             optimiser.zero_grad()
             torch.autograd.backward(loss)
@@ -110,6 +113,11 @@ def _train(
         history.append(float(np.mean(losses)))
         report(epoch, history[-1])
     return history
+
+
+def _context(network: EmbeddingNetwork, recipe: Recipe) -> int:
+    """Return the frames around a crop that it is heard in: a stream network's reach, for that is how it will serve."""
+    return network.reach if recipe.embedder == "stream" and isinstance(network, TFResNet) else 0
 
 
 def _batches(count: int, size: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -132,6 +140,6 @@ def _check_lengths(clips: Sequence[Clip], features: list[NDArray[np.float32]], f
             raise DataError(
                 f"The training clip {clip.path.name} is too short",
                 found=f"{len(rows)} frames",
-                expected=f"at least {frames} frames, the length of a training crop",
+                expected=f"at least {frames} frames: a training crop and the context it is heard in",
                 remedy="Remove it from the data set or record a longer one.",
             )

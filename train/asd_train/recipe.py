@@ -6,9 +6,10 @@ import hashlib
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
@@ -25,14 +26,26 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Network(_Table):
-    """Which network, and its size."""
+class TFResNetSize(_Table):
+    """The TF-attention ResNet and its size."""
 
     kind: Literal["tf_resnet"]
     width: float = Field(ge=1 / 16, le=2)  # of 16 channels in the first stage at least one is left
     pooling: Literal["attention", "average", "max"]
     heads: int = Field(ge=1)
     dims: int = Field(ge=2)
+
+
+class MobileNetV2Size(_Table):
+    """MobileNetV2 and its size."""
+
+    kind: Literal["mobilenetv2"]
+    width: float = Field(ge=0.25, le=1.4)  # the paper's own end at 0.35 and 1.4
+    dims: int = Field(ge=2)
+
+
+Network = Annotated[TFResNetSize | MobileNetV2Size, Field(discriminator="kind")]
+"""Which network, and its size: `kind` decides which keys there are."""
 
 
 class Phase(_Table):
@@ -73,9 +86,13 @@ class CalibrationRule(_Table):
 
 
 class Recipe(_Table):
-    """A system: front end, segments, network, training, scoring."""
+    """A system: front end, segments, network, training, scoring.
+
+    `embedder`: how the device runs the network, on whole segments or with the sound (docs/streaming.md).
+    """
 
     name: str
+    embedder: Literal["segment", "stream"]
     front_end: FrontEndSpec
     segment: SegmentSpec
     window: WindowSpec
@@ -83,6 +100,16 @@ class Recipe(_Table):
     network: Network
     training: Training
     calibration: CalibrationRule
+
+    @model_validator(mode="after")
+    def _streamable(self) -> Recipe:
+        if self.embedder == "segment":
+            return self
+        if not isinstance(self.network, TFResNetSize) or self.network.pooling == "max":
+            raise ValueError('embedder = "stream" with a network that strides in time or pools by maximum')
+        if self.segment.frames % self.segment.step:
+            raise ValueError(f"segments of {self.segment.frames} frames every {self.segment.step} in a stream")
+        return self
 
     @property
     def sha256(self) -> str:
@@ -114,9 +141,7 @@ def load_recipe(name: str, *, fast: bool = False) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise _broken(name, str(error)) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _broken(name, f"{where}: {first['msg']} (got {first['input']!r})") from None
+        raise _broken(name, _found(error.errors()[0])) from None
 
 
 def _text(name: str) -> str:
@@ -133,11 +158,25 @@ def _text(name: str) -> str:
         ) from None
 
 
+def _found(error: ErrorDetails) -> str:
+    """Name the key as the recipe spells it: pydantic calls the kind a tag, and puts it beneath `network`."""
+    location, context = error["loc"], error.get("ctx", {})
+    if not location:  # two tables that do not go together
+        return error["msg"].removeprefix("Value error, ")
+    if error["type"] == "union_tag_not_found":
+        return "network.kind: Field required"
+    if error["type"] == "union_tag_invalid":
+        return f"network.kind: Input should be one of {context['expected_tags']} (got {context['tag']!r})"
+    kind = f" of kind {location[1]}" if location[:1] == ("network",) and len(location) > 1 else ""
+    keys = (*location[:1], *location[2:]) if kind else location
+    return f"{'.'.join(map(str, keys))}{kind}: {error['msg']} (got {error['input']!r})"
+
+
 def _broken(name: str, found: str) -> ConfigError:
     return ConfigError(
         f"The recipe {name} cannot be used",
         found=found,
-        expected="the tables and keys of recipes/tf_resnet.toml",
+        expected=f"the tables and keys of one of these recipes: {', '.join(recipe_names())}",
         remedy="Mend that key; unknown keys are errors.",
     )
 

@@ -17,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from asd_edge import __version__
 from asd_edge.errors import DataError
 
+from .networks.mobilenetv2 import MobileNetV2
+from .networks.network import EmbeddingNetwork
 from .networks.tf_resnet import TFResNet
 from .recipe import Recipe
 
@@ -39,14 +41,16 @@ class Run:
     classes: tuple[str, ...]
     held_out: tuple[str, ...]
     history: tuple[float, ...]
-    network: TFResNet
+    network: EmbeddingNetwork
 
 
-def build_network(recipe: Recipe) -> TFResNet:
+def build_network(recipe: Recipe) -> EmbeddingNetwork:
     """Return the recipe's network with fresh weights."""
-    network = recipe.network
+    network, bands = recipe.network, recipe.front_end.bands
+    if network.kind == "mobilenetv2":
+        return MobileNetV2(bands=bands, width=network.width, dims=network.dims)
     return TFResNet(
-        bands=recipe.front_end.bands,
+        bands=bands,
         width=network.width,
         pooling=network.pooling,
         heads=network.heads,

@@ -1,4 +1,4 @@
-"""Bundle v1, reader and writer in one place (docs/bundle.md)."""
+"""Bundle v2, reader and writer in one place (docs/bundle.md)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from asd_edge.atomic import atomic_write
 from asd_edge.bundle.container import TOTAL_LIMIT, pack, unpack
+from asd_edge.bundle.embedder import GraphBytes, load_embedder
 from asd_edge.bundle.manifest import Description, Manifest, Member
-from asd_edge.engines.onnx import OnnxEmbedder
 from asd_edge.errors import BundleError
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.nearest_centre import Condition, ConditionSet
@@ -34,50 +34,40 @@ class Bundle:
     Args:
         manifest: what it says about itself.
         bundle_id: SHA-256 of the file.
-        graph: the embedder, serialised ONNX.
+        graphs: serialised ONNX by member: `segment.onnx`, or `stream.onnx` and `head.onnx`, or all three.
         arrays: `centres` float32 [centres, dims] and, for log-mel, `mel` float32 [bins, mels]; read-only.
     """
 
     manifest: Manifest
     bundle_id: str
-    graph: bytes = field(repr=False)
+    graphs: GraphBytes = field(repr=False)
     arrays: Arrays = field(repr=False)
 
     @property
     def embedding_id(self) -> str:
-        """SHA-256 of what decides an embedding: front end, mel matrix, segment length and graph.
+        """SHA-256 of what decides an embedding: front end, mel matrix, segment length and the graphs that serve.
 
         On-device state refers to it, so that a bundle with another name, date or factory machine keeps what was
         enrolled.
         """
-        parts = self.manifest.front_end.model_dump_json() + self.manifest.segment.model_dump_json()
-        digests = [member.sha256 for name, member in sorted(self.manifest.members.items()) if name != "centres.npy"]
+        manifest = self.manifest
+        served = {"segment": {"segment.onnx"}, "stream": {"stream.onnx", "head.onnx"}}[manifest.embedder]
+        parts = manifest.front_end.model_dump_json() + manifest.segment.model_dump_json()
+        digests = [m.sha256 for name, m in sorted(manifest.members.items()) if name in served | {"mel.npy"}]
         return hashlib.sha256("\n".join([parts, *digests]).encode()).hexdigest()
 
     def pipeline(self, threads: int = 1) -> Pipeline:
-        """Build what the bundle computes; `threads` run the graph.
+        """Build what the bundle computes; `threads` run the network.
 
         Raises:
-            EngineError: the engine cannot load the graph.
-            BundleError: the graph's embeddings are not as long as the manifest says.
+            EngineError: the engine cannot load a graph, or it is not as the manifest says.
         """
-        tensors = self.manifest.graph
-        embedder = OnnxEmbedder(
-            self.graph, input_name=tensors.input.name, output_name=tensors.output.name, threads=threads
-        )
-        if embedder.dims != tensors.dims:
-            raise BundleError(
-                f"The graph of the bundle {self.manifest.name!r} does not match its manifest",
-                found=f"embeddings of {embedder.dims} numbers",
-                expected=f"embeddings of {tensors.dims} numbers",
-                remedy="Export the bundle again.",
-            )
         return Pipeline(
             front_end=self.manifest.front_end.spec(),
             segment=self.manifest.segment.spec(),
             window=self.manifest.window.spec(),
             aggregation=self.manifest.aggregation,
-            embedder=embedder,
+            embedder=load_embedder(self.manifest.graphs, self.graphs, self.manifest.embedder, threads=threads),
             mel=self.arrays.get("mel"),
         )
 
@@ -141,7 +131,7 @@ def _parse(archive: bytes) -> Bundle:
     if "manifest.json" not in members:
         raise RefusalError("no member manifest.json", "a bundle's manifest")
     manifest = Manifest.from_json(members.pop("manifest.json"))
-    names = {"embedder.onnx", *(f"{name}.npy" for name in manifest.shapes)}
+    names = {*manifest.graphs.members, *(f"{name}.npy" for name in manifest.shapes)}
     for place, found in (("the file", set(members)), ("its manifest", set(manifest.members))):
         if found != names:
             raise RefusalError(f"the members {sorted(found)} in {place}", f"exactly {sorted(names)}")
@@ -150,23 +140,24 @@ def _parse(archive: bytes) -> Bundle:
             raise RefusalError(f"{name} with another SHA-256 or size", "the member that the manifest describes")
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
     _check(arrays)
-    return Bundle(manifest, hashlib.sha256(archive).hexdigest(), members["embedder.onnx"], arrays)
+    graphs = {name: members[name] for name in manifest.graphs.members}
+    return Bundle(manifest, hashlib.sha256(archive).hexdigest(), graphs, arrays)
 
 
-def write_bundle(path: Path, description: Description, *, graph: bytes, arrays: Arrays) -> Bundle:
+def write_bundle(path: Path, description: Description, *, graphs: GraphBytes, arrays: Arrays) -> Bundle:
     """Write a bundle and return it as it reads back; the same content gives the same bytes.
 
     Args:
         path: replaced only when the new bundle passed every check of the reader.
         description: the manifest but its digests.
-        graph: the embedder, serialised ONNX.
+        graphs: serialised ONNX by member: `segment.onnx`, or `stream.onnx` and `head.onnx`, or all three.
         arrays: `centres` float32 [centres, dims] and, for log-mel, `mel` float32 [bins, mels].
 
     Raises:
         BundleError: the parts do not make a valid bundle, or the file cannot be written.
     """
     try:
-        members = {"embedder.onnx": graph} | {f"{name}.npy": _npy(name, arrays[name]) for name in arrays}
+        members = dict(graphs) | {f"{name}.npy": _npy(name, arrays[name]) for name in arrays}
         digests = {name: _digest(data) for name, data in members.items()}
         manifest = Manifest(**dict(description), members=digests)
         archive = b"".join(piece for _, piece in pack({"manifest.json": manifest.to_json(), **members}))

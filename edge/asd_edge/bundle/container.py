@@ -14,7 +14,14 @@ from collections.abc import Iterator, Mapping
 from asd_edge.strict import RefusalError
 
 MIB = 1 << 20
-LIMITS = {"manifest.json": MIB, "embedder.onnx": 64 * MIB, "mel.npy": 16 * MIB, "centres.npy": 16 * MIB}
+LIMITS = {
+    "manifest.json": MIB,
+    "segment.onnx": 64 * MIB,
+    "stream.onnx": 64 * MIB,
+    "head.onnx": 64 * MIB,
+    "mel.npy": 16 * MIB,
+    "centres.npy": 16 * MIB,
+}
 """The members in their order, and the largest size of each."""
 
 TOTAL_LIMIT = sum(LIMITS.values()) + 4096

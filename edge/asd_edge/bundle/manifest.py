@@ -8,18 +8,17 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from asd_edge.bundle.graphs import Graphs
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.scoring import calibration
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
-from asd_edge.strict import Name, Sha256, Strict, UtcTime, parse_versioned
+from asd_edge.strict import Count, Name, Sha256, Strict, Text, UtcTime, parse_versioned
 
 FORMAT: Final = "asd-edge-bundle"
-VERSION: Final = 1
+VERSION: Final = 2
 
-Count = Annotated[int, Field(ge=1, le=65_536)]
 Hertz = Annotated[float, Field(ge=0.0, le=192_000.0)]
-Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class FrontEndFields(Strict):
@@ -93,26 +92,6 @@ class WindowFields(Strict):
     def spec(self) -> WindowSpec:
         """Return the value that the windows are built from."""
         return WindowSpec(**self.model_dump())
-
-
-class Tensor(Strict):
-    """A tensor of the graph: its name and shape, -1 for the batch."""
-
-    name: Text
-    shape: tuple[int, ...]
-
-
-class Graph(Strict):
-    """The embedder's graph as the engine must call it."""
-
-    input: Tensor
-    output: Tensor
-    opset: Count
-
-    @property
-    def dims(self) -> int:
-        """Length of an embedding."""
-        return self.output.shape[-1]
 
 
 class Scorer(Strict):
@@ -222,19 +201,24 @@ class Description(Strict):
     segment: SegmentFields
     window: WindowFields
     aggregation: Aggregation
-    graph: Graph
+    embedder: Literal["segment", "stream"]
+    graphs: Graphs
     scorer: Scorer
     machines: tuple[FactoryMachine, ...]
     provenance: Provenance
 
     @model_validator(mode="after")
     def _fits(self) -> Description:
-        expected = (-1, self.segment.frames, self.front_end.spec().bands)
-        if self.graph.input.shape != expected:
-            raise ValueError(f"graph.input.shape {list(self.graph.input.shape)} for segments of {list(expected)}")
-        shape = self.graph.output.shape
-        if len(shape) != 2 or shape[0] != -1 or shape[1] < 1:
-            raise ValueError(f"graph.output.shape {list(shape)}, which is not [-1, dims]")
+        served = self.graphs.segment if self.embedder == "segment" else self.graphs.stream
+        if served is None:
+            raise ValueError(f"the embedder {self.embedder!r} without its graph")
+        bands = self.front_end.spec().bands
+        if self.graphs.segment is not None:
+            self.graphs.segment.check(frames=self.segment.frames, bands=bands, dims=served.dims)
+        if self.graphs.stream is not None:
+            self.graphs.stream.check(bands=bands, dims=served.dims)
+            if self.segment.frames % self.segment.step:
+                raise ValueError(f"segments of {self.segment.frames} frames every {self.segment.step} in a stream")
         keys = [machine.key for machine in self.machines]
         if len(set(keys)) != len(keys):
             raise ValueError("the same machine and section twice")
@@ -250,20 +234,27 @@ class Description(Strict):
         return [condition for machine in self.machines for condition in machine.conditions]
 
     @property
+    def dims(self) -> int:
+        """Length of an embedding."""
+        graph = self.graphs.segment or self.graphs.stream
+        assert graph is not None  # _fits
+        return graph.dims
+
+    @property
     def shapes(self) -> dict[str, tuple[int, int]]:
         """Shape of each array; a magnitude front end has no mel matrix."""
         rows = sum(len(condition.labels) for condition in self._factory_conditions)
-        shapes = {"centres": (rows, self.graph.dims)}
+        shapes = {"centres": (rows, self.dims)}
         if self.front_end.feature == "log_mel":
             shapes["mel"] = (self.front_end.spec().bins, self.front_end.mels)
         return shapes
 
 
 class Manifest(Description):
-    """A bundle's manifest.json, version 1."""
+    """A bundle's manifest.json, version 2."""
 
     format: Literal["asd-edge-bundle"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     members: dict[str, Member]
 
     @staticmethod

@@ -258,7 +258,7 @@ def _enrolled(bundle: Bundle, site: SiteState) -> tuple[Condition, ...]:
             remedy="Go back to the bundle they were enrolled with, or enroll all conditions again: the first one "
             "enrolled with the new bundle forgets the old ones.",
         )
-    dims = bundle.manifest.graph.dims
+    dims = bundle.manifest.dims
     for condition in site.conditions:
         lengths = {len(centre) for centre in condition.centres}
         if lengths != {dims}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from asd_edge import __version__
+from asd_edge.cli.bench import bench
 from asd_edge.cli.conditions import conditions
 from asd_edge.cli.demo import demo
 from asd_edge.cli.enroll import enroll
@@ -25,6 +26,7 @@ app.command()(score)
 app.command()(enroll)
 app.command()(conditions)
 app.command()(run)
+app.command()(bench)
 
 
 @app.command()

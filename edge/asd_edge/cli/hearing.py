@@ -10,7 +10,7 @@ from asd_edge.config import load_config
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.detector import Detector
 from asd_edge.errors import ConfigError
-from asd_edge.pipeline import Pipeline
+from asd_edge.pipeline import Pipeline, SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.scoring.nearest_centre import ConditionSet
 
@@ -33,7 +33,7 @@ class Hearing:
 
     def detector(self) -> Detector:
         """Return a detector that has heard nothing yet."""
-        return Detector(self.machine, self.pipeline, self.conditions, self.decision)
+        return Detector(self.machine, SegmentStreams(self.pipeline), self.conditions, self.decision)
 
 
 def from_device(config_path: Path, machine_id: str) -> Hearing:

@@ -1,4 +1,4 @@
-"""One machine's thread: its source through its detector to the sink."""
+"""One machine's thread: from its source to the scorer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from time import monotonic
 
 from asd_edge.config import MachineTable
 from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.events import AlarmChange, Event
-from asd_edge.pipeline import Pipeline
+from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport
 from asd_edge.sources.block import Block, Source
@@ -23,6 +24,8 @@ from asd_edge.sources.open import is_live, open_machine
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0  # how often, at most, the site state is looked at
+_NEARLY_REAL_TIME = 2.0  # speed up to which small blocks are worth their cost
+_PILE_S = 0.25
 _LONGEST_PAUSE_S = 30.0  # between two attempts to hear a live source again
 
 
@@ -34,9 +37,10 @@ class MachineThread:
 
     Args:
         machine: where its sound comes from and when it alarms.
-        pipeline: what the bundle computes; shared by all machines.
+        streams: what the bundle computes; shared by all machines.
+        scorer: scores the sound of all machines.
         known: what its sound is compared with.
-        publish: takes every event; called in this thread.
+        publish: takes every event; called in the scorer's thread.
         publish_no_alarm: takes the id of a machine whose new detector does not know the alarm of the one before.
         changed: called in this thread after `report` has changed.
     """
@@ -44,7 +48,8 @@ class MachineThread:
     def __init__(
         self,
         machine: MachineTable,
-        pipeline: Pipeline,
+        streams: SegmentStreams,
+        scorer: Scorer,
         known: KnownConditions,
         publish: Callable[[Event], None],
         publish_no_alarm: Callable[[str], None],
@@ -54,13 +59,15 @@ class MachineThread:
         self.over = False
         """Whether nothing will be heard any more; True before the last call of `changed`."""
         self._machine = machine
-        self._pipeline = pipeline
-        self._rate = pipeline.front_end.sample_rate
+        self._streams = streams
+        self._scorer = scorer
+        self._rate = streams.pipeline.front_end.sample_rate
         self._known = known
         self._publish = publish
         self._publish_no_alarm = publish_no_alarm
         self._changed = changed
         self._detector: Detector | None = None
+        self._line: Line | None = None
         self._source: Source | None = None
         self._heard = 0  # index of the next sample, through all openings of the source
         self._heard_at = 0.0  # monotonic
@@ -103,7 +110,9 @@ class MachineThread:
             except Exception as error:
                 foreseen = isinstance(error, AsdEdgeError)
                 if not foreseen:
-                    self._detector = None
+                    self._detector = self._line = None
+                elif self._line is not None and self._line.error is not None:
+                    self._line = None
                 if _text(error) != self.report.error:  # said once, not at every attempt
                     self._set(self._failure(error))
                     if not foreseen:
@@ -112,7 +121,8 @@ class MachineThread:
 
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
-        source = self._source = open_machine(self._machine, rate=self._rate)
+        line = self._line = self._line or Line(self._scorer, detector, self._tell)
+        source = self._source = open_machine(self._machine, rate=self._rate, block_s=self._block_s)
         try:
             if self._stopping.is_set():  # stop() may have come before there was a source to close
                 return
@@ -123,16 +133,23 @@ class MachineThread:
                 if self.report.state != "running":
                     self._pauses = _pauses()
                     self._set(MachineReport(self._machine.id, "running"))
-                    _log.info("Machine %s: listening to %s", self._machine.id, self._machine.source)
+                    wait_s = self._streams.pipeline.first_score_samples / self._rate
+                    where = self._machine.id, self._machine.source
+                    _log.info("Machine %s: listening to %s; first score after %.1f s of sound", *where, wait_s)
                 if monotonic() - looked >= _LOOK_EVERY_S:
                     looked = monotonic()
                     self._look_at_conditions(detector)
-                for event in detector.process(block):
-                    self._tell(event)
-            for event in detector.flush():
-                self._tell(event)
+                line.push(block)
+            line.finish()
         finally:
             source.close()
+
+    @property
+    def _block_s(self) -> float:
+        """Seconds of a block: a hop where sound comes in real time, so that a score is not late; else a pile."""
+        front_end = self._streams.pipeline.front_end
+        paced = 0.0 < self._machine.speed <= _NEARLY_REAL_TIME
+        return front_end.hop / front_end.sample_rate if paced else _PILE_S
 
     def _tell(self, event: Event) -> None:
         self._publish(event)
@@ -154,7 +171,7 @@ class MachineThread:
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump())
-        return Detector(self._machine.id, self._pipeline, self._known.load(), decision)
+        return Detector(self._machine.id, self._streams, self._known.load(), decision)
 
     def _look_at_conditions(self, detector: Detector) -> None:
         if not self._known.changed():

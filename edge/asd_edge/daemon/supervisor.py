@@ -1,4 +1,4 @@
-"""The daemon: one thread a machine, the sink, and a main thread that waits for an end or a signal."""
+"""The daemon: a thread a machine, one that scores, the sink, and a main thread that waits for an end or a signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from asd_edge.config import DeviceConfig
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.notify import notify
+from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SinkError
+from asd_edge.pipeline import SegmentStreams
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.payloads import DeviceReport
 from asd_edge.sinks.topics import Topics
@@ -40,13 +42,15 @@ class Daemon:
     def __init__(self, config: DeviceConfig) -> None:
         self._notes: SimpleQueue[_Note] = SimpleQueue()
         bundle = load_bundle(config.bundle.path)
-        pipeline = bundle.pipeline(threads=config.bundle.threads)
+        streams = SegmentStreams(bundle.pipeline(threads=config.bundle.threads))
+        self._scorer = Scorer()
         self._bundle_id = bundle.bundle_id
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
         self._machines = [
             MachineThread(
                 machine,
-                pipeline,
+                streams,
+                self._scorer,
                 KnownConditions(bundle, machine, config.device.state_dir),
                 self._sink.publish,
                 self._sink.publish_no_alarm,
@@ -67,6 +71,7 @@ class Daemon:
             self._sink.start()
             if not self._sink.wait_open(_BROKER_HEAD_START_S):
                 _log.warning("Listening begins without the broker; only recent messages are kept for it")
+            self._scorer.start()
             for machine in self._machines:
                 self._sink.publish_no_alarm(machine.report.machine)
                 machine.start()
@@ -89,6 +94,7 @@ class Daemon:
         deadline = monotonic() + _STOP_PATIENCE_S
         for machine in self._machines:
             machine.join(max(0.0, deadline - monotonic()))
+        self._scorer.stop(max(0.0, deadline - monotonic()))
         if signalled is not None:
             self._sink.stop(f"stopped by {signalled.name}", patience_s=_STOP_PATIENCE_S)
             return 0

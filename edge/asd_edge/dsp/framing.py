@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,17 +72,40 @@ class Framing(Stage[NDArray[np.float32], FramedSamples, FramingState]):
 
     def advance(self, state: FramingState, samples: NDArray[np.float32]) -> FramedSamples:
         """Do what `push` does on the memory of another stage that frames samples."""
-        samples = np.ascontiguousarray(samples, np.float32)
-        if samples.ndim != 1:
-            raise ValueError(f"samples of one channel have one dimension, not {samples.ndim}")
-        heard = np.concatenate((state.tail, samples))
-        count = max(0, (len(heard) - self.window) // self.hop + 1)
-        first, state.next = state.next, state.next + count
-        state.tail = heard[count * self.hop :].copy()  # a view would keep the whole block alive
-        if count == 0:
-            return FramedSamples(first, np.zeros((0, self.window), np.float32))
-        # What sliding_window_view returns, without the 20 µs that it takes.
-        step = heard.itemsize
-        frames = np.ndarray((count, self.window), np.float32, heard, 0, (self.hop * step, step))
+        first = state.next
+        (frames,) = self.cut([state], [one_channel(samples)])
         frames.flags.writeable = False
         return FramedSamples(first, frames)
+
+    def cut(self, states: Sequence[FramingState], blocks: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Return the frames [frames, window] that each channel's next block completes; they overlap in memory.
+
+        The blocks are such as `one_channel` returns, one for each state.
+        """
+        if not states:
+            return []
+        heard = np.concatenate(
+            [part for state, block in zip(states, blocks, strict=True) for part in (state.tail, block)]
+        )
+        cut, start = [], 0
+        for state, block in zip(states, blocks, strict=True):
+            size = len(state.tail) + len(block)
+            count = max(0, (size - self.window) // self.hop + 1)
+            # What sliding_window_view returns, without the 20 µs that it takes.
+            cut.append(np.ndarray((count, self.window), np.float32, heard, 4 * start, (4 * self.hop, 4)))
+            state.next += count
+            state.tail = heard[start + count * self.hop : start + size].copy()  # a view would keep all blocks alive
+            start += size
+        return cut
+
+
+def one_channel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the samples as contiguous float32 [n].
+
+    Raises:
+        ValueError: more than one dimension, or none.
+    """
+    samples = np.asarray(samples, np.float32, order="C")
+    if samples.ndim != 1:
+        raise ValueError(f"samples of one channel have one dimension, not {samples.ndim}")
+    return samples

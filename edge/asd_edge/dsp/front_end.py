@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.dsp.band_power import high_pass_gain, offset_free_gain, parseval_weights
-from asd_edge.dsp.blas import quiet_rows
-from asd_edge.dsp.framing import Framing, FramingState
+from asd_edge.dsp.blas import BandedProduct
+from asd_edge.dsp.framing import Framing, FramingState, one_channel
 from asd_edge.dsp.mel import MelScale, mel_matrix
 from asd_edge.dsp.spectrum import PowerSpectrum, periodic_hann
 from asd_edge.dsp.stage import Stage
 
 _SLAB = 32  # frames computed at a time, at most: their spectra stay in the cache
-_DB = np.float32(10.0 / np.log(10.0))  # NumPy has a vector logarithm for base e only
+_DOUBLE_SLAB = 8  # in double precision, whose copies would else come as fresh pages from the system every time
+# NumPy has a vector logarithm for base e only; and an array of one number is quicker to use than a scalar.
+_DB = np.array(10.0 / np.log(10.0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +105,9 @@ class Frames:
 class FrontEnd(Stage[NDArray[np.float32], Frames, FramingState]):
     """Samples in, features and powers of frames out.
 
-    There is no padding: n samples give (n − window) // hop + 1 frames. However the input is cut into blocks,
-    the spectra are the same bit for bit; the matrix product after them may add in another order (4e-6 dB).
-    One instance serves one thread.
+    There is no padding: n samples give (n − window) // hop + 1 frames. However the input is cut into blocks, and
+    whatever channels are computed together, the spectra are the same bit for bit; the matrix product after them may
+    add in another order (4e-6 dB). One instance serves one thread and any number of channels.
 
     Args:
         spec: what to compute.
@@ -118,20 +121,23 @@ class FrontEnd(Stage[NDArray[np.float32], Frames, FramingState]):
         self.spec = spec
         self._framing = Framing(spec.window, spec.hop)
         window = periodic_hann(spec.window)
-        self._floor = np.float32(spec.log_floor)
+        self._floor = np.array(spec.log_floor, np.float32)
+        self._mel: BandedProduct | None
         weights = parseval_weights(window)
         gain = high_pass_gain(
             sample_rate=spec.sample_rate, window=spec.window, stop_hz=spec.stop_hz, pass_hz=spec.pass_hz
         )
-        # Both powers are two more columns of the matrix product: no second pass over the spectra.
-        powers = np.stack([weights * offset_free_gain(spec.bins), weights * gain], axis=1).astype(
-            np.float32
-        )  # [bins, 2]
-        self._matrix = powers if spec.feature == "magnitude" else np.hstack([self._mel(mel), powers])
-        self._spectrum = PowerSpectrum(window, quiet_rows(self._matrix, most=_SLAB))
+        gains = np.stack([offset_free_gain(spec.bins), gain])
+        self._powers = (weights * gains).astype(np.float32)  # [2, bins]
+        if spec.feature == "magnitude":
+            self._mel = None
+            self._spectrum = PowerSpectrum(window, _DOUBLE_SLAB)
+        else:  # a mel band gathers bins, but a magnitude shows the last bit of each
+            self._mel = BandedProduct(self._matrix(mel))
+            self._spectrum = PowerSpectrum(window, self._mel.rows(most=_SLAB), single=True)
         super().__init__()
 
-    def _mel(self, given: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def _matrix(self, given: NDArray[np.float32] | None) -> NDArray[np.float32]:
         mel = self.spec.mel() if given is None else given
         if mel.shape != (self.spec.bins, self.spec.mels):
             raise ValueError(f"a mel matrix of {mel.shape} is not one of {(self.spec.bins, self.spec.mels)}")
@@ -162,14 +168,37 @@ class FrontEnd(Stage[NDArray[np.float32], Frames, FramingState]):
         Raises:
             ValueError: more than one dimension.
         """
-        framed = self._framing.advance(self._state, taken)
-        count = len(framed.samples)
-        features = np.empty((count, self.bands), np.float32)
-        powers = np.empty((2, count), np.float32)
-        for start in range(0, count, self._spectrum.rows):
-            part = slice(start, min(start + self._spectrum.rows, count))
-            self._compute(framed.samples[part], features[part], powers[:, part])
-        return Frames(framed.first, features, powers[0], powers[1])
+        return self.advance([self._state], [taken])[0]
+
+    def advance(self, states: Sequence[FramingState], blocks: Sequence[NDArray[np.float32]]) -> list[Frames]:
+        """Do what `push` does on the memory of each of many channels, and compute all their frames together.
+
+        Args:
+            states: one of `initial_state()` for each channel.
+            blocks: the next samples of each, float32 [n], any n.
+
+        Returns:
+            the frames that each block completes. They are views into arrays that this call has made for all of
+            its channels: to keep one channel's frames for long, copy them.
+
+        Raises:
+            ValueError: a block of other than one dimension, other than one block a state, or a state given
+                twice. No state has changed then.
+        """
+        if not len({id(state) for state in states}) == len(states) == len(blocks):
+            raise ValueError(
+                f"{len(states)} states and {len(blocks)} blocks: give each channel's state once, and a block"
+            )
+        checked = [one_channel(block) for block in blocks]
+        firsts = [state.next for state in states]
+        framed = self._framing.cut(states, checked)
+        features, powers = self._compute(framed)
+        given, start = [], 0
+        for first, frames in zip(firsts, framed, strict=True):
+            part = slice(start, start + len(frames))
+            given.append(Frames(first, features[part], powers[0, part], powers[1, part]))
+            start = part.stop
+        return given
 
     def flush(self) -> Frames:
         """Drop the last, incomplete frame."""
@@ -178,13 +207,39 @@ class FrontEnd(Stage[NDArray[np.float32], Frames, FramingState]):
         nothing = np.zeros(0, np.float32)
         return Frames(first, np.zeros((0, self.bands), np.float32), nothing, nothing)
 
-    def _compute(self, frames: NDArray[np.float32], features: NDArray[np.float32], powers: NDArray[np.float32]) -> None:
-        spectra = self._spectrum(frames)  # [T, bins]
-        products = spectra @ self._matrix  # [T, (mels +) 2]
-        powers[:] = products[:, -2:].T
-        if self.spec.feature == "magnitude":
+    def _compute(self, framed: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return features [T, bands] and both powers [2, T] of all these frames, one channel after the other."""
+        count = sum(map(len, framed))
+        features = np.empty((count, self.bands), np.float32)
+        powers = np.empty((2, count), np.float32)
+        stop = 0
+        for slab in slabs(framed, self._spectrum.rows):
+            spectra = self._spectrum(*slab)  # [rows, bins]
+            start, stop = stop, stop + len(spectra)
+            powers[:, start:stop] = np.dot(self._powers, spectra.T)
+            self._features(spectra, features[start:stop])
+        return features, powers
+
+    def _features(self, spectra: NDArray[np.float32], features: NDArray[np.float32]) -> None:
+        if self._mel is None:
             np.sqrt(spectra, out=features)
             return
-        np.maximum(products[:, :-2], self._floor, out=features)
+        self._mel(spectra, features)
+        np.maximum(features, self._floor, out=features)
         np.log(features, out=features)
         np.multiply(features, _DB, out=features)
+
+
+def slabs(blocks: Iterable[NDArray[np.float32]], rows: int) -> Iterator[list[NDArray[np.float32]]]:
+    """Yield all rows of these blocks in order, as lists of blocks that have `rows` rows together; the last fewer."""
+    slab: list[NDArray[np.float32]] = []
+    free = rows
+    for block in blocks:
+        while len(block) >= free:
+            yield [*slab, block[:free]]
+            slab, block, free = [], block[free:], rows
+        if len(block):
+            slab.append(block)
+            free -= len(block)
+    if slab:
+        yield slab

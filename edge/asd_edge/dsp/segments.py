@@ -85,7 +85,11 @@ class Segmenter(Stage[Frames, Segments, SegmenterState]):
         Raises:
             ValueError: frames of another width, or frames that do not follow those before.
         """
-        state, frames, step = self._state, self.spec.frames, self.spec.step
+        return self.advance(self._state, taken)
+
+    def advance(self, state: SegmenterState, taken: Frames) -> Segments:
+        """Do what `push` does on the memory of one of many channels."""
+        frames, step = self.spec.frames, self.spec.step
         if taken.features.shape != (len(taken), self.bands):
             raise ValueError(f"frames of {taken.features.shape} do not have {self.bands} features")
         first = taken.first if state.first is None else state.first

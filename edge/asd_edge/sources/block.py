@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol
 
 import numpy as np
@@ -17,11 +18,13 @@ class Block:
     `samples`: float32 in -1..1, [n]. `start`: absolute index of the first one at the source's output rate.
     `time`: UTC seconds at which it was captured. A live source (microphone, raw) keeps it within about a second of
     the wall clock, so it may jump where `start` does not: measure durations by `start`.
+    `arrived`: seconds of the monotonic clock at which the last sample was there.
     """
 
     samples: NDArray[np.float32]
     start: int
     time: float
+    arrived: float = field(default_factory=monotonic)
 
 
 class Source(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,11 +33,18 @@ class Conversion:
         self._source_rate = source_rate
         self._rate = rate
         self._time = time
+        self._arrived = 0.0
         self._start = 0
         self._resampler = None if source_rate == rate else _resampler(source_rate, rate)
 
-    def push(self, samples: NDArray[np.float32]) -> list[Block]:
-        """Take the next samples; return the block they complete, if any."""
+    def push(self, samples: NDArray[np.float32], *, arrived: float | None = None) -> list[Block]:
+        """Take the next samples; return the block they complete, if any.
+
+        Args:
+            samples: float32 [n] in -1..1.
+            arrived: seconds of the monotonic clock at which they were there; None for now.
+        """
+        self._arrived = monotonic() if arrived is None else arrived
         return self._block(samples if self._resampler is None else self._resampler.push(samples))
 
     def keep_time(self, captured: float) -> None:
@@ -62,7 +71,7 @@ class Conversion:
     def _block(self, samples: NDArray[np.float32]) -> list[Block]:
         if len(samples) == 0:
             return []
-        block = Block(samples, self._start, self._time + self._start / self._rate)
+        block = Block(samples, self._start, self._time + self._start / self._rate, self._arrived)
         self._start += len(samples)
         return [block]
 

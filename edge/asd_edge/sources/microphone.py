@@ -8,73 +8,56 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 
-import numpy as np
-from numpy.typing import NDArray
-
 from asd_edge.errors import SourceError
-from asd_edge.sources.block import Block
-from asd_edge.sources.conversion import Conversion, check_rates
-from asd_edge.sources.pcm import SAMPLE_BYTES, decode, read_exactly
-from asd_edge.sources.recording import choose_channel
+from asd_edge.sources.pcm import SAMPLE_BYTES, read_exactly
+from asd_edge.sources.pieces import Piece
 
 _PATIENCE_S = 5.0  # a microphone that sends nothing for this long is lost, even if its driver says nothing
 _TERMINATE_S = 0.5  # arecord hears no signal while it waits for us to read
+_PERIOD_S = 0.125  # arecord hands out sound in portions of this length unless told otherwise
 _STDERR_BYTES = 65_536
 _OVERRUN = re.compile(r"overrun!!! \(at least ([\d.]+) ms long\)")
 _OTHER_RATE = re.compile(r"rate is not accurate \(requested = \d+Hz, got = (\d+)Hz\)")
 
 
-class MicrophoneSource:
-    """An ALSA capture device, heard in 16 bits.
+class Microphone:
+    """An ALSA capture device, opened for this process alone.
 
     Args:
         device: an ALSA name; `hw:CARD=…` stays the same when USB devices change places.
-        channels: channels the device is opened with; None for as many as `channel` needs.
-        rate: samples a second of the blocks.
-        channel: which channel to hear, from 0; needed when there are several.
-        source_rate: samples a second the device is opened with; None for `rate`.
-        block_s: seconds of a block.
+        channels: channels the device is opened with.
+        rate: samples a second the device is opened with.
+        piece_s: seconds of a piece.
 
     Raises:
-        SourceError: arecord is not installed, or channels or rates that do not fit.
+        SourceError: arecord is not installed.
     """
 
-    def __init__(
-        self,
-        device: str,
-        *,
-        channels: int | None,
-        rate: int,
-        channel: int | None,
-        source_rate: int | None,
-        block_s: float,
-    ) -> None:
-        what = f"The microphone {device}"
-        self.rate = rate
+    def __init__(self, device: str, *, channels: int, rate: int, piece_s: float) -> None:
         self._device = device
-        self._channels = channels or (channel or 0) + 1
-        self._channel = choose_channel(what, channels=self._channels, channel=channel)
-        self._source_rate = rate if source_rate is None else source_rate
-        check_rates(what, found=self._source_rate, rate=rate, source_rate=source_rate)
-        self._size = max(1, round(block_s * self._source_rate)) * SAMPLE_BYTES * self._channels
+        self._channels = channels
+        self._rate = rate
+        self._size = max(1, round(piece_s * rate))  # samples of each channel
         self._closing = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()  # close() sees either no child at all or one that it can end
         arecord = shutil.which("arecord")
         if arecord is None:
             raise SourceError(
-                f"{what} cannot be heard",
+                f"The microphone {device} cannot be heard",
                 found="no program arecord",
                 expected="arecord of alsa-utils",
                 remedy="Install it: apt-get install alsa-utils",
             )
         self._arecord = arecord
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield blocks until the source is closed; a gap between blocks is sound that the device lost.
+    def pieces(self) -> Generator[Piece, None, None]:
+        """Yield what the device gives until `close`; a gap between pieces is sound that it lost.
+
+        When the iteration is over, however it ends, so is the child.
 
         Raises:
             SourceError: the device cannot be opened, or is lost.
@@ -91,7 +74,7 @@ class MicrophoneSource:
                 _end(child)
 
     def close(self) -> None:
-        """End `blocks` and the child process, from any thread."""
+        """End `pieces` and the child process, from any thread."""
         self._closing.set()
         with self._starting:
             child = self._child
@@ -100,7 +83,10 @@ class MicrophoneSource:
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         command = [self._arecord, "-D", self._device, "-t", "raw", "-f", "S16_LE"]
-        command += ["-r", str(self._source_rate), "-c", str(self._channels)]
+        command += ["-r", str(self._rate), "-c", str(self._channels)]
+        piece_s = self._size / self._rate
+        if piece_s < _PERIOD_S:
+            command += ["--period-time", str(round(piece_s * 1e6))]
         with self._starting:
             if self._closing.is_set():
                 return None
@@ -116,43 +102,38 @@ class MicrophoneSource:
         os.set_blocking(child.stderr.fileno(), False)
         return child
 
-    def _read(self, child: subprocess.Popen[bytes]) -> Iterator[Block]:
-        conversion = None
+    def _read(self, child: subprocess.Popen[bytes]) -> Generator[Piece, None, None]:
+        start = 0
         while (heard := self._hear(child)) is not None:
-            samples, lost_s = heard
-            captured = time.time() - len(samples) / self._source_rate
-            if conversion is None:
-                conversion = Conversion(self._source_rate, self.rate, time=captured)
-            elif lost_s > 0.0:
-                yield from conversion.flush()
-                conversion.skip(lost_s)
-            conversion.keep_time(captured)
-            yield from conversion.push(samples)
+            data, lost_s = heard
+            if start > 0 and lost_s > 0.0:
+                start += max(1, round(lost_s * self._rate))
+            yield Piece(data, start, time.time() - self._size / self._rate, time.monotonic())
+            start += self._size
 
-    def _hear(self, child: subprocess.Popen[bytes]) -> tuple[NDArray[np.float32], float] | None:
-        """Return the next samples and the seconds lost before them; None when closed."""
+    def _hear(self, child: subprocess.Popen[bytes]) -> tuple[bytes, float] | None:
+        """Return the next piece's samples and the seconds lost before them; None when closed."""
         assert child.stdout is not None
+        wanted = self._size * self._channels * SAMPLE_BYTES
         try:
-            pipe = child.stdout.fileno()
-            data = read_exactly(pipe, self._size, closing=self._closing, patience_s=_PATIENCE_S)
+            data = read_exactly(child.stdout.fileno(), wanted, closing=self._closing, patience_s=_PATIENCE_S)
         except TimeoutError:
             raise self._lost(f"no sound for {_PATIENCE_S:.0f} s") from None
         said = _said(child)
-        if data is None or (len(data) < self._size and self._closing.is_set()):
+        if data is None or (len(data) < wanted and self._closing.is_set()):
             return None
         if other := _OTHER_RATE.search(said):
             raise self._wrong_rate(int(other[1]))
-        if len(data) < self._size:  # arecord never ends by itself
+        if len(data) < wanted:  # arecord never ends by itself
             raise self._lost(_last_words(child, said))
-        lost_ms = sum(float(milliseconds) for milliseconds in _OVERRUN.findall(said))
-        return decode(data, channels=self._channels, channel=self._channel), lost_ms / 1000.0
+        return data, sum(float(milliseconds) for milliseconds in _OVERRUN.findall(said)) / 1000.0
 
     def _lost(self, found: str) -> SourceError:
         return SourceError(
             f"The microphone {self._device} cannot be heard",
             found=found,
             expected=f"16-bit sound, {self._channels} channel{'s' if self._channels > 1 else ''},"
-            f" {self._source_rate} samples a second",
+            f" {self._rate} samples a second",
             remedy="Look at `arecord -L`: is the device there and free, has it these channels"
             " (else alsa:NAME?channels=N) and this rate (else source_rate)?",
         )
@@ -161,7 +142,7 @@ class MicrophoneSource:
         return SourceError(
             f"The microphone {self._device} has another sample rate",
             found=f"{rate} samples a second",
-            expected=f"{self._source_rate} samples a second",
+            expected=f"{self._rate} samples a second",
             remedy=f"Set source_rate to {rate} to have it resampled.",
         )
 

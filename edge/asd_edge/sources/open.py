@@ -3,24 +3,57 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asd_edge.config import MachineTable
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Source
-from asd_edge.sources.options import Options
+from asd_edge.sources.options import read_alsa
+
+if TYPE_CHECKING:
+    from asd_edge.sources.shared import SharedDevices
 
 _FORMS = "file:PATH, raw:- (stdin), raw:FIFO, alsa:NAME or sim:MACHINE"
 
 
-def open_machine(machine: MachineTable, *, rate: int) -> Source:
-    """Open the source that the device file names for a machine, with blocks at `rate` samples a second.
+def open_machine(
+    machine: MachineTable, *, rate: int, block_s: float = 0.25, shared: SharedDevices | None = None
+) -> Source:
+    """Open the source that the device file names for a machine.
+
+    Args:
+        machine: its source, with channel and rates.
+        rate: samples a second that the model needs; the rate of the blocks.
+        block_s: seconds of a block; the same for all machines that share a device.
+        shared: devices that are opened once for all their machines; None to open this machine's for it alone.
 
     Raises:
         SourceError: no such source, or one that does not fit.
     """
-    return open_source(
-        machine.source, rate=rate, channel=machine.channel, source_rate=machine.source_rate, speed=machine.speed
+    device = None if shared is None else shared.device(machine)
+    if device is None:
+        return open_source(
+            machine.source,
+            rate=rate,
+            channel=machine.channel,
+            source_rate=machine.source_rate,
+            speed=machine.speed,
+            block_s=block_s,
+        )
+    from asd_edge.sources.channel import MicrophoneSource
+
+    _check_numbers(machine.source, rate=rate, source_rate=machine.source_rate, speed=machine.speed, block_s=block_s)
+    _refuse(machine.source, "speed", machine.speed, only=1.0)
+    return MicrophoneSource(
+        device.name,
+        channels=device.channels,
+        rate=rate,
+        channel=machine.channel,
+        source_rate=machine.source_rate,
+        block_s=block_s,
+        open_capture=partial(device.listen, machine.id),
     )
 
 
@@ -70,12 +103,13 @@ def open_source(
             _refuse(uri, "speed", speed, only=1.0)
             return RawSource(rest, rate=rate, source_rate=source_rate, block_s=block_s)
         case "alsa" if name:
-            from asd_edge.sources.microphone import MicrophoneSource
+            from asd_edge.sources.channel import MicrophoneSource
 
             _refuse(uri, "speed", speed, only=1.0)
+            name, channels = read_alsa(uri)
             return MicrophoneSource(
                 name,
-                channels=Options(uri, query, ["channels"]).number("channels", int),
+                channels=channels,
                 rate=rate,
                 channel=channel,
                 source_rate=source_rate,

@@ -63,6 +63,16 @@ class Options:
         )
 
 
+def read_alsa(uri: str) -> tuple[str, int | None]:
+    """Return the device of `alsa:NAME[?channels=N]`, and its channels if they are given.
+
+    Raises:
+        SourceError: options that cannot be read.
+    """
+    name, _, options = uri.partition(":")[2].partition("?")
+    return name, Options(uri, options, ["channels"]).number("channels", int) or None
+
+
 def nearest(name: str, known: Collection[str]) -> str:
     """Return what was probably meant, for the `expected` of an error."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -80,10 +80,12 @@ class SimulatedSource:
         self._pace.start()
         start = 0
         with recorder(self._record, self.rate) as keep:
-            while self._pace.reach((start + self._size) / self.rate):
+            while True:
                 if order := self._order():
                     self._machine.state = order
-                samples = self._machine.render(self._size)
+                samples = self._machine.render(self._size)  # before it is due, so that it is not late
+                if not self._pace.reach((start + self._size) / self.rate):
+                    return
                 keep(samples)
                 yield Block(samples, start, began + start / self.rate)
                 start += self._size

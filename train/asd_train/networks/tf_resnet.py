@@ -12,35 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .network import EmbeddingNetwork
+from .standardise import Standardise
+
 Pooling = Literal["attention", "average", "max"]
 
 _STAGE_CHANNELS = (16, 32, 64, 128)
 _BLOCKS_A_STAGE = 2
 _ROOT_FLOOR = 1e-8  # under the signed roots: their gradient is infinite at 0
-
-
-class Standardise(nn.Module):
-    """Fixed per-band shift and scale, fitted on the training frames and exported inside the graph.
-
-    The paper names no standardisation. As part of the network it can never be left out of an export.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, bands: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(bands))
-        self.register_buffer("scale", torch.ones(bands))
-
-    def fit(self, mean: Tensor, deviation: Tensor) -> None:
-        """Take the mean and standard deviation of the training frames, float32 [bands]."""
-        self.mean.copy_(mean)
-        self.scale.copy_(1.0 / deviation.clamp_min(1e-3))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[batch, frames, bands] -> the same shape."""
-        return (features - self.mean) * self.scale
 
 
 class BasicBlock(nn.Module):
@@ -90,7 +69,12 @@ class AttentionPooling(nn.Module):
         values = x.permute(0, 3, 1, 2)  # [batch, bands, channels, frames]
         mean = values @ weights  # [batch, bands, channels, heads]
         variance = (values * values) @ weights - mean * mean
-        statistics = [_unit(_signed_root(moment.flatten(2))) for moment in (mean, variance)]
+        return self.describe(mean, variance)
+
+    @staticmethod
+    def describe(mean: Tensor, variance: Tensor) -> Tensor:
+        """Moments m and v, [batch, bands, channels, heads] each -> μ and σ, [batch, bands · 2 · channels · heads]."""
+        statistics = [unit(_signed_root(moment.flatten(2))) for moment in (mean, variance)]
         return torch.cat(statistics, dim=2).flatten(1)
 
 
@@ -98,11 +82,12 @@ def _signed_root(x: Tensor) -> Tensor:
     return torch.sign(x) * torch.sqrt(x.abs() + _ROOT_FLOOR)
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
+    """Scale the last dimension to length 1."""
     return functional.normalize(x, dim=-1)
 
 
-class TFResNet(nn.Module):
+class TFResNet(EmbeddingNetwork):
     """The network of table 1; 1,555,698 parameters at full width, 521,018 at half width.
 
     Args:
@@ -137,12 +122,22 @@ class TFResNet(nn.Module):
         self.attention = AttentionPooling(channels[-1], heads) if pooling == "attention" else None
         self.embedding = nn.Linear(pooled_bands * channels[-1] * (2 * heads if self.attention else 1), dims)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Log-mel segments [batch, frames, bands] -> embeddings of unit length [batch, dims]."""
+    @property
+    def reach(self) -> int:
+        """Frames on either side of a frame that its output depends on: the sum of (kernel − 1) / 2 over time."""
+        return sum(m.kernel_size[0] // 2 for m in self.trunk.modules() if isinstance(m, nn.Conv2d))
+
+    def forward(self, features: Tensor, *, context: int = 0) -> Tensor:
+        """Log-mel segments [batch, context + frames + context, bands] -> embeddings of unit length [batch, dims].
+
+        `context`: frames at both ends that only surround the segment. With `reach` of them no padding is felt.
+        """
         x = self.trunk(self.standardise(features).unsqueeze(1))  # [batch, channels, frames, bands / 16]
+        if context:
+            x = x[:, :, context:-context]
         if self.attention is not None:
             pooled = self.attention(x)
         else:
             over_time = x.mean(dim=2) if self.pooling == "average" else x.amax(dim=2)
             pooled = over_time.flatten(1)
-        return _unit(self.embedding(pooled))
+        return unit(self.embedding(pooled))

@@ -1,0 +1,53 @@
+"""From the graphs in a bundle to an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph
+from asd_edge.engines.embedder import Embedder, StreamEmbedder
+from asd_edge.engines.onnx import OnnxEmbedder
+from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
+from asd_edge.errors import EngineError
+
+GraphBytes = Mapping[str, bytes]
+"""Serialised ONNX by member of the bundle."""
+
+Kind = Literal["segment", "stream"]
+
+
+def load_embedder(graphs: Graphs, members: GraphBytes, kind: Kind, *, threads: int = 1) -> Embedder | StreamEmbedder:
+    """Load one of the networks in a bundle; `threads` run it. A bundle's centres belong to one kind only.
+
+    Raises:
+        EngineError: the engine cannot load a graph, or it is not as the manifest says.
+        ValueError: there is no graph of this kind.
+    """
+    graph: SegmentGraph | StreamGraph
+    embedder: Embedder | StreamEmbedder
+    if kind == "segment" and graphs.segment is not None:
+        graph = graphs.segment
+        embedder = OnnxEmbedder(
+            members["segment.onnx"], input_name=graph.input.name, output_name=graph.output.name, threads=threads
+        )
+    elif kind == "stream" and graphs.stream is not None:
+        graph = graphs.stream
+        embedder = OnnxStreamEmbedder(
+            members["stream.onnx"],
+            members["head.onnx"],
+            tensors=graph.tensors,
+            bands=graph.features.shape[-1],
+            reach=graph.reach,
+            threads=threads,
+        )
+    else:
+        raise ValueError(f"there is no {kind} graph")
+    if embedder.dims != graph.dims:
+        raise EngineError(
+            f"The {kind} graph does not match its manifest",
+            found=f"embeddings of {embedder.dims} numbers",
+            expected=f"embeddings of {graph.dims} numbers",
+            remedy="Export the bundle again.",
+        )
+    return embedder

@@ -1,0 +1,173 @@
+"""One thread that scores the sound of all machines together: what has arrived meanwhile goes through in one batch."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+from time import monotonic
+
+from asd_edge.detector import Detector, advance
+from asd_edge.events import Event, WindowScore
+from asd_edge.sources.block import Block
+
+_log = logging.getLogger(__name__)
+
+_AHEAD_S = 2.0  # sound of one machine that may wait; its source is kept waiting beyond, as a slow reader would do
+
+
+class Line:
+    """The way of one machine's blocks into the scorer and of its events out.
+
+    Args:
+        scorer: whose thread does the work.
+        detector: of this machine; from now on the scorer's.
+        publish: takes every event; called in the scorer's thread.
+    """
+
+    def __init__(self, scorer: Scorer, detector: Detector, publish: Callable[[Event], None]) -> None:
+        self.detector = detector
+        self.publish = publish
+        self.error: Exception | None = None
+        self._scorer = scorer
+        self._waiting_s = 0.0
+        self._room = threading.Condition()
+
+    def push(self, block: Block) -> None:
+        """Hand over the next block; wait while too much is waiting.
+
+        Raises:
+            Exception: what went wrong with an earlier block. The line is dead then.
+        """
+        seconds = len(block.samples) / self.detector.rate
+        with self._room:
+            self._room.wait_for(lambda: self._waiting_s < _AHEAD_S or self.error is not None)
+            self._raise()
+            self._waiting_s += seconds
+        self._scorer.put(_Work(self, block, seconds))
+
+    def finish(self) -> None:
+        """End the stream: wait until everything pushed is scored, and the short rest too.
+
+        Raises:
+            Exception: what went wrong meanwhile.
+        """
+        work = _Work(self, None, 0.0)
+        self._scorer.put(work)
+        work.done.wait()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def settle(self, seconds: float, error: Exception | None) -> None:
+        """Take note, in the scorer's thread, that a block is done with."""
+        with self._room:
+            self._waiting_s -= seconds
+            if error is not None and self.error is None:
+                self.error = error
+            self._room.notify_all()
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """A block to score, or None for the end of a stream."""
+
+    line: Line
+    block: Block | None
+    seconds: float
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Scorer:
+    """The scoring thread. It sleeps until a block arrives, then takes everything that has arrived."""
+
+    def __init__(self) -> None:
+        self._inbox: SimpleQueue[_Work | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def stop(self, patience_s: float) -> None:
+        """End after what has been put in."""
+        self._inbox.put(None)
+        self._thread.join(patience_s)
+
+    def put(self, work: _Work) -> None:
+        """Take work from any thread."""
+        self._inbox.put(work)
+
+    def _run(self) -> None:
+        waiting: list[_Work] = []
+        while True:
+            if not waiting:
+                if (work := self._inbox.get()) is None:
+                    return
+                waiting.append(work)
+            while not self._inbox.empty():
+                if (work := self._inbox.get()) is None:
+                    return
+                waiting.append(work)
+            waiting = self._advance(waiting)
+
+    def _advance(self, waiting: list[_Work]) -> list[_Work]:
+        """Do the first work of every line; return what remains."""
+        first: dict[Line, _Work] = {}
+        rest: list[_Work] = []
+        for work in waiting:
+            if work.line in first:
+                rest.append(work)
+            else:
+                first[work.line] = work
+        _score([work for work in first.values() if work.block is not None and work.line.error is None])
+        for work in first.values():
+            if work.block is None:
+                _flush(work)
+            work.line.settle(work.seconds, None)
+            work.done.set()
+        return rest
+
+
+def _score(batch: list[_Work]) -> None:
+    if not batch:
+        return
+    blocks = [work.block for work in batch if work.block is not None]
+    try:
+        results = advance([work.line.detector for work in batch], blocks)
+    except Exception as error:  # the network itself cannot run: every machine starts anew
+        for work in batch:
+            work.line.settle(0.0, error)
+        return
+    for work, result in zip(batch, results, strict=True):
+        _deliver(work.line, result)
+
+
+def _flush(work: _Work) -> None:
+    if work.line.error is None:
+        try:
+            _deliver(work.line, work.line.detector.flush())
+        except Exception as error:
+            work.line.settle(0.0, error)
+
+
+def _deliver(line: Line, result: list[Event] | Exception) -> None:
+    if isinstance(result, Exception):
+        line.settle(0.0, result)
+        return
+    try:
+        for event in result:
+            line.publish(_stamped(event))
+    except Exception as error:  # of a listener: its machine's alone
+        line.settle(0.0, error)
+
+
+def _stamped(event: Event) -> Event:
+    """Write into a score how long it took since its last sample was captured."""
+    if isinstance(event, WindowScore) and event.monotonic is not None:
+        return replace(event, delay_s=max(0.0, monotonic() - event.monotonic))
+    return event

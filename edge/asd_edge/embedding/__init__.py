@@ -1,0 +1,1 @@
+"""From frames to embedded segments: whole segments through a network, or the network with the sound."""

@@ -1,0 +1,54 @@
+"""All graphs of a run, as a bundle carries them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asd_edge.bundle.embedder import Kind, load_embedder
+from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph, Tensor
+from asd_edge.engines.embedder import Embedder, StreamEmbedder
+from asd_train.networks.tf_resnet import TFResNet
+from asd_train.run import Run
+
+from .graph import INPUT, OPSET, OUTPUT, export_graph
+from .stream_graph import export_stream
+
+
+@dataclass(frozen=True)
+class ExportedGraphs:
+    """What the manifest says of the graphs, and the graphs by member of the bundle."""
+
+    described: Graphs
+    members: dict[str, bytes]
+
+    def embedder(self, kind: Kind) -> Embedder | StreamEmbedder:
+        """Load one of them as a device does."""
+        return load_embedder(self.described, self.members, kind)
+
+
+def export_graphs(run: Run, *, both: bool) -> ExportedGraphs:
+    """Export the graph that the recipe's embedder needs; with `both` the segment graph beside a stream graph.
+
+    Raises:
+        EngineError: the exporter produced a graph that is not portable.
+    """
+    recipe, network = run.recipe, run.network
+    bands, dims = recipe.front_end.bands, recipe.network.dims
+    segment = stream = None
+    members: dict[str, bytes] = {}
+    if both or recipe.embedder == "segment":
+        exported = export_graph(network, frames=recipe.segment.frames, bands=bands, dims=dims)
+        members["segment.onnx"] = exported.graph
+        segment = SegmentGraph(
+            input=Tensor(name=INPUT, shape=exported.input_shape),
+            output=Tensor(name=OUTPUT, shape=exported.output_shape),
+            opset=OPSET,
+        )
+    if recipe.embedder == "stream":
+        assert isinstance(network, TFResNet)  # the recipe refuses any other
+        streamed = export_stream(network)
+        members |= {"stream.onnx": streamed.stream, "head.onnx": streamed.head}
+        stream = StreamGraph.of(
+            streamed.tensors, bands=bands, pooled=streamed.pooled, dims=dims, reach=streamed.reach, opset=OPSET
+        )
+    return ExportedGraphs(Graphs(segment=segment, stream=stream), members)
