@@ -113,7 +113,9 @@ class MachineTable(Strict):
     """`[[machines]]`: one machine and its microphone."""
 
     id: Name = Field(description="Name of the machine in topics and state; as `device.id`.")
-    source: str = Field(min_length=1, description="Its sound: `alsa:NAME`, `raw:FIFO`, `file:PATH` or `sim:MACHINE`.")
+    source: str = Field(
+        min_length=1, description="Its sound: `alsa:NAME[?channels=N]`, `raw:FIFO`, `file:PATH` or `sim:MACHINE`."
+    )
     channel: int | None = Field(
         default=None, ge=0, le=63, description="Channel to hear, from 0; required when there are several."
     )

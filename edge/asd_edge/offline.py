@@ -1,4 +1,4 @@
-"""Whole clips through the streaming pipeline: push everything, then flush."""
+"""Whole clips through the streaming pipeline. What lacks its end, or the context behind it, is not embedded."""
 
 from __future__ import annotations
 

@@ -45,6 +45,19 @@ def parse_versioned(data: bytes, model: type[Model], *, format: str, version: in
     Raises:
         RefusalError: not JSON, another format or version, or not what the model asks for.
     """
+    check_version(data, format=format, version=version)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise refusal_of(error, model) from None
+
+
+def check_version(data: bytes, *, format: str, version: int) -> None:
+    """Look at a JSON document's `format` and `version` alone.
+
+    Raises:
+        RefusalError: not JSON, or another format or version.
+    """
     try:
         document = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -60,10 +73,6 @@ def parse_versioned(data: bytes, model: type[Model], *, format: str, version: in
             f"version {version}",
             "Update asd-edge on this device." if newer else "Make it again with this version of asd-edge.",
         )
-    try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        raise refusal_of(error, model) from None
 
 
 def refusal_of(error: ValidationError, model: type[BaseModel]) -> RefusalError:

@@ -67,7 +67,8 @@ def export_bundle(
     exported = export_graphs(run, both=both_graphs)
     mel = recipe.front_end.mel()
     pipeline = replace(trained, embedder=exported.embedder(recipe.embedder), mel=mel)
-    check_parity(trained, pipeline)
+    for kind in exported.kinds:
+        check_parity(run, replace(pipeline, embedder=exported.embedder(kind)))
     references = commission(
         pipeline,
         clips,

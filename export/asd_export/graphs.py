@@ -21,6 +21,12 @@ class ExportedGraphs:
     described: Graphs
     members: dict[str, bytes]
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Which of them there are."""
+        segment: tuple[Kind, ...] = ("segment",) if self.described.segment is not None else ()
+        return (*segment, "stream") if self.described.stream is not None else segment
+
     def embedder(self, kind: Kind) -> Embedder | StreamEmbedder:
         """Load one of them as a device does."""
         return load_embedder(self.described, self.members, kind)

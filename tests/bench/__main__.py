@@ -1,6 +1,7 @@
-"""`make bench`: measure the device runtime and write docs/benchmarks.md."""
+"""`make bench`: measure the device runtime and the streaming engine, and write docs/benchmarks.md."""
 
-from tests.bench import render, runtime
+from tests.bench import render, runtime, streaming
 
 runtime.main()
+streaming.measure(list(streaming.PARTS))
 render.main()

@@ -9,17 +9,20 @@ from functools import cache
 import torch
 from torch import nn
 
+from asd_edge.benchmark.throughput import Embed
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
+from asd_edge.engines.onnx_session import open_session
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import WindowSpec
-from asd_export.graph import export_graph
+from asd_export.graph import INPUT, OUTPUT, export_graph
 from asd_export.stream_graph import ExportedStream, export_stream
 from asd_train.networks.tf_resnet import TFResNet
 
 FRONT_END = FrontEndSpec()
 FRAMES_A_SECOND = FRONT_END.sample_rate / FRONT_END.hop
+SHIPPED = SegmentSpec(frames=64, step=32)
 WINDOW_FRAMES = 311
 """Frames of ten seconds."""
 
@@ -32,13 +35,21 @@ class Made:
     window: bytes
     stream: ExportedStream
 
-    def pipeline(self, segment: SegmentSpec) -> Pipeline:
-        """Return the device's way from sound to embeddings with the stream graph."""
-        stream = self.stream
-        embedder = OnnxStreamEmbedder(
-            stream.stream, stream.head, tensors=stream.tensors, bands=FRONT_END.bands, reach=stream.reach
+    def embedder(self, stream: bytes | None = None) -> OnnxStreamEmbedder:
+        """Load the stream graph, or another one in its place, as a device does."""
+        given = self.stream
+        return OnnxStreamEmbedder(
+            stream or given.stream,
+            given.head,
+            tensors=given.tensors,
+            bands=FRONT_END.bands,
+            pooled_shape=given.pooled,
+            reach=given.reach,
         )
-        return Pipeline(FRONT_END, segment, WindowSpec(), "mean", embedder)
+
+    def pipeline(self, segment: SegmentSpec = SHIPPED) -> Pipeline:
+        """Return the device's way from sound to embeddings with the stream graph."""
+        return Pipeline(FRONT_END, segment, WindowSpec(segments=7), "mean", self.embedder())
 
 
 @cache
@@ -47,6 +58,12 @@ def made(width: float) -> Made:
     network = random_network(width)
     window = export_graph(network, frames=WINDOW_FRAMES, bands=network.bands, dims=network.dims)
     return Made(network, window.graph, export_stream(network))
+
+
+def window_session(graph: bytes) -> Embed:
+    """Load a whole-window graph as the stream graph is loaded: one thread, the memory of a run kept for the next."""
+    session = open_session(graph, inputs=[INPUT], outputs=[OUTPUT], threads=1, arena=True)
+    return lambda features: session.run([OUTPUT], {INPUT: features})[0]
 
 
 def random_network(width: float) -> TFResNet:

@@ -8,14 +8,11 @@ Writes docs/benchmarks/runtime.json. Every speed stands beside the deviation fro
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +21,7 @@ import numpy as np
 import psutil
 
 from asd_edge.dsp.front_end import FrontEnd, FrontEndSpec
+from tests.bench.machine import machine
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "runtime.json"
 HEAVY = ("torch", "onnxruntime", "paho", "scipy", "scipy.signal", "pydantic")
@@ -33,7 +31,7 @@ LISTENING_S = 60.0
 def main() -> None:
     """Measure everything and write the results."""
     results = {
-        "machine": _machine(),
+        "machine": machine("numpy", "scipy", "onnxruntime", "pydantic", "paho-mqtt", "librosa"),
         "import": measure_import(),
         "front_end": measure_front_end(),
         "daemon": measure_daemon(LISTENING_S),
@@ -41,20 +39,6 @@ def main() -> None:
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))
-
-
-def _machine() -> dict[str, str]:
-    names = ("numpy", "scipy", "onnxruntime", "pydantic", "paho-mqtt", "librosa")
-    model = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return {
-        "date": date.today().isoformat(),
-        "processor": f"{model}, {psutil.cpu_count()} cores",
-        "python": platform.python_version(),
-    } | {name: version(name) for name in names}
 
 
 def measure_import(runs: int = 11) -> dict[str, Any]:

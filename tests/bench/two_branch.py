@@ -44,7 +44,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut: Tensor = self.shortcut(x)
-        return shortcut + self.way(x)
+        y: Tensor = self.way(x)
+        return shortcut + y
 
 
 class _Spectrogram(nn.Module):

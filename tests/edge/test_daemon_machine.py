@@ -16,6 +16,7 @@ from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
+from asd_edge.sources.shared import SharedDevices
 from tests.edge.device import fan
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
 
@@ -44,6 +45,7 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
         SegmentStreams(bundle.pipeline()),
         scorer,
         KnownConditions(bundle, table, tmp_path),
+        SharedDevices([table]),
         publish,
         without_alarm.append,
         lambda thread: reports.append((thread.report.state, thread.report.error)),
@@ -54,7 +56,8 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
     machine.start()
     try:
         scored.get(timeout=20)
-        while len(reports) < 3:
+        deadline = time.monotonic() + 20
+        while len(reports) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:
         machine.stop()

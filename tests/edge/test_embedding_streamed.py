@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +20,7 @@ from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.embedding import streamed
 from asd_edge.embedding.streamed import StreamedEmbedding
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
+from asd_edge.pipeline import SegmentStream
 from asd_edge.scoring.aggregation import EmbeddedSegments
 from tests.edge.stream_reference import reference, tiny_streamed
 from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
@@ -155,7 +158,89 @@ def with_engine(bundle: Bundle, engine: type[OnnxStreamEmbedder], reach: int = R
     graph = bundle.manifest.graphs.stream
     assert graph is not None
     members = bundle.graphs["stream.onnx"], bundle.graphs["head.onnx"]
-    return StreamedEmbedding(engine(*members, tensors=graph.tensors, bands=128, reach=reach), SPEC, 128)
+    made = engine(*members, tensors=graph.tensors, bands=128, pooled_shape=graph.pooled_shape, reach=reach)
+    return StreamedEmbedding(made, SPEC, 128)
+
+
+def test_a_channel_that_falls_silent_keeps_its_own_memory_and_no_more(embedding: StreamedEmbedding) -> None:
+    """Rows of a batch share an array; who does not run with the others any more must not keep all of it alive."""
+    states = [embedding.initial_state() for _ in range(16)]
+    frames = sound(8)
+    embedding.advance(states, [part(frames, 0, 30)] * 16)
+    for left in range(15, 0, -1):  # one after the other falls silent
+        at = 30 + 3 * (15 - left)
+        embedding.advance(states[:left], [part(frames, at, at + 3)] * left)
+    alone = sum(past.nbytes for past in embedding.initial_state().network.pasts)
+    held = {id(past): past.nbytes for state in states for past in map(owner, state.network.batch.pasts)}
+    assert sum(held.values()) <= 16 * alone
+    late = embedding.advance([states[15]], [part(frames, 30, LENGTH)])[0]  # and it can go on
+    check(heard(embedding, frames, [30]), frames)
+    np.testing.assert_allclose(late.embeddings, heard(embedding, frames, [30]).embeddings[-len(late) :], atol=1e-6)
+
+
+def owner(array: NDArray[Any]) -> NDArray[Any]:
+    return array.base if isinstance(array.base, np.ndarray) else array  # onnxruntime owns some of them
+
+
+def test_memory_does_not_grow_with_the_stream(embedding: StreamedEmbedding) -> None:
+    channels, rounds = 16, 60
+    states, frames = [embedding.initial_state() for _ in range(channels)], sound(9, 600)
+
+    def run(first: int) -> None:
+        block = Frames(first, frames.features, frames.power, frames.high_power)
+        embedding.advance(states, [block] * channels)
+
+    run(0)
+    run(600)
+    tracemalloc.start()
+    try:
+        run(1200)
+        before = tracemalloc.get_traced_memory()[0]
+        for i in range(3, 3 + rounds):
+            run(600 * i)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 50_000  # 576,000 frames; a frame that stayed would be 512 bytes
+
+
+class KeepsItsState(SegmentStream):
+    """A flush that does not reset."""
+
+    def flush(self) -> EmbeddedSegments:
+        return self._streams.advance([self.initial_state()], [np.zeros(0, np.float32)])[0]
+
+
+class PadsTheEnd(SegmentStream):
+    """A flush that pushes silence for the frames that wait for their context."""
+
+    def flush(self) -> EmbeddedSegments:
+        rest = self.push(np.zeros(2 * REACH * 512 + 1024, np.float32))
+        self.reset()
+        return rest
+
+
+def flushed(bundle: Bundle, stage: type[SegmentStream]) -> None:
+    """Hold a stream to the rule of its end: nothing that has not had its context comes out, and it stands as new."""
+    pipeline = replace(bundle.pipeline(), segment=SPEC)
+    noise = np.random.default_rng(10).normal(0.0, 0.1, 40_000).astype(np.float32)
+    stream = stage(pipeline)
+    first = stream.push(noise)
+    assert len(first) > 5
+    assert len(stream.flush()) == 0
+    again = stream.push(noise)
+    np.testing.assert_array_equal(again.first_frame, first.first_frame)
+    np.testing.assert_allclose(again.embeddings, first.embeddings, atol=1e-6)
+
+
+def test_a_flush_gives_nothing_without_context_and_forgets(bundle: Bundle) -> None:
+    flushed(bundle, SegmentStream)
+
+
+@pytest.mark.parametrize("mutant", [KeepsItsState, PadsTheEnd])
+def test_a_wrong_flush_is_caught(bundle: Bundle, mutant: type[SegmentStream]) -> None:
+    with pytest.raises(AssertionError):
+        flushed(bundle, mutant)
 
 
 class Forgetful(OnnxStreamEmbedder):

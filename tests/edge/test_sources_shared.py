@@ -273,9 +273,10 @@ def test_what_waits_for_a_listener_is_not_heard_after_its_end(tmp_path: Path) ->
         next(blocks)
         (other,) = listen(shared, machines[1:])
         other.wait(1.0)
-        source.close()
-        assert list(blocks) == []
         other.end()
+        source.close()
+        assert recorders() == []  # though nobody is there to hear of the end
+        assert list(blocks) == []
 
 
 def test_machines_resample_one_device_each_for_itself(tmp_path: Path) -> None:

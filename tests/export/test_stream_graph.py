@@ -110,6 +110,17 @@ def test_any_partition_equals_the_whole_signal(
     check(run(embedder, x, cuts), whole(trained, x))
 
 
+@pytest.mark.parametrize("deviation_db", [0.0, 0.02, 0.5])
+def test_steady_sounds_and_silence_are_embedded_alike_too(
+    trained: TFResNet, embedder: OnnxStreamEmbedder, deviation_db: float
+) -> None:
+    """A variance that is nearly nothing must not become noise: roots are steep at 0, and length 1 is made of little."""
+    random = np.random.default_rng(5)
+    x = (-60.0 + 10.0 * random.normal(size=128) + deviation_db * random.normal(size=(LENGTH, 128))).astype(np.float32)
+    found, expected = run(embedder, x, [70]), whole(trained, x)
+    assert (1.0 - np.sum(found.astype(np.float64) * expected, axis=1)).max() <= TOLERANCE
+
+
 def test_average_pooling_streams_too() -> None:
     made, x = network("average"), features()
     check(streamed(made, x, [50, 51, 90]), whole(made, x))

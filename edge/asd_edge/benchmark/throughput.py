@@ -69,8 +69,10 @@ def whole_window(embedder: StreamEmbedder) -> Embed:
         weights = np.exp(heard.logits - heard.logits.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)  # [1, frames, bands, heads]
         by_band, values = weights.transpose(0, 2, 3, 1), heard.features.transpose(0, 2, 1, 3)
-        mean = by_band @ values
-        return embedder.embed(mean, by_band @ (values * values) - mean * mean)
+        middle = values.mean(axis=2, keepdims=True)
+        about = values - middle
+        shift = by_band @ about
+        return embedder.embed(middle + shift, by_band @ (about * about) - shift * shift)
 
     return embed
 
@@ -159,20 +161,29 @@ def state_bytes(pipeline: Pipeline) -> int:
     most = 0
     for block in np.split(noise(frames * hop / rate, rate), frames):
         streams.advance([state], [block])
-        most = max(most, sum(_owned(state).values()))
+        owned: dict[int, int] = {}
+        _weigh(state, owned)
+        most = max(most, sum(owned.values()))
     return most
 
 
-def _owned(value: Any) -> dict[int, int]:
-    """Return the bytes of a state's arrays and numbers by identity: what is shared within it counts once."""
+def _weigh(value: Any, owned: dict[int, int]) -> None:
+    """Add the bytes of a state's arrays and numbers by identity: what is shared, or leads back, counts once."""
     if isinstance(value, np.ndarray):
         whole = _base(value)
-        return {id(whole): whole.nbytes}
-    if isinstance(value, (list, tuple)):
-        return {key: size for entry in value for key, size in _owned(entry).items()}
-    if is_dataclass(value):
-        return _owned([getattr(value, entry.name) for entry in fields(value)])
-    return {id(value): sys.getsizeof(value)}
+        owned[id(whole)] = whole.nbytes
+    elif id(value) in owned:
+        return
+    elif isinstance(value, (list, tuple)):
+        owned[id(value)] = sys.getsizeof(value)
+        for entry in value:
+            _weigh(entry, owned)
+    elif is_dataclass(value):
+        owned[id(value)] = sys.getsizeof(value)
+        for part in fields(value):
+            _weigh(getattr(value, part.name), owned)
+    else:
+        owned[id(value)] = sys.getsizeof(value)
 
 
 def _base(array: NDArray[Any]) -> NDArray[Any]:

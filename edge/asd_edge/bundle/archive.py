@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.atomic import atomic_write
-from asd_edge.bundle.container import TOTAL_LIMIT, pack, unpack
+from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
 from asd_edge.bundle.embedder import GraphBytes, load_embedder
-from asd_edge.bundle.manifest import Description, Manifest, Member
+from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
 from asd_edge.errors import BundleError
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.nearest_centre import Condition, ConditionSet
-from asd_edge.strict import RefusalError
+from asd_edge.strict import RefusalError, check_version
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -127,6 +128,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(archive: bytes) -> Bundle:
+    _check_version(archive)
     members = unpack(archive)
     if "manifest.json" not in members:
         raise RefusalError("no member manifest.json", "a bundle's manifest")
@@ -142,6 +144,18 @@ def _parse(archive: bytes) -> Bundle:
     _check(arrays)
     graphs = {name: members[name] for name in manifest.graphs.members}
     return Bundle(manifest, hashlib.sha256(archive).hexdigest(), graphs, arrays)
+
+
+def _check_version(archive: bytes) -> None:
+    """Call another version that, and not damaged: it may have members that this one does not know."""
+    name, data = first_member(archive)
+    if name != "manifest.json":
+        return
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):  # damaged, which is found and said later
+        return
+    check_version(data, format=FORMAT, version=VERSION)
 
 
 def write_bundle(path: Path, description: Description, *, graphs: GraphBytes, arrays: Arrays) -> Bundle:

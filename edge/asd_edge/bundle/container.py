@@ -60,8 +60,7 @@ def unpack(archive: bytes) -> dict[str, bytes]:
     Raises:
         RefusalError: anything else; what was found says which member is damaged, foreign or too large.
     """
-    if not archive.startswith(_LOCAL_MAGIC):
-        raise RefusalError(f"a file that begins with {archive[:4]!r}", "a bundle, which is a zip file")
+    first_member(archive)
     members: dict[str, bytes] = {}
     position = 0
     while archive.startswith(_LOCAL_MAGIC, position):
@@ -72,6 +71,18 @@ def unpack(archive: bytes) -> dict[str, bytes]:
         members[name] = archive[start:position]
     _compare(archive, members)
     return members
+
+
+def first_member(archive: bytes) -> tuple[str, bytes]:
+    """Return the name and content of an archive's first member, whatever follows it.
+
+    Raises:
+        RefusalError: the archive does not begin with a member that `pack` could have written.
+    """
+    if not archive.startswith(_LOCAL_MAGIC):
+        raise RefusalError(f"a file that begins with {archive[:4]!r}", "a bundle, which is a zip file")
+    name, start, size = _member_at(archive, 0)
+    return name, archive[start : start + size]
 
 
 def _member_at(archive: bytes, position: int) -> tuple[str, int, int]:

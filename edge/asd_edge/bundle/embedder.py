@@ -38,6 +38,7 @@ def load_embedder(graphs: Graphs, members: GraphBytes, kind: Kind, *, threads: i
             members["head.onnx"],
             tensors=graph.tensors,
             bands=graph.features.shape[-1],
+            pooled_shape=graph.pooled_shape,
             reach=graph.reach,
             threads=threads,
         )

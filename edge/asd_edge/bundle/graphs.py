@@ -67,6 +67,12 @@ class StreamGraph(Strict):
         return self.output.shape[-1]
 
     @property
+    def pooled_shape(self) -> tuple[int, int, int]:
+        """(bands, heads, depth) of what the network gives for a frame."""
+        _, bands, heads, depth = self.mean.shape
+        return bands, heads, depth
+
+    @property
     def tensors(self) -> StreamTensors:
         """The names that the engine is called with."""
         pasts = tuple(PastTensor(past.input.name, past.output, past.input.shape[1:]) for past in self.pasts)

@@ -22,7 +22,7 @@ def bench(
     """Measure what a bundle costs on this machine: speed, memory and how late a score is.
 
     Everything is measured in one run, and what is compared is taken in turns. Stop the daemon before, or it is
-    measured too.
+    measured too. A bundle's graphs are in fp32; int8 ones are compared in the project's `make bench`.
     """
     from asd_edge.benchmark.report import measure
     from asd_edge.bundle.archive import load_bundle

@@ -49,6 +49,7 @@ def enroll(
     from asd_edge.config import load_config
     from asd_edge.enroll import check_name, enroll_clips
     from asd_edge.errors import EnrollmentError
+    from asd_edge.sources.shared import SharedDevices
 
     if bool(clips) == (record is not None):
         raise EnrollmentError(
@@ -83,7 +84,13 @@ def enroll(
                 progress=steps.advance,
             )
             if clips
-            else record_clips(heard, rate=rate, seconds=record or 0.0, progress=steps.advance)
+            else record_clips(
+                heard,
+                SharedDevices(device.machines),
+                rate=rate,
+                seconds=record or 0.0,
+                progress=steps.advance,
+            )
         )
     with Steps("embedding", len(sound)) as steps:
         report = enroll_clips(

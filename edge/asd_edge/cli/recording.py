@@ -13,6 +13,7 @@ from asd_edge.enroll import FEWEST_CLIPS, RecordedClip
 from asd_edge.errors import SourceError
 from asd_edge.sources.file import read_clip
 from asd_edge.sources.open import open_machine
+from asd_edge.sources.shared import SharedDevices
 
 _CLIP_S = 10.0
 
@@ -39,7 +40,12 @@ def read_clips(
 
 
 def record_clips(
-    machine: MachineTable, *, rate: int, seconds: float, progress: Callable[[float], None]
+    machine: MachineTable,
+    shared: SharedDevices,
+    *,
+    rate: int,
+    seconds: float,
+    progress: Callable[[float], None],
 ) -> list[RecordedClip]:
     """Record `seconds` from the machine's source, calling `progress` with the seconds of each block.
 
@@ -47,6 +53,7 @@ def record_clips(
 
     Args:
         machine: its source, with channel and rates.
+        shared: the device file's microphones: how many channels each is opened with.
         rate: samples a second of the clips.
         seconds: how long to record; thirty at least, as three clips are needed.
         progress: what hears of each block.
@@ -54,16 +61,21 @@ def record_clips(
     Raises:
         SourceError: the source fails, ends too early, or loses sound.
     """
-    recording = _record(machine, rate=rate, seconds=seconds, progress=progress)
+    recording = _record(machine, shared, rate=rate, seconds=seconds, progress=progress)
     parts = np.array_split(recording, max(FEWEST_CLIPS, int(seconds / _CLIP_S)))
     return [RecordedClip(f"recorded-{number}", part) for number, part in enumerate(parts, start=1)]
 
 
 def _record(
-    machine: MachineTable, *, rate: int, seconds: float, progress: Callable[[float], None]
+    machine: MachineTable,
+    shared: SharedDevices,
+    *,
+    rate: int,
+    seconds: float,
+    progress: Callable[[float], None],
 ) -> NDArray[np.float32]:
     """Return `seconds` of the machine's source without a break, float32 [n]."""
-    source = open_machine(machine, rate=rate)
+    source = open_machine(machine, rate=rate, shared=shared)
     wanted, blocks, heard = round(seconds * rate), [], 0
     try:
         for block in source.blocks():

@@ -15,6 +15,7 @@ from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sources.block import Source
 from asd_edge.sources.open import open_machine
+from asd_edge.sources.shared import SharedDevices
 
 _SOUND_WITHIN_S = 7.0  # a microphone loses patience after 5 s and says more about it
 
@@ -32,10 +33,15 @@ def check(config: DeviceConfig) -> Iterator[Finding]:
     """Try the bundle, each machine's state and source, and the broker; report each as soon as it is known."""
     bundles: list[Bundle] = []
     yield _try("bundle", lambda: _load(config, bundles))
+    shared = None
+    try:
+        shared = SharedDevices(config.machines)
+    except AsdEdgeError as error:
+        yield Finding("machines that share a microphone", "failed", error)
     for machine in config.machines:
         for bundle in bundles:
             yield _try(f"machine {machine.id}: conditions", partial(_known, config, machine, bundle))
-            yield _try(f"machine {machine.id}: source", partial(_hear, machine, bundle))
+            yield _try(f"machine {machine.id}: source", partial(_hear, machine, bundle, shared))
     yield _try("broker", lambda: f"{config.mqtt.host}:{config.mqtt.port} answers, MQTT {probe(config.mqtt)}")
 
 
@@ -60,14 +66,14 @@ def _known(config: DeviceConfig, machine: MachineTable, bundle: Bundle) -> str:
     return ", ".join(condition.name for condition in known.conditions)
 
 
-def _hear(machine: MachineTable, bundle: Bundle) -> str:
+def _hear(machine: MachineTable, bundle: Bundle, shared: SharedDevices | None) -> str:
     rate = bundle.manifest.front_end.sample_rate
     answers: SimpleQueue[str | Exception] = SimpleQueue()
     opened: list[Source] = []
 
     def listen() -> None:
         try:
-            source = open_machine(machine, rate=rate)
+            source = open_machine(machine, rate=rate, shared=shared)
             opened.append(source)
             try:
                 block = next(source.blocks())

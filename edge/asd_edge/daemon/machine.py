@@ -20,6 +20,7 @@ from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport
 from asd_edge.sources.block import Block, Source
 from asd_edge.sources.open import is_live, open_machine
+from asd_edge.sources.shared import SharedDevices
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class MachineThread:
         streams: what the bundle computes; shared by all machines.
         scorer: scores the sound of all machines.
         known: what its sound is compared with.
+        shared: the microphones, each of which may be several machines'.
         publish: takes every event; called in the scorer's thread.
         publish_no_alarm: takes the id of a machine whose new detector does not know the alarm of the one before.
         changed: called in this thread after `report` has changed.
@@ -51,6 +53,7 @@ class MachineThread:
         streams: SegmentStreams,
         scorer: Scorer,
         known: KnownConditions,
+        shared: SharedDevices,
         publish: Callable[[Event], None],
         publish_no_alarm: Callable[[str], None],
         changed: Callable[[MachineThread], None],
@@ -63,11 +66,11 @@ class MachineThread:
         self._scorer = scorer
         self._rate = streams.pipeline.front_end.sample_rate
         self._known = known
+        self._shared = shared
         self._publish = publish
         self._publish_no_alarm = publish_no_alarm
         self._changed = changed
         self._detector: Detector | None = None
-        self._line: Line | None = None
         self._source: Source | None = None
         self._heard = 0  # index of the next sample, through all openings of the source
         self._heard_at = 0.0  # monotonic
@@ -110,9 +113,7 @@ class MachineThread:
             except Exception as error:
                 foreseen = isinstance(error, AsdEdgeError)
                 if not foreseen:
-                    self._detector = self._line = None
-                elif self._line is not None and self._line.error is not None:
-                    self._line = None
+                    self._detector = None
                 if _text(error) != self.report.error:  # said once, not at every attempt
                     self._set(self._failure(error))
                     if not foreseen:
@@ -121,8 +122,8 @@ class MachineThread:
 
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
-        line = self._line = self._line or Line(self._scorer, detector, self._tell)
-        source = self._source = open_machine(self._machine, rate=self._rate, block_s=self._block_s)
+        line = Line(self._scorer, detector, self._tell)
+        source = self._source = open_machine(self._machine, rate=self._rate, block_s=self._block_s, shared=self._shared)
         try:
             if self._stopping.is_set():  # stop() may have come before there was a source to close
                 return
@@ -141,6 +142,12 @@ class MachineThread:
                     self._look_at_conditions(detector)
                 line.push(block)
             line.finish()
+        except AsdEdgeError:
+            line.drain()  # what was heard before the source failed
+            raise
+        except Exception as error:
+            line.kill(error)  # the old detector says nothing any more
+            raise
         finally:
             source.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,8 +11,6 @@ from time import monotonic
 from asd_edge.detector import Detector, advance
 from asd_edge.events import Event, WindowScore
 from asd_edge.sources.block import Block
-
-_log = logging.getLogger(__name__)
 
 _AHEAD_S = 2.0  # sound of one machine that may wait; its source is kept waiting beyond, as a slow reader would do
 
@@ -54,10 +51,21 @@ class Line:
         Raises:
             Exception: what went wrong meanwhile.
         """
-        work = _Work(self, None, 0.0)
+        self._wait_for(_Work(self, None, 0.0, flush=True))
+        self._raise()
+
+    def drain(self) -> None:
+        """Wait until everything pushed is scored; nothing is pushed any more."""
+        self._wait_for(_Work(self, None, 0.0))
+
+    def kill(self, error: Exception) -> None:
+        """Drop what is not scored yet, and wait until the scorer has let go of the detector."""
+        self.settle(0.0, error)
+        self._wait_for(_Work(self, None, 0.0))
+
+    def _wait_for(self, work: _Work) -> None:
         self._scorer.put(work)
         work.done.wait()
-        self._raise()
 
     def _raise(self) -> None:
         if self.error is not None:
@@ -74,11 +82,12 @@ class Line:
 
 @dataclass(slots=True, eq=False)
 class _Work:
-    """A block to score, or None for the end of a stream."""
+    """A block to score; without one, a mark that all before it is done, with `flush` the end of the stream."""
 
     line: Line
     block: Block | None
     seconds: float
+    flush: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -94,7 +103,7 @@ class Scorer:
         self._thread.start()
 
     def stop(self, patience_s: float) -> None:
-        """End after what has been put in."""
+        """Score what has been put in, then end; return after `patience_s` at the latest."""
         self._inbox.put(None)
         self._thread.join(patience_s)
 
@@ -104,15 +113,14 @@ class Scorer:
 
     def _run(self) -> None:
         waiting: list[_Work] = []
-        while True:
-            if not waiting:
-                if (work := self._inbox.get()) is None:
-                    return
-                waiting.append(work)
-            while not self._inbox.empty():
-                if (work := self._inbox.get()) is None:
-                    return
-                waiting.append(work)
+        going = True
+        while going or waiting:
+            while going and not (waiting and self._inbox.empty()):
+                work = self._inbox.get()
+                if work is None:
+                    going = False
+                else:
+                    waiting.append(work)
             waiting = self._advance(waiting)
 
     def _advance(self, waiting: list[_Work]) -> list[_Work]:
@@ -126,7 +134,7 @@ class Scorer:
                 first[work.line] = work
         _score([work for work in first.values() if work.block is not None and work.line.error is None])
         for work in first.values():
-            if work.block is None:
+            if work.flush:
                 _flush(work)
             work.line.settle(work.seconds, None)
             work.done.set()

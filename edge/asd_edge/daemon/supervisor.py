@@ -22,6 +22,7 @@ from asd_edge.pipeline import SegmentStreams
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.payloads import DeviceReport
 from asd_edge.sinks.topics import Topics
+from asd_edge.sources.shared import SharedDevices
 
 _log = logging.getLogger(__name__)
 
@@ -46,12 +47,14 @@ class Daemon:
         self._scorer = Scorer()
         self._bundle_id = bundle.bundle_id
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
+        shared = SharedDevices(config.machines)
         self._machines = [
             MachineThread(
                 machine,
                 streams,
                 self._scorer,
                 KnownConditions(bundle, machine, config.device.state_dir),
+                shared,
                 self._sink.publish,
                 self._sink.publish_no_alarm,
                 self._notes.put,

@@ -81,19 +81,23 @@ class ClipSpectrum(Stage[NDArray[np.float32], ClipSpectra, ClipSpectrumState]):
         Raises:
             ValueError: more than one dimension.
         """
+        return self.advance(self._state, taken)
+
+    def advance(self, state: ClipSpectrumState, taken: NDArray[np.float32]) -> ClipSpectra:
+        """Do what `push` does on the memory of one of many channels."""
         samples = np.asarray(taken, np.float32)
         if samples.ndim != 1:
             raise ValueError(f"samples of one channel have one dimension, not {samples.ndim}")
-        begin = self._state.heard
+        begin = state.heard
         starts = self.spec.every * np.arange(self._complete(begin), self._complete(begin + len(samples)))
         spectra = ClipSpectra(starts, np.empty((len(starts), self.spec.bins), np.float32))
         kept = 0
         for start, magnitudes in zip(starts.tolist(), spectra.magnitudes, strict=True):
             end = start + self.spec.samples - begin
-            self._keep(samples[kept:end])
-            self._transform(magnitudes)
+            _keep(state, samples[kept:end])
+            _transform(state, magnitudes)
             kept = end
-        self._keep(samples[kept:])
+        _keep(state, samples[kept:])
         return spectra
 
     def flush(self) -> ClipSpectra:
@@ -105,20 +109,21 @@ class ClipSpectrum(Stage[NDArray[np.float32], ClipSpectra, ClipSpectrumState]):
         """Return how many windows are complete after so many samples."""
         return max(0, (heard - self.spec.samples) // self.spec.every + 1)
 
-    def _keep(self, samples: NDArray[np.float32]) -> None:
-        """Write at most a ring of samples over the oldest ones."""
-        state = self._state
-        at = state.heard % len(state.ring)
-        wrapped = max(0, at + len(samples) - len(state.ring))
-        straight = len(samples) - wrapped
-        state.ring[at : at + straight] = samples[:straight]
-        state.ring[:wrapped] = samples[straight:]
-        state.heard += len(samples)
 
-    # |X_k| = |Σ_n x_n·exp(−2πi·k·n / N)|, k = 0 … bins − 1, over all N samples of the window, without a window
-    # function (Wilkinghoff, ICASSP 2023, input of table 2: N = 160 000, 80 000 bins; which ones, in its released code).
-    # A rotation of the x_n turns only the phases of the X_k (shift theorem): the ring is transformed as it lies.
-    # In double precision: a single-precision one is 1 % off in the faintest bins of noise 80 dB below a tone.
-    def _transform(self, magnitudes: NDArray[np.float32]) -> None:
-        spectrum = np.fft.rfft(self._state.ring.astype(np.float64))
-        np.abs(spectrum[: len(magnitudes)], out=magnitudes)
+def _keep(state: ClipSpectrumState, samples: NDArray[np.float32]) -> None:
+    """Write at most a ring of samples over the oldest ones."""
+    at = state.heard % len(state.ring)
+    wrapped = max(0, at + len(samples) - len(state.ring))
+    straight = len(samples) - wrapped
+    state.ring[at : at + straight] = samples[:straight]
+    state.ring[:wrapped] = samples[straight:]
+    state.heard += len(samples)
+
+
+# |X_k| = |Σ_n x_n·exp(−2πi·k·n / N)|, k = 0 … bins − 1, over all N samples of the window, without a window
+# function (Wilkinghoff, ICASSP 2023, input of table 2: N = 160 000, 80 000 bins; which ones, in its released code).
+# A rotation of the x_n turns only the phases of the X_k (shift theorem): the ring is transformed as it lies.
+# In double precision: a single-precision one is 1 % off in the faintest bins of noise 80 dB below a tone.
+def _transform(state: ClipSpectrumState, magnitudes: NDArray[np.float32]) -> None:
+    spectrum = np.fft.rfft(state.ring.astype(np.float64))
+    np.abs(spectrum[: len(magnitudes)], out=magnitudes)

@@ -89,12 +89,9 @@ class Segmenter(Stage[Frames, Segments, SegmenterState]):
 
     def advance(self, state: SegmenterState, taken: Frames) -> Segments:
         """Do what `push` does on the memory of one of many channels."""
+        self.check(state, taken)
         frames, step = self.spec.frames, self.spec.step
-        if taken.features.shape != (len(taken), self.bands):
-            raise ValueError(f"frames of {taken.features.shape} do not have {self.bands} features")
         first = taken.first if state.first is None else state.first
-        if taken.first != first + len(state.features):
-            raise ValueError(f"frame {taken.first} does not follow frame {first + len(state.features) - 1}")
         features = np.concatenate((state.features, taken.features))  # [T, bands]
         powers = np.concatenate((state.powers, (taken.power, taken.high_power)), axis=1)  # [2, T]
         count = max(0, (len(features) - frames) // step + 1)
@@ -103,6 +100,13 @@ class Segmenter(Stage[Frames, Segments, SegmenterState]):
         state.features = features[count * step :].copy()
         state.powers = powers[:, count * step :].copy()
         return segments
+
+    def check(self, state: SegmenterState, taken: Frames) -> None:
+        """Raise what `advance` would raise for these frames."""
+        if taken.features.shape != (len(taken), self.bands):
+            raise ValueError(f"frames of {taken.features.shape} do not have {self.bands} features")
+        if state.first is not None and taken.first != state.first + len(state.features):
+            raise ValueError(f"frame {taken.first} does not follow frame {state.first + len(state.features) - 1}")
 
     def flush(self) -> Segments:
         """Drop the last, incomplete segment."""

@@ -46,6 +46,9 @@ class Embedding(ABC, Generic[State]):
         Args:
             states: one a channel, changed in place; each channel once.
             frames: what follows in each channel.
+
+        Raises:
+            ValueError: frames that do not fit or do not follow those before; no channel has changed then.
         """
 
 

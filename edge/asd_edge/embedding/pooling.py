@@ -1,12 +1,16 @@
 """Attention pooling over segments of a stream, from sums that are only ever added.
 
-With frame features z_t [bands, depth], attention logits a_t [bands, heads] and the softmax over a segment's frames,
+With frame features z_t [bands, depth], attention logits a_t [bands, heads] and W = Σ_t e^{a_t} over a segment's frames,
 
-    m = Σ_t e^{a_t} z_t / Σ_t e^{a_t},    v = Σ_t e^{a_t} z_t² / Σ_t e^{a_t} − m²
+    m = Σ_t e^{a_t} z_t / W,    v = Σ_t e^{a_t} (z_t − m)² / W
 
-(Chen et al., ICASSP 2022, equation 2). Both are ratios of sums over frames, so the sums of a *stride* (the frames from
-one segment's start to the next one's) are computed once and serve every segment that covers it. e^{a_t − peak} is
-summed instead of e^{a_t}, with the largest logit beside it: no logit is too large or too small.
+(Chen et al., ICASSP 2022, equation 2). Weight W, mean m and M = W·v of two stretches of sound give those of both,
+
+    W = W₁ + W₂,    m = m₁ + δ·W₂/W,    M = M₁ + M₂ + δ²·W₁W₂/W,    δ = m₂ − m₁
+
+(Chan, Golub, LeVeque 1979, equation 2.1), so what is summed over a *stride* (the frames from one segment's start to
+the next one's) is computed once and serves every segment that covers it. e^{a_t − peak} stands for e^{a_t}, with the
+largest logit beside it: no logit is too large or too small, and M is never the difference of two large numbers.
 
 The window of strides slides by the two-stack rule: sums of the older strides are kept as suffixes, those of the newer
 ones as one running sum, and when the suffixes are used up they are made anew from the strides themselves. Nothing is
@@ -62,13 +66,14 @@ class PooledSegments:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Σ over some frames of e^{a − peak} (`weight`, [bands, heads]) and of its products with z and z² (`moments`,
-    [2, bands, heads, depth]), and of the two powers ([2]).
+    """Some frames: `peak` of the logits and `weight` Σ e^{a − peak}, [bands, heads]; weighted `mean` and `spread`
+    Σ e^{a − peak} (z − mean)², [bands, heads, depth]; sums of both powers, [2].
     """
 
     peak: NDArray[np.float32]
     weight: NDArray[np.float32]
-    moments: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    spread: NDArray[np.float32]
     powers: NDArray[np.float64]
 
     @staticmethod
@@ -76,21 +81,35 @@ class Sums:
         """Sum over frames: features [frames, bands, depth], logits [frames, bands, heads], powers [2, frames]."""
         peak = logits.max(axis=0)
         weights = np.exp(logits - peak)  # [frames, bands, heads]
-        by_band = weights.transpose(1, 2, 0)  # [bands, heads, frames]
-        values = features.transpose(1, 0, 2)  # [bands, frames, depth]
-        moments = np.empty((2, *by_band.shape[:2], features.shape[2]), np.float32)
-        np.matmul(by_band, values, out=moments[0])
-        np.matmul(by_band, values * values, out=moments[1])
-        return Sums(peak, weights.sum(axis=0), moments, powers.sum(axis=1, dtype=np.float64))
+        weight = weights.sum(axis=0)
+        share = (weights / weight).transpose(1, 2, 0)  # [bands, heads, frames]
+        middle = features.mean(axis=0)  # the spread is taken about it, then moved to the weighted mean
+        about = (features - middle).transpose(1, 0, 2)  # [bands, frames, depth]
+        shift = share @ about  # [bands, heads, depth]
+        spread = (share @ (about * about) - shift * shift) * weight[..., None]
+        return Sums(peak, weight, middle[:, None] + shift, spread, powers.sum(axis=1, dtype=np.float64))
 
     def plus(self, other: Sums) -> Sums:
         """Return the sums over the frames of both."""
         peak = np.maximum(self.peak, other.peak)
-        mine, others = np.exp(self.peak - peak), np.exp(other.peak - peak)
-        moments = self.moments * mine[..., None]
-        moments += other.moments * others[..., None]
-        weight = self.weight * mine + other.weight * others
-        return Sums(peak, weight, moments, self.powers + other.powers)
+        scale, others = np.exp(self.peak - peak), np.exp(other.peak - peak)
+        weight, added = self.weight * scale, other.weight * others
+        total = weight + added
+        part = added / total
+        apart = other.mean - self.mean
+        step = apart * part[..., None]
+        spread = self.spread * scale[..., None]
+        spread += other.spread * others[..., None]
+        apart *= step
+        apart *= weight[..., None]
+        spread += apart
+        step += self.mean
+        return Sums(peak, total, step, spread, self.powers + other.powers)
+
+    @property
+    def variance(self) -> NDArray[np.float32]:
+        """Weighted variance, [bands, heads, depth]."""
+        return self.spread / self.weight[..., None]
 
 
 @dataclass(slots=True)
@@ -203,12 +222,10 @@ class SegmentPooling(Stage[HeardFrames, PooledSegments, PoolState]):
         return segment
 
     def _pooled(self, starts: list[int], sums: list[Sums]) -> PooledSegments:
-        bands, heads, depth = self._shape
-        moments = np.empty((2, len(sums), bands, heads, depth), np.float32)
+        shape = (len(sums), *self._shape)
+        mean, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
         powers = np.empty((2, len(sums)), np.float32)
         for i, segment in enumerate(sums):
-            np.divide(segment.moments, segment.weight[..., None], out=moments[:, i])
+            mean[i], variance[i] = segment.mean, segment.variance
             powers[:, i] = segment.powers / self.spec.frames
-        mean, variance = moments[0], moments[1]
-        variance -= mean * mean
         return PooledSegments(np.array(starts, np.int64), mean, variance, powers[0], powers[1])

@@ -41,7 +41,13 @@ class SegmentedEmbedding(Embedding[SegmenterState]):
         return self._segmenter.initial_state()
 
     def advance(self, states: Sequence[SegmenterState], frames: Sequence[Frames]) -> list[EmbeddedSegments]:
-        """Take the next frames of some channels; return the segments that they complete."""
+        """Take the next frames of some channels; return the segments that they complete.
+
+        Raises:
+            ValueError: frames of another width, or frames that do not follow those before; nothing has changed then.
+        """
+        for state, new in zip(states, frames, strict=True):
+            self._segmenter.check(state, new)
         cut = [self._segmenter.advance(state, new) for state, new in zip(states, frames, strict=True)]
         embeddings = self._embedder.embed(np.concatenate([segments.features for segments in cut]))
         ends = accumulate((len(segments) for segments in cut), initial=0)

@@ -23,12 +23,25 @@ many channels do not keep each other waiting, long enough that a run's fixed cos
 _LARGEST_STEP, _LARGEST_BATCH = 32, 16  # frames and channels of one run: bound its memory
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A channel's place in the pasts that a run returned for several channels."""
+@dataclass(eq=False, slots=True)
+class Batch:
+    """What a run returned for several channels: they stay together as long as they run together."""
 
     pasts: Pasts
+    members: Sequence[StreamState] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A channel's place in a batch."""
+
+    batch: Batch
     index: int
+
+    @property
+    def pasts(self) -> list[NDArray[np.float32]]:
+        """The channel's own pasts, without the channels' dimension."""
+        return [past[self.index] for past in self.batch.pasts]
 
 
 @dataclass(slots=True)
@@ -84,7 +97,7 @@ class StreamedEmbedding(Embedding[StreamState]):
     def initial_state(self) -> StreamState:
         """Return the memory of a channel that has heard nothing."""
         return StreamState(
-            Row([past[None] for past in self._pasts], 0),
+            Row(Batch([past[None] for past in self._pasts]), 0),
             np.zeros((0, self._bands), np.float32),
             np.zeros((2, 0), np.float32),
             self._pooling.initial_state(),
@@ -133,14 +146,13 @@ class StreamedEmbedding(Embedding[StreamState]):
     def _run(self, states: Sequence[StreamState], count: int) -> list[PooledSegments | None]:
         """Feed the next `count` frames of each of these channels; return the segments that come out."""
         features = np.stack([state.waiting[:count] for state in states])  # [channels, frames, bands]
-        heard, pasts = self._embedder.advance(features, _gathered([state.network for state in states]))
-        return [self._pool(state, i, count, heard, pasts) for i, state in enumerate(states)]
+        heard, pasts = self._embedder.advance(features, _gathered(states))
+        batch = Batch(pasts, states)
+        return [self._pool(state, Row(batch, i), count, heard) for i, state in enumerate(states)]
 
-    def _pool(
-        self, state: StreamState, row: int, count: int, heard: FrameFeatures, pasts: Pasts
-    ) -> PooledSegments | None:
+    def _pool(self, state: StreamState, row: Row, count: int, heard: FrameFeatures) -> PooledSegments | None:
         assert state.first is not None
-        state.network = Row(pasts, row)
+        state.network = row
         state.waiting = state.waiting[count:].copy()
         out = state.next - self._reach  # the frame that row 0 of what comes out belongs to
         state.next += count
@@ -153,7 +165,13 @@ class StreamedEmbedding(Embedding[StreamState]):
         state.powers_first = out + count
         return self._pooling.advance(
             state.pool,
-            HeardFrames(out + start, heard.features[row, start:], heard.logits[row, start:], powers[0], powers[1]),
+            HeardFrames(
+                out + start,
+                heard.features[row.index, start:],
+                heard.logits[row.index, start:],
+                powers[0],
+                powers[1],
+            ),
         )
 
     def _embedded(self, pooled: Sequence[Sequence[PooledSegments]]) -> list[EmbeddedSegments]:
@@ -175,9 +193,20 @@ class StreamedEmbedding(Embedding[StreamState]):
         return [every[end - count : end] for end, count in zip(ends, counts, strict=True)]
 
 
-def _gathered(rows: Sequence[Row]) -> Pasts:
+def _gathered(states: Sequence[StreamState]) -> Pasts:
     """Return the pasts of some channels as one batch; without a copy where the last run had the same channels."""
-    pasts = rows[0].pasts
-    if len(pasts[0]) == len(rows) and all(row.pasts is pasts and row.index == i for i, row in enumerate(rows)):
-        return pasts
-    return [np.stack([row.pasts[k][row.index] for row in rows]) for k in range(len(pasts))]
+    batch = states[0].network.batch
+    same = len(batch.pasts[0]) == len(states)
+    if same and all(state.network.batch is batch and state.network.index == i for i, state in enumerate(states)):
+        return batch.pasts
+    gathered = [np.stack(pasts) for pasts in zip(*(state.network.pasts for state in states), strict=True)]
+    for left in {id(state.network.batch): state.network.batch for state in states}.values():
+        _leave_behind(left, states)
+    return gathered
+
+
+def _leave_behind(batch: Batch, leaving: Sequence[StreamState]) -> None:
+    """Give the members of a batch that do not run now memory of their own: one would keep all of it alive."""
+    for state in batch.members:
+        if state.network.batch is batch and not any(state is other for other in leaving):
+            state.network = Row(Batch([past[None].copy() for past in state.network.pasts]), 0)

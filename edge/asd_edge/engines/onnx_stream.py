@@ -43,6 +43,7 @@ class OnnxStreamEmbedder:
         head: the serialised head.
         tensors: names and shapes, from the manifest.
         bands: features of a frame.
+        pooled_shape: (bands, heads, depth) of what the network gives for a frame.
         reach: frames of context on either side.
         threads: intra-op threads.
 
@@ -51,7 +52,15 @@ class OnnxStreamEmbedder:
     """
 
     def __init__(
-        self, stream: bytes, head: bytes, *, tensors: StreamTensors, bands: int, reach: int, threads: int = 1
+        self,
+        stream: bytes,
+        head: bytes,
+        *,
+        tensors: StreamTensors,
+        bands: int,
+        pooled_shape: tuple[int, int, int],
+        reach: int,
+        threads: int = 1,
     ) -> None:
         self._tensors = tensors
         self._reach = reach
@@ -62,7 +71,8 @@ class OnnxStreamEmbedder:
             head, inputs=[tensors.mean, tensors.variance], outputs=[tensors.embedding], threads=threads, arena=True
         )
         self._dims = fixed_dims(self._head, tensors.embedding)
-        self._pooled_shape = self._probe(bands)
+        self._pooled_shape = pooled_shape
+        self._probe(bands)
 
     @property
     def dims(self) -> int:
@@ -79,24 +89,25 @@ class OnnxStreamEmbedder:
         """(bands, heads, depth) of what the network gives for a frame."""
         return self._pooled_shape
 
-    def _probe(self, bands: int) -> tuple[int, int, int]:
+    def _probe(self, bands: int) -> None:
         """Run one frame of one channel through both graphs: their shapes are the manifest's word against theirs."""
+        pooled_bands, heads, depth = self._pooled_shape
         try:
             pasts = [past[None] for past in self.initial_pasts()]
             heard, following = self.advance(np.zeros((1, 1, bands), np.float32), pasts)
-            (_, _, pooled_bands, depth), heads = heard.features.shape, heard.logits.shape[-1]
-            if [past.shape for past in following] != [past.shape for past in pasts]:
-                raise ValueError("pasts that come out in another shape than they went in")
-            moments = np.zeros((1, pooled_bands, heads, depth), np.float32)
+            found = [array.shape for array in (heard.features, heard.logits, *following)]
+            expected = [(1, 1, pooled_bands, depth), (1, 1, pooled_bands, heads), *(past.shape for past in pasts)]
+            if found != expected:
+                raise ValueError(f"outputs of the shapes {found} where {expected} are due")
+            moments = np.zeros((1, *self._pooled_shape), np.float32)
             self.embed(moments, moments)
         except Exception as error:  # onnxruntime raises half a dozen unrelated classes
             raise EngineError(
                 "The stream graph and its head do not fit together as the manifest says",
-                found=str(error).splitlines()[0],
+                found=str(error).splitlines()[0][:500],
                 expected="shapes as in the manifest",
                 remedy="Export the bundle again.",
             ) from error
-        return pooled_bands, heads, depth
 
     def initial_pasts(self) -> Pasts:
         """Return the memory of a channel that has heard nothing: zeros."""

@@ -115,7 +115,7 @@ class _Listener:
         self._news = threading.Condition()
 
     def pieces(self) -> Generator[Piece, None, None]:
-        """Yield pieces, numbered from 0 with the first one, until `close`; a gap in between is lost sound.
+        """Yield pieces, numbered by the device, until `close`; a gap in between is lost sound.
 
         Raises:
             Exception: what ended the device, to every listener: a SourceError when it cannot be opened or is lost.

@@ -19,7 +19,8 @@ Pooling = Literal["attention", "average", "max"]
 
 _STAGE_CHANNELS = (16, 32, 64, 128)
 _BLOCKS_A_STAGE = 2
-_ROOT_FLOOR = 1e-8  # under the signed roots: their gradient is infinite at 0
+_ROOT_FLOOR = 1e-7  # keeps the slope of the signed root finite at 0; onnxruntime takes 1e-8 for 0 and leaves it out
+_LEAST_LENGTH = 1e-3  # of a band's statistics: a band without any is left near 0 and not blown up to length 1
 
 
 class BasicBlock(nn.Module):
@@ -55,6 +56,9 @@ class AttentionPooling(nn.Module):
         m = Xᵀ A,              μ = signed_root(m) / ‖signed_root(m)‖₂
         v = (X∘X)ᵀ A − m∘m,    σ = signed_root(v) / ‖signed_root(v)‖₂
 
+    v is computed about each channel's plain mean, which changes nothing but the rounding: where a sound is steady, v
+    is a millionth of m∘m, and the difference of two large numbers would be noise that the root makes larger still.
+
     The norms run over the channels × heads numbers of one band. The paper leaves open whether bands share the
     attention convolution: they do here.
     """
@@ -67,24 +71,27 @@ class AttentionPooling(nn.Module):
         """[batch, channels, frames, bands] -> [batch, bands · 2 · channels · heads]."""
         weights = torch.softmax(self.attention(x), dim=2).permute(0, 3, 2, 1)  # [batch, bands, frames, heads]
         values = x.permute(0, 3, 1, 2)  # [batch, bands, channels, frames]
-        mean = values @ weights  # [batch, bands, channels, heads]
-        variance = (values * values) @ weights - mean * mean
-        return self.describe(mean, variance)
+        middle = values.mean(dim=3, keepdim=True)
+        about = values - middle
+        shift = about @ weights  # [batch, bands, channels, heads]
+        variance = (about * about) @ weights - shift * shift
+        return self.describe(middle + shift, variance)
 
     @staticmethod
     def describe(mean: Tensor, variance: Tensor) -> Tensor:
         """Moments m and v, [batch, bands, channels, heads] each -> μ and σ, [batch, bands · 2 · channels · heads]."""
-        statistics = [unit(_signed_root(moment.flatten(2))) for moment in (mean, variance)]
+        statistics = [unit(_signed_root(moment.flatten(2)), least=_LEAST_LENGTH) for moment in (mean, variance)]
         return torch.cat(statistics, dim=2).flatten(1)
 
 
 def _signed_root(x: Tensor) -> Tensor:
-    return torch.sign(x) * torch.sqrt(x.abs() + _ROOT_FLOOR)
+    """sign(x)·√|x| but near 0, where it is steep and not infinitely so."""
+    return x / torch.sqrt(x.abs() + _ROOT_FLOOR)
 
 
-def unit(x: Tensor) -> Tensor:
-    """Scale the last dimension to length 1."""
-    return functional.normalize(x, dim=-1)
+def unit(x: Tensor, *, least: float = 1e-12) -> Tensor:
+    """Scale the last dimension to length 1; what is shorter than `least` is divided by `least`."""
+    return functional.normalize(x, dim=-1, eps=least)
 
 
 class TFResNet(EmbeddingNetwork):
