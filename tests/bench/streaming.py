@@ -53,7 +53,7 @@ def measure(parts: list[str], seconds: float = 25.0) -> None:
             figures = PARTS[part](seconds)
         results[part] = {"machine": machine(*PACKAGES), **figures}
         ordered = {name: results[name] for name in PARTS if name in results}
-        RESULTS.write_text(json.dumps(ordered, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(ordered, indent=1, allow_nan=False) + "\n")
         print(json.dumps({part: figures}, indent=1), flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,11 +19,17 @@ from asd_edge.dsp.front_end import Frames
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.embedding.streamed import StreamedEmbedding
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
+from asd_edge.errors import EngineError
+from asd_edge.pipeline import Pipeline
 from asd_export import stream_graph
 from asd_export.graph import OPSET
+from asd_export.parity import check_parity
 from asd_export.stream_graph import export_stream
+from asd_train.embedder import torch_pipeline
 from asd_train.networks.tf_resnet import TFResNet
 from asd_train.networks.tf_resnet_stream import CachedBlock, CachedConvolution, StreamTFResNet
+from asd_train.run import Run
+from tests.train.tiny_recipe import tiny_recipe
 
 SPEC = SegmentSpec(frames=24, step=8)
 LENGTH = 140
@@ -71,7 +78,14 @@ def streamed(made: TFResNet, x: NDArray[np.float32], cuts: list[int]) -> NDArray
 
 
 def engine(exported: stream_graph.ExportedStream) -> OnnxStreamEmbedder:
-    return OnnxStreamEmbedder(exported.stream, exported.head, tensors=exported.tensors, bands=128, reach=exported.reach)
+    return OnnxStreamEmbedder(
+        exported.stream,
+        exported.head,
+        tensors=exported.tensors,
+        bands=128,
+        pooled_shape=exported.pooled,
+        reach=exported.reach,
+    )
 
 
 def run(embedder: OnnxStreamEmbedder, x: NDArray[np.float32], cuts: list[int]) -> NDArray[np.float32]:
@@ -187,3 +201,24 @@ def test_a_reach_one_off_is_caught(trained: TFResNet, monkeypatch: pytest.Monkey
     x = features()
     with pytest.raises(AssertionError):
         check(streamed(trained, x, [50]), whole(trained, x))
+
+
+def as_run(made: TFResNet) -> Run:
+    recipe = tiny_recipe()
+    nothing: tuple[str, ...] = ()
+    return Run(recipe, 0, nothing, None, nothing, nothing, (), made)
+
+
+def as_pipeline(made: TFResNet) -> Pipeline:
+    return replace(torch_pipeline(as_run(made)), embedder=engine(export_stream(made)))
+
+
+def test_the_exporter_compares_with_the_trained_network_and_not_with_its_own_rewiring(
+    trained: TFResNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_parity(as_run(trained), as_pipeline(trained))
+    with monkeypatch.context() as patch:
+        patch.setattr(CachedBlock, "forward", _undelayed)
+        broken = as_pipeline(trained)
+    with pytest.raises(EngineError, match="does not embed"):
+        check_parity(as_run(trained), broken)
