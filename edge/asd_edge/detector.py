@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from asd_edge.errors import EngineError, SourceError
+import numpy as np
+
+from asd_edge.errors import EngineError
 from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
@@ -63,7 +65,6 @@ class Detector:
 
         Raises:
             ValueError: samples of more than one dimension; nothing has changed then.
-            SourceError: samples that are no numbers.
             EngineError: the network gives no number.
         """
         [events] = advance([self], [block])
@@ -93,14 +94,8 @@ class Detector:
         start, stop = (self._origin + sample for sample in self._pipeline.samples_of(window))
         time = self._zero_time + stop / self._rate
         monotonic = self._zero_monotonic + stop / self._rate
-        power = float(window.power.mean())
-        if not math.isfinite(power):
-            raise SourceError(
-                f"The sound of {self.machine} cannot be scored",
-                found="samples that are no numbers",
-                expected="samples in -1..1",
-                remedy="Check the source.",
-            )
+        # Samples that are no number make a segment idle, and silent in the level: JSON knows no NaN.
+        power = float(np.nan_to_num(window.power).mean())
         level_dbfs = 10.0 * math.log10(max(power, 1e-12))
         unscored = (self.machine, start, stop, time)
         conditions = self.conditions  # once: another thread may replace it
