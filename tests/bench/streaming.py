@@ -31,6 +31,8 @@ RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "streaming.json"
 WIDTHS = (1.0, 0.5)
 EVERY = {"1 s": 31, "0.2 s": 6}
 """Frames of 32 ms between scores."""
+TOGETHER = 16
+"""Channels that are compared too."""
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 PACKAGES = ("numpy", "onnxruntime", "torch", "librosa", "onnx", "paho-mqtt")
 
@@ -58,14 +60,19 @@ def measure(parts: list[str], seconds: float = 25.0) -> None:
 
 
 def recomputed(seconds: float) -> dict[str, Any]:
-    """Streaming against recomputing ten seconds for every score, one channel: costs of a second of sound."""
+    """Streaming against recomputing ten seconds for every score: costs of a second of one channel's sound."""
     by_width = {}
     for width in WIDTHS:
         ways = peers(made(width)) | (published() if width == max(WIDTHS) else {})
-        costs = compare(made(width).pipeline(), ways, EVERY, seconds=seconds)
+        costs = compare(made(width).pipeline(), ways, EVERY, together=(1, TOGETHER), seconds=seconds)
         by_width[str(width)] = {
             every: {
-                way: asdict(cost) | {"ratio": cost.seconds / found["streaming"].seconds} for way, cost in found.items()
+                way: asdict(cost)
+                | {
+                    "ratio": cost.seconds / found["streaming"].seconds,
+                    "ratio_together": cost.seconds / found[f"streaming {TOGETHER}"].seconds,
+                }
+                for way, cost in found.items()
             }
             for every, found in costs.items()
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -116,7 +116,12 @@ def ten_seconds(pipeline: Pipeline, every: int) -> Pipeline:
 
 
 def compare(
-    pipeline: Pipeline, recompute: Mapping[str, Score], every: Mapping[str, int], *, seconds: float
+    pipeline: Pipeline,
+    recompute: Mapping[str, Score],
+    every: Mapping[str, int],
+    *,
+    together: Sequence[int] = (1,),
+    seconds: float,
 ) -> dict[str, dict[str, Cost]]:
     """Return the cost of a second of one channel's sound, all of it measured in one run.
 
@@ -124,19 +129,28 @@ def compare(
         pipeline: what runs with the sound.
         recompute: ways to make one score from ten seconds, by name.
         every: frames between scores, by name.
+        together: by how many channels the stream is advanced.
         seconds: how long to measure.
 
     Returns:
-        by name of `every`, the costs of each way to recompute, and of "streaming".
+        by name of `every`, the costs of each way to recompute, of "streaming" one channel, and of "streaming 16"
+        together.
     """
-    things = {name: streaming(pipeline, channels=1, every=frames) for name, frames in every.items()}
-    times = in_turns({**recompute, **things}, seconds=seconds)
     hop_s = pipeline.front_end.hop / pipeline.front_end.sample_rate
-    return {
-        name: {way: cost_of(times[way], 1.0 / (frames * hop_s)) for way in recompute}
-        | {"streaming": cost_of(times[name], 1.0 / (frames * hop_s))}
+    things = {
+        f"{name}, {channels}": streaming(pipeline, channels=channels, every=frames)
         for name, frames in every.items()
+        for channels in together
     }
+    times = in_turns({**recompute, **things}, seconds=seconds)
+    costs = {}
+    for name, frames in every.items():
+        scores_a_second = 1.0 / (frames * hop_s)
+        costs[name] = {way: cost_of(times[way], scores_a_second) for way in recompute}
+        for channels in together:
+            way = "streaming" if channels == 1 else f"streaming {channels}"
+            costs[name][way] = cost_of(times[f"{name}, {channels}"], scores_a_second / channels)
+    return costs
 
 
 def cost_of(time: Time, times_a_second: float) -> Cost:
