@@ -101,7 +101,7 @@ def _flights(folder: Path) -> str:
         f"desk fan and an eight-channel fan as further classes ({seeds[0]['classes']} in all; half width, "
         f"{seeds[0]['epochs']} epochs of one crop a clip, `--fast`, about {seeds[0]['training_s'] // 60 + 1} minutes "
         "on two cores). AUC and McClish-standardised pAUC within each domain; official: 2022 and later. "
-        f"{THRESHOLDS} One AUC's 95 % interval is about ±0.07.\n\n"
+        f"{THRESHOLDS} One AUC's 95 % interval is about ±0.07. {results.get('note', '')}\n\n"
         "| | AUC source | pAUC source | AUC target | pAUC target | official | false alarms s | false alarms t "
         "| detection s | detection t |\n|---|---|---|---|---|---|---|---|---|---|\n"
     )

@@ -28,6 +28,7 @@ def open_session(
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # an idle box stays cool
     options.enable_cpu_mem_arena = arena
+    options.enable_mem_pattern = False  # a plan is kept for every batch size that has occurred, and gains nothing
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
