@@ -12,7 +12,7 @@ from asd_edge.sources.shared_device import SharedDevice
 
 
 class SharedDevices:
-    """The ALSA devices of a device file, each opened once for all the machines that name it.
+    """The ALSA devices of a device file that several machines name, each opened once for all of them.
 
     A device has the channels that its machines give (`alsa:NAME?channels=N`), or as many as the highest of their
     `channel` needs.
@@ -29,12 +29,13 @@ class SharedDevices:
         for machine in machines:
             if (name := _device_name(machine)) is not None:
                 sharing.setdefault(name, []).append(machine)
-        self._devices = {name: _device(name, together) for name, together in sharing.items()}
+        # A machine that has its device for itself reads it by itself: what it is late for waits in the pipe.
+        self._devices = {name: _device(name, together) for name, together in sharing.items() if len(together) > 1}
 
     def device(self, machine: MachineTable) -> SharedDevice | None:
-        """Return the device of one of the machines; None if it has another source, or one that cannot be read."""
+        """Return the device that a machine shares; None if it shares none, or has a source that cannot be read."""
         name = _device_name(machine)
-        return None if name is None else self._devices[name]
+        return None if name is None else self._devices.get(name)
 
 
 def _device_name(machine: MachineTable) -> str | None:
