@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from asd_edge.errors import EngineError
-from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
+from asd_edge.events import Event
+from asd_edge.judge import Capture, Judge
 from asd_edge.pipeline import SegmentStreams
-from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
-from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, interrupt
+from asd_edge.scoring.aggregation import EmbeddedSegments
+from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.scoring.nearest_centre import ConditionSet
 from asd_edge.sources.block import Block
 
@@ -19,13 +16,10 @@ from asd_edge.sources.block import Block
 class Detector:
     """Scores a stream of sound against the conditions known of one machine.
 
-    `conditions` may be replaced at any time and holds from the next window on; None means that nothing is known yet
-    and windows are reported as NOT_ENROLLED.
-
     Args:
         machine: its id.
         streams: what turns sound into embedded segments; detectors that share it can be advanced together.
-        conditions: what is known of the machine.
+        conditions: what is known of the machine; may be replaced at any time (see Judge).
         decision: when an alarm begins and ends.
     """
 
@@ -33,12 +27,10 @@ class Detector:
         self, machine: str, streams: SegmentStreams, conditions: ConditionSet | None, decision: DecisionSpec
     ) -> None:
         self.machine = machine
-        self.conditions = conditions
         self._streams = streams
-        self._pipeline = streams.pipeline
-        self._rate = self._pipeline.front_end.sample_rate
-        self._decision_spec = decision
-        self._windows = Windows(self._pipeline.window)
+        self._rate = streams.pipeline.front_end.sample_rate
+        self._judge = Judge(machine, streams.pipeline, conditions, decision)
+        self._capture = Capture()
         self.reset()
 
     @property
@@ -46,14 +38,23 @@ class Detector:
         """Samples a second that it wants."""
         return self._rate
 
+    @property
+    def conditions(self) -> ConditionSet | None:
+        """What a window is compared with, from the next one on."""
+        return self._judge.conditions
+
+    @conditions.setter
+    def conditions(self, conditions: ConditionSet | None) -> None:
+        self._judge.conditions = conditions
+
     def reset(self) -> None:
         """Forget the sound heard so far and any alarm."""
-        self._decision = DecisionState()
+        self._judge.reset()
         self._restart(at=0)
 
     def _restart(self, *, at: int) -> None:
         self._state = self._streams.initial_state()
-        self._windows.reset()
+        self._judge.restart(at=at)
         self._origin = at  # absolute index of the stream's sample 0
         self._next = at
 
@@ -77,71 +78,19 @@ class Detector:
             raise ValueError(f"samples of one channel have one dimension, not {block.samples.ndim}")
         if block.start != self._next or self._next == self._origin:
             self._restart(at=block.start)
-            self._decision = interrupt(self._decision)
         self._next = block.start + len(block.samples)
         # Sample 0 of the source by the newest block: the wall clock may be set while the source runs.
-        self._zero_time = block.time - block.start / self._rate
-        self._zero_monotonic = block.arrived - self._next / self._rate
+        self._capture = Capture(
+            zero_time=block.time - block.start / self._rate,
+            zero_monotonic=block.arrived - self._next / self._rate,
+        )
 
     def _complete(self, segments: EmbeddedSegments) -> list[Event]:
-        return [event for window in self._windows.push(segments) for event in self._judge(window)]
+        return self._judge.push(segments, self._capture)
 
     def flush(self) -> list[Event]:
         """End the stream: a stream shorter than one window gets one score of what there was."""
-        return [event for window in self._windows.flush() for event in self._judge(window)]
-
-    def _judge(self, window: EmbeddedSegments) -> list[Event]:
-        start, stop = (self._origin + sample for sample in self._pipeline.samples_of(window))
-        time = self._zero_time + stop / self._rate
-        monotonic = self._zero_monotonic + stop / self._rate
-        # Samples that are no number make a segment idle, and silent in the level: JSON knows no NaN.
-        power = float(np.nan_to_num(window.power).mean())
-        level_dbfs = 10.0 * math.log10(max(power, 1e-12))
-        unscored = (self.machine, start, stop, time)
-        conditions = self.conditions  # once: another thread may replace it
-        if conditions is None:
-            self._decision = interrupt(self._decision)
-            return [WindowScore(*unscored, WindowState.NOT_ENROLLED, level_dbfs, monotonic=monotonic)]
-        scored = score_window(window, conditions, self._pipeline.aggregation)
-        if scored is None:
-            self._decision = interrupt(self._decision)
-            return [WindowScore(*unscored, WindowState.IDLE, level_dbfs, monotonic=monotonic)]
-        if not math.isfinite(scored.score):
-            raise EngineError(
-                f"The network gives no number for the sound of {self.machine}",
-                found=f"the score {scored.score}",
-                expected="a finite distance",
-                remedy="Check the bundle with asd-edge score on a known clip; export it again if that fails too.",
-            )
-        condition = conditions.conditions[scored.condition]
-        score = WindowScore(
-            *unscored,
-            WindowState.SCORED,
-            level_dbfs,
-            score=scored.score,
-            threshold=condition.threshold,
-            condition=condition.name,
-            monotonic=monotonic,
-        )
-        change = self._decide(score, stop / self._rate)
-        return [score] if change is None else [score, change]
-
-    def _decide(self, window: WindowScore, heard_s: float) -> AlarmChange | None:
-        """Take the decision's step; hold times run in `heard_s`, seconds of sound, which no clock setting moves."""
-        assert window.score is not None
-        assert window.threshold is not None
-        assert window.condition is not None
-        before = self._decision
-        after = decide(self._decision_spec, before, score=window.score, threshold=window.threshold, time=heard_s)
-        self._decision = after
-        if after.active == before.active:
-            return None
-        since_s = after.since if after.active else before.since
-        assert since_s is not None  # an alarm that stands or just ended has begun
-        since = window.time - (heard_s - since_s)
-        return AlarmChange(
-            self.machine, window.time, after.active, since, window.score, window.threshold, window.condition
-        )
+        return self._judge.flush(self._capture)
 
 
 def advance(detectors: Sequence[Detector], blocks: Sequence[Block]) -> list[list[Event] | Exception]:
