@@ -11,11 +11,16 @@ from typing import IO
 
 
 @contextmanager
-def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, *, mode: int = 0o644, like: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path`; rename it over `path` when the block ends without an error.
 
     The data and the directory entry are on the disk when this returns. On any error, Ctrl-C included,
     the temporary file is removed and `path` is untouched.
+
+    Args:
+        path: the file.
+        mode: its permissions.
+        like: a file or folder whose owner the file gets when root writes it; None for no such.
 
     Raises:
         OSError: the directory is missing, read-only or full.
@@ -28,14 +33,24 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(mode)
+        if like is not None:
+            own_like(temporary, like)
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _sync_directory(directory: Path) -> None:
+def own_like(path: Path, like: Path) -> None:
+    """Give `path` the owner of `like`, when root asks: what root writes must not lock the service's user out."""
+    if os.geteuid() == 0:
+        status = like.stat()
+        os.chown(path, status.st_uid, status.st_gid)
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring a folder's entries onto the disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

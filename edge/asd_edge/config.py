@@ -142,6 +142,12 @@ class MachineTable(Strict):
         le=0.0,
         description="Mean square, dBFS, at or below which it stands still; replaces the learned level.",
     )
+    alarms_per_week: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=10_000.0,
+        description="False alarms a week that are accepted; thresholds are found for it.",
+    )
     decision: DecisionTable = Field(default=DecisionTable(), description="Table `[machines.decision]`.")
 
     @property

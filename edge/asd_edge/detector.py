@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asd_edge.events import Event
+from asd_edge.events import Judgement
 from asd_edge.judge import Capture, Judge
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments
@@ -58,7 +58,7 @@ class Detector:
         self._origin = at  # absolute index of the stream's sample 0
         self._next = at
 
-    def process(self, block: Block) -> list[Event]:
+    def process(self, block: Block) -> list[Judgement]:
         """Take the next block; return the events it completes.
 
         A block that does not continue the one before (a gap in the source) starts a new stream: no window spans it,
@@ -85,15 +85,15 @@ class Detector:
             zero_monotonic=block.arrived - self._next / self._rate,
         )
 
-    def _complete(self, segments: EmbeddedSegments) -> list[Event]:
+    def _complete(self, segments: EmbeddedSegments) -> list[Judgement]:
         return self._judge.push(segments, self._capture)
 
-    def flush(self) -> list[Event]:
+    def flush(self) -> list[Judgement]:
         """End the stream: a stream shorter than one window gets one score of what there was."""
         return self._judge.flush(self._capture)
 
 
-def advance(detectors: Sequence[Detector], blocks: Sequence[Block]) -> list[list[Event] | Exception]:
+def advance(detectors: Sequence[Detector], blocks: Sequence[Block]) -> list[list[Judgement] | Exception]:
     """Let each of some detectors take its next block, with one run of the front end and the network for all.
 
     What goes wrong with one machine is returned in its place and touches no other.
@@ -105,7 +105,7 @@ def advance(detectors: Sequence[Detector], blocks: Sequence[Block]) -> list[list
     Raises:
         Exception: the network itself cannot run; every detector must be made anew then.
     """
-    results: list[list[Event] | Exception] = [[] for _ in detectors]
+    results: list[list[Judgement] | Exception] = [[] for _ in detectors]
     fit: list[int] = []
     for i, (detector, block) in enumerate(zip(detectors, blocks, strict=True)):
         try:

@@ -81,7 +81,68 @@ class AlarmChange:
         }
 
 
-Event: TypeAlias = WindowScore | AlarmChange
+@dataclass(frozen=True, slots=True)
+class ConditionsChanged:
+    """What a machine's sound is compared with has changed, from the next window on.
+
+    `revision`: of the stored conditions; `action`, `subject`, `author`: what made it. `conditions`: what is known now.
+    """
+
+    machine: str
+    time: float
+    revision: int
+    action: str
+    subject: str
+    author: str
+    conditions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the payload published for this change (schema: sinks/schemas/event.json)."""
+        return {
+            "machine": self.machine,
+            "time": utc(self.time),
+            "kind": "conditions_changed",
+            "revision": self.revision,
+            "action": self.action,
+            "subject": self.subject,
+            "author": self.author,
+            "conditions": list(self.conditions),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSuspected:
+    """Normal sound of a condition has moved away from what was enrolled: a person should look and enroll again.
+
+    `mean`: of the scores lately. `expected`: what it was when the condition was enrolled. Nothing is adapted.
+    """
+
+    machine: str
+    time: float
+    condition: str
+    mean: float
+    expected: float
+    threshold: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the payload published for this proposal (schema: sinks/schemas/event.json)."""
+        return {
+            "machine": self.machine,
+            "time": utc(self.time),
+            "kind": "drift_suspected",
+            "condition": self.condition,
+            "mean": self.mean,
+            "expected": self.expected,
+            "threshold": self.threshold,
+            "remedy": "re-enroll?",
+        }
+
+
+Judgement: TypeAlias = WindowScore | AlarmChange
+"""What a detector says of the sound."""
+
+Event: TypeAlias = Judgement | ConditionsChanged | DriftSuspected
+"""Everything that is published."""
 
 
 def utc(seconds: float) -> str:

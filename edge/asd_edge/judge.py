@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_edge.errors import EngineError
-from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
+from asd_edge.events import AlarmChange, Judgement, WindowScore, WindowState
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
-from asd_edge.scoring.nearest_centre import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, interrupt
+from asd_edge.scoring.nearest_centre import ConditionSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,18 @@ class Judge:
         self._origin = at
         self._decision = interrupt(self._decision)
 
-    def push(self, segments: EmbeddedSegments, capture: Capture) -> list[Event]:
+    def push(self, segments: EmbeddedSegments, capture: Capture) -> list[Judgement]:
         """Take the next segments of the stream; return the events they complete."""
         return self._judged(self._windows.push(segments), capture)
 
-    def flush(self, capture: Capture) -> list[Event]:
+    def flush(self, capture: Capture) -> list[Judgement]:
         """End the stream: one shorter than a window gets one score of what there was."""
         return self._judged(self._windows.flush(), capture)
 
-    def _judged(self, windows: Iterable[EmbeddedSegments], capture: Capture) -> list[Event]:
+    def _judged(self, windows: Iterable[EmbeddedSegments], capture: Capture) -> list[Judgement]:
         return [event for window in windows for event in self._judge(window, capture)]
 
-    def _judge(self, window: EmbeddedSegments, capture: Capture) -> list[Event]:
+    def _judge(self, window: EmbeddedSegments, capture: Capture) -> list[Judgement]:
         start, stop = (self._origin + sample for sample in self._pipeline.samples_of(window))
         time = capture.zero_time + stop / self._rate
         monotonic = None if capture.zero_monotonic is None else capture.zero_monotonic + stop / self._rate

@@ -59,7 +59,11 @@ _IDLE_PERCENTILE = 5.0
 
 
 def idle_floor_of(clips: Iterable[EmbeddedClip]) -> float:
-    """Return the mean square at or below which a segment counts as idle, from clips of the running machine."""
+    """Return the mean square at or below which a segment counts as idle, from clips of the running machine.
+
+    Segments without any power (digital silence, or muted because they cannot be used) tell nothing of its level.
+    """
     power = np.concatenate([clip.segments.power for clip in clips])
-    quiet = float(np.percentile(power, _IDLE_PERCENTILE))
+    heard = power[power > 0.0]
+    quiet = float(np.percentile(heard, _IDLE_PERCENTILE)) if len(heard) else 0.0
     return quiet * float(10.0 ** (-_IDLE_MARGIN_DB / 10.0))

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from asd_edge.bundle.archive import Bundle
-from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteState, SiteStore, condition_set
+from asd_edge.bundle.site import Change, EncodedArray, EnrolledClip, EnrolledCondition, SiteState, condition_set
+from asd_edge.bundle.site_store import KEPT_REVISIONS, SiteStore
+from asd_edge.enrollment.commit import roll_back
 from asd_edge.errors import ConfigError, StateError
 from tests.edge.tiny_bundle import CALIBRATION, DIMS, make_tiny_bundle
 
@@ -35,20 +37,30 @@ def store(tmp_path: Path) -> SiteStore:
 def condition(name: str = "rpm1200", **changes: Any) -> EnrolledCondition:
     content: dict[str, Any] = {
         "name": name,
-        "centres": (tuple(float(value) for value in np.eye(1, DIMS, dtype=np.float32)[0]),),
+        "arrays": {"centres": EncodedArray.of(np.eye(1, DIMS, dtype=np.float32))},
         "threshold": 0.2,
         "idle_floor": 1e-5,
         "clips": (EnrolledClip(name="on_1.wav", sha256="a" * 64),),
         "enrolled_utc": "2026-01-02T03:04:05Z",
         "segments": 12,
         "calibration": CALIBRATION,
+        "author": "alice@desk",
+        "bundle_id": "b" * 64,
     }
     return EnrolledCondition(**(content | changes))
 
 
-def enroll(store: SiteStore, new: EnrolledCondition, embedding_id: str = OTHER) -> SiteState:
-    with store.exclusive():
-        return store.save(store.load().with_condition(new, embedding_id))
+CHANGE = Change(action="enroll", subject="rpm1200", author="alice@desk", time_utc="2026-01-02T03:04:05Z")
+
+
+def site_with(*conditions: EnrolledCondition, embedding_id: str = OTHER, revision: int = 0) -> SiteState:
+    return SiteState(revision=revision, embedding_id=embedding_id, conditions=conditions)
+
+
+def enroll(store: SiteStore, new: EnrolledCondition) -> SiteState:
+    with store.exclusive("alice"):
+        state = store.load()
+        return store.save(state.model_copy(update={"embedding_id": OTHER}).with_condition(new), CHANGE)
 
 
 class TestStore:
@@ -58,10 +70,12 @@ class TestStore:
         assert not store.path.parent.exists()
 
     def test_what_is_saved_is_loaded(self, store):
-        saved = enroll(store, condition(centres=(tuple(np.float32([0.1] * DIMS).tolist()),)))
+        centres = np.float32([[0.1] * DIMS])
+        saved = enroll(store, condition(arrays={"centres": EncodedArray.of(centres)}))
         assert store.load() == saved
         assert store.path.parent.name == "fan-7"
-        assert np.float32(saved.conditions[0].centres[0][0]) == np.float32(0.1)
+        assert saved.change == CHANGE
+        np.testing.assert_array_equal(saved.conditions[0].arrays["centres"].array(), centres)
 
     def test_the_revision_rises_by_one_with_each_change(self, store):
         assert [enroll(store, condition(f"c{number}")).revision for number in range(3)] == [1, 2, 3]
@@ -72,18 +86,11 @@ class TestStore:
         state = enroll(store, condition("a", threshold=0.5))
         assert [(c.name, c.threshold) for c in state.conditions] == [("b", 0.2), ("a", 0.5)]
 
-    def test_conditions_of_another_bundle_are_dropped_when_enrolling_again(self, store):
-        enroll(store, condition("a"))
-        state = enroll(store, condition("b"), embedding_id="e" * 64)
-        assert [c.name for c in state.conditions] == ["b"]
-        assert state.embedding_id == "e" * 64
-        assert state.revision == 2
-
     def test_a_condition_can_be_removed(self, store):
         enroll(store, condition("a"))
         enroll(store, condition("b"))
-        with store.exclusive():
-            store.save(store.load().without_condition("a"))
+        with store.exclusive("alice"):
+            store.save(store.load().without_condition("a"), CHANGE)
         assert [c.name for c in store.load().conditions] == ["b"]
 
     def test_the_stamp_changes_with_every_change(self, store):
@@ -96,33 +103,80 @@ class TestStore:
     def test_a_change_made_from_an_older_revision_is_refused(self, store):
         old = store.load()
         enroll(store, condition("a"))
-        with store.exclusive(), pytest.raises(StateError, match="revision 1 on the disk"):
-            store.save(old.with_condition(condition("b"), OTHER))
+        with store.exclusive("alice"), pytest.raises(StateError, match="revision 1 on the disk"):
+            store.save(site_with(condition("b"), revision=old.revision), CHANGE)
         assert [c.name for c in store.load().conditions] == ["a"]
 
     def test_saving_without_the_lock_is_a_mistake_in_the_program(self, store):
         with pytest.raises(RuntimeError, match="exclusive"):
-            store.save(SiteState())
+            store.save(SiteState(), CHANGE)
 
     def test_two_machines_do_not_share_a_state(self, tmp_path, store):
         enroll(store, condition())
         assert SiteStore(tmp_path / "state", "fan-8").load() == SiteState()
 
 
+class TestRevisions:
+    def test_the_revisions_before_are_kept_as_they_were(self, store):
+        states = [enroll(store, condition(f"c{number}")) for number in range(3)]
+        assert store.revisions() == [1, 2]
+        assert [store.load_revision(number) for number in (1, 2)] == states[:2]
+        assert store.load_revision(0) == SiteState()
+
+    def test_only_so_many_are_kept(self, store):
+        for _ in range(KEPT_REVISIONS + 3):
+            enroll(store, condition())
+        assert store.revisions() == list(range(3, KEPT_REVISIONS + 3))
+        with pytest.raises(StateError, match="revision 1"):
+            store.load_revision(1)
+
+    def test_going_back_is_a_change_that_can_be_taken_back(self, store):
+        first, second = enroll(store, condition("a")), enroll(store, condition("b"))
+        for to, known in ((None, first), (None, second), (0, SiteState())):
+            with store.exclusive("alice"):
+                number, after = roll_back(store, to, author="alice")
+            assert after.conditions == known.conditions
+            assert after.change is not None
+            assert (after.change.action, after.change.subject) == ("rollback", f"to revision {number}")
+        assert store.load().revision == 5
+
+    def test_there_is_nothing_to_go_back_to_before_the_first_change(self, store):
+        with store.exclusive("alice"), pytest.raises(StateError, match="no revision to go back to"):
+            roll_back(store, None, author="alice")
+
+    def test_a_damaged_state_is_set_aside_for_the_newest_revision_that_is_whole(self, store):
+        enroll(store, condition("a"))
+        enroll(store, condition("b"))
+        store.path.write_bytes(b"{")
+        with store.exclusive("alice"):
+            number, after = roll_back(store, None, author="alice")
+        assert (number, [c.name for c in after.conditions]) == (1, ["a"])
+        assert store.path.with_name("site.json.damaged").read_bytes() == b"{"
+
+    def test_the_numbers_go_on_after_somebody_took_the_state_away(self, store):
+        for name in "abc":
+            enroll(store, condition(name))
+        store.path.unlink()
+        assert store.load() == SiteState(revision=2)
+        assert enroll(store, condition("d")).revision == 3
+
+
 class TestBadFiles:
     @pytest.mark.parametrize(
         ("change", "found"),
         [
-            (lambda told: told.update(version=2), "newer asd-edge"),
+            (lambda told: told.update(version=3), "newer asd-edge"),
             (lambda told: told.update(format="x"), "'x'"),
             (lambda told: told.update(revison=1), r"unknown key revison\n.*'revision'"),
             (lambda told: told.update(revision=-1), "revision = -1"),
             (lambda told: told.update(embedding_id=None), "embedding_id"),
             (lambda told: told["conditions"].append(told["conditions"][0]), "two conditions of one name"),
             (lambda told: told["conditions"][0].update(name="a/b"), r"conditions\[0\]\.name"),
-            (lambda told: told["conditions"][0].update(centres=[]), r"conditions\[0\]\.centres"),
-            (lambda told: told["conditions"][0].update(centres=[[0.0] * DIMS]), "direction"),
-            (lambda told: told["conditions"][0].update(centres=[[float("nan")] * DIMS]), "NaN"),
+            (lambda told: told.update(version=1), "Make it again"),
+            (lambda told: told["conditions"][0].update(arrays={}), r"conditions\[0\]\.arrays"),
+            (lambda told: told["conditions"][0]["arrays"]["centres"].update(base64="AAAA"), "3 bytes for float32"),
+            (lambda told: told["conditions"][0]["arrays"]["centres"].update(base64="A*"), "not base64"),
+            (lambda told: told["conditions"][0]["arrays"]["centres"].update(shape=[1], base64="AADAfw=="), "NaN"),
             (lambda told: told["conditions"][0].update(enrolled_utc="yesterday"), "enrolled_utc"),
         ],
     )
@@ -154,7 +208,7 @@ class TestBadFiles:
         (tmp_path / "file").write_text("in the way")
         with (
             pytest.raises(StateError, match="Cannot lock"),
-            SiteStore(tmp_path / "file", "fan-7").exclusive(),
+            SiteStore(tmp_path / "file", "fan-7").exclusive("alice"),
         ):
             pass
 
@@ -163,15 +217,15 @@ class TestLock:
     def test_a_second_writer_is_told_at_once(self, store, tmp_path):
         second = SiteStore(tmp_path / "state", "fan-7")
         began = time.monotonic()
-        with store.exclusive():
-            with pytest.raises(StateError, match="another enrollment is running"), second.exclusive():
+        with store.exclusive("alice"):
+            with pytest.raises(StateError, match="another enrollment is running"), second.exclusive("bob"):
                 pass
             assert second.load() == SiteState()  # readers need no lock
         assert time.monotonic() - began < 1.0
         enroll(second, condition())
 
     def test_it_ends_with_a_process_that_is_killed(self, store, tmp_path):
-        holder = start(tmp_path, "with store.exclusive():\n    print('held', flush=True)\n    time.sleep(60)")
+        holder = start(tmp_path, "with store.exclusive('alice'):\n    print('held', flush=True)\n    time.sleep(60)")
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(StateError, match="another enrollment"):
@@ -184,18 +238,18 @@ class TestLock:
 WRITER = """
 print("ready", flush=True)
 while True:
-    with store.exclusive():
-        state = store.load()
-        state = state.with_condition(condition(f"c{state.revision}"), "f" * 64)
+    with store.exclusive("alice"):
+        state = store.load().model_copy(update={"embedding_id": "f" * 64})
+        state = state.with_condition(condition(f"c{state.revision}"))
         state = state.model_copy(update={"conditions": state.conditions[-20:]})
-        store.save(state)
+        store.save(state, CHANGE)
 """
 
 
 def start(folder: Path, program: str) -> subprocess.Popen[str]:
     head = (
-        "import time\nfrom pathlib import Path\nfrom asd_edge.bundle.site import SiteStore\n"
-        "from tests.edge.test_site_state import condition\n"
+        "import time\nfrom pathlib import Path\nfrom asd_edge.bundle.site_store import SiteStore\n"
+        "from tests.edge.test_site_state import CHANGE, condition\n"
         f"store = SiteStore(Path({str(folder / 'state')!r}), 'fan-7')\n"
     )
     root = Path(__file__).resolve().parents[2]
@@ -220,7 +274,8 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_state(tmp_path,
         revision = state.revision
     assert revision > 8
     enroll(store, condition("last"))
-    assert sorted(path.name for path in store.path.parent.iterdir()) == ["site.json", "site.lock"]
+    assert sorted(path.name for path in store.folder.iterdir()) == ["revisions", "site.json", "site.lock"]
+    assert all(store.load_revision(number).revision == number for number in store.revisions())
 
 
 class TestConditionSet:
@@ -235,8 +290,8 @@ class TestConditionSet:
         assert known.idle_floor == 1e-6
 
     def test_enrolled_alone(self, bundle):
-        site = SiteState().with_condition(condition("a"), bundle.embedding_id)
-        site = site.with_condition(condition("b", idle_floor=1e-7, threshold=0.3), bundle.embedding_id)
+        site = site_with(condition("a"), embedding_id=bundle.embedding_id)
+        site = site.with_condition(condition("b", idle_floor=1e-7, threshold=0.3))
         known = condition_set(bundle, None, site)
         assert known is not None
         assert [(c.name, c.threshold) for c in known.conditions] == [("a", 0.2), ("b", 0.3)]
@@ -245,20 +300,20 @@ class TestConditionSet:
         assert known.idle_floor == 1e-7
 
     def test_both_with_the_floor_of_this_microphone(self, bundle):
-        site = SiteState().with_condition(condition(), bundle.embedding_id)
+        site = site_with(condition(), embedding_id=bundle.embedding_id)
         known = condition_set(bundle, ("fan", "00"), site)
         assert known is not None
         assert [c.name for c in known.conditions] == ["factory/source", "rpm1200"]
         assert known.idle_floor == 1e-5
 
     def test_an_idle_level_set_by_hand_wins(self, bundle):
-        site = SiteState().with_condition(condition(), bundle.embedding_id)
+        site = site_with(condition(), embedding_id=bundle.embedding_id)
         known = condition_set(bundle, ("fan", "00"), site, idle_below_dbfs=-40.0)
         assert known is not None
         assert known.idle_floor == pytest.approx(1e-4)
 
     def test_conditions_of_another_bundle_cannot_be_compared(self, bundle):
-        site = SiteState().with_condition(condition(), OTHER)
+        site = site_with(condition())
         with pytest.raises(StateError, match="cannot be compared") as caught:
             condition_set(bundle, ("fan", "00"), site)
         assert OTHER in caught.value.found
@@ -266,8 +321,9 @@ class TestConditionSet:
         assert "enroll all conditions again" in caught.value.remedy
 
     def test_a_centre_of_another_length(self, bundle):
-        site = SiteState().with_condition(condition(centres=((1.0, 0.0),)), bundle.embedding_id)
-        with pytest.raises(StateError, match="2 numbers"):
+        short = {"centres": EncodedArray.of(np.float32([[1.0, 0.0]]))}
+        site = site_with(condition(arrays=short), embedding_id=bundle.embedding_id)
+        with pytest.raises(StateError, match="does not fit"):
             condition_set(bundle, None, site)
 
     def test_a_factory_machine_that_the_bundle_does_not_know(self, bundle):

@@ -1,32 +1,56 @@
-"""What a device learned about a machine: the operating conditions enrolled on site, beside the bundle.
-
-One file a machine, `<state_dir>/<machine>/site.json` (docs/bundle.md). It is replaced as a whole, so a reader
-needs no lock and a crash leaves the old or the new one; a writer holds `site.lock` from reading to writing.
-"""
+"""What a device learned about a machine: the documents of the operating conditions enrolled on site (docs/state.md)."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import base64
+import binascii
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from asd_edge.atomic import atomic_write
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.manifest import Calibration
 from asd_edge.errors import ConfigError, StateError
 from asd_edge.scoring.nearest_centre import Condition, ConditionSet
-from asd_edge.strict import Name, RefusalError, Sha256, Strict, UtcTime, parse_versioned
+from asd_edge.strict import Name, Sha256, Strict, Text, UtcTime
 
 FORMAT: Final = "asd-edge-site"
-VERSION: Final = 1
-SIZE_LIMIT = 16 << 20
-Stamp = tuple[int, int, int]
+VERSION: Final = 2
+MOST_CONDITIONS = 4096
+
+Threshold = Annotated[float, Field(gt=0.0)]
+
+
+class EncodedArray(Strict):
+    """A float32 array in a JSON document: its shape, and its little-endian bytes in base64."""
+
+    shape: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=3)]
+    base64: Annotated[str, Field(max_length=32 << 20)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> EncodedArray:
+        try:
+            data = base64.b64decode(self.base64, validate=True)
+        except binascii.Error as error:
+            raise ValueError(f"text that is not base64: {error}") from None
+        if len(data) != 4 * int(np.prod(self.shape)):
+            raise ValueError(f"{len(data)} bytes for float32 {list(self.shape)}")
+        if not np.isfinite(np.frombuffer(data, "<f4")).all():
+            raise ValueError("NaN or infinity")
+        return self
+
+    @classmethod
+    def of(cls, array: NDArray[np.float32]) -> EncodedArray:
+        """Return `array` as it stands in a document."""
+        data = np.ascontiguousarray(array, dtype="<f4").tobytes()
+        return cls(shape=array.shape, base64=base64.b64encode(data).decode("ascii"))
+
+    def array(self) -> NDArray[np.float32]:
+        """Return the array, read-only."""
+        return np.frombuffer(base64.b64decode(self.base64), dtype="<f4").reshape(self.shape)
 
 
 class EnrolledClip(Strict):
@@ -36,175 +60,91 @@ class EnrolledClip(Strict):
     sha256: Sha256
 
 
-Centre = Annotated[tuple[float, ...], Field(min_length=1, max_length=65_536)]
-
-
 class EnrolledCondition(Strict):
     """An operating condition enrolled on site.
 
-    `threshold` is a cosine distance, `idle_floor` a mean square, `segments` how many were averaged.
+    `arrays`: what the bundle's backend made of the clips. `idle_floor`: a mean square. `segments`: how many were
+    used. `forced`: it looked anomalous when it was enrolled, and a person said that it is normal all the same.
     """
 
     name: Name
-    centres: Annotated[tuple[Centre, ...], Field(min_length=1, max_length=64)]
-    threshold: Annotated[float, Field(gt=0.0)]
+    arrays: Annotated[dict[Name, EncodedArray], Field(min_length=1, max_length=8)]
+    threshold: Threshold
+    calibration: Calibration
     idle_floor: Annotated[float, Field(ge=0.0)]
-    clips: Annotated[tuple[EnrolledClip, ...], Field(min_length=1)]
-    enrolled_utc: UtcTime
+    clips: Annotated[tuple[EnrolledClip, ...], Field(min_length=1, max_length=1000)]
     segments: Annotated[int, Field(ge=1)]
+    enrolled_utc: UtcTime
+    author: Text
+    bundle_id: Sha256
+    forced: bool = False
+
+
+class FactoryThreshold(Strict):
+    """A threshold set on site for a condition that the factory delivered."""
+
+    name: Text
+    threshold: Threshold
     calibration: Calibration
 
-    @model_validator(mode="after")
-    def _usable(self) -> EnrolledCondition:
-        if not all(any(centre) for centre in self.centres):
-            raise ValueError("a centre of zeros, which has no direction")
-        return self
+
+class Change(Strict):
+    """What made a revision: who did what to which condition, when, with which bundle."""
+
+    action: Literal["enroll", "replace", "remove", "rollback", "import", "threshold"]
+    subject: Text
+    author: Text
+    time_utc: UtcTime
+    bundle_id: Sha256 | None = None
 
 
 class SiteState(Strict):
     """The content of a site.json; `revision` rises by 1 with every change and is 0 before the first.
 
-    `embedding_id` names the kind of embedding that the centres are: None while nothing is enrolled.
+    `embedding_id` names the kind of embedding and backend that the conditions belong to: None while nothing is known.
     """
 
     format: Literal["asd-edge-site"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     revision: Annotated[int, Field(ge=0)] = 0
+    change: Change | None = None
     embedding_id: Sha256 | None = None
-    conditions: tuple[EnrolledCondition, ...] = ()
+    conditions: Annotated[tuple[EnrolledCondition, ...], Field(max_length=MOST_CONDITIONS)] = ()
+    factory_thresholds: tuple[FactoryThreshold, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> SiteState:
-        names = [condition.name for condition in self.conditions]
-        if len(set(names)) != len(names):
-            raise ValueError("two conditions of one name")
-        if self.conditions and self.embedding_id is None:
-            raise ValueError("conditions without the embedding_id they were enrolled with")
+        for names in ([c.name for c in self.conditions], [t.name for t in self.factory_thresholds]):
+            if len(set(names)) != len(names):
+                raise ValueError("two conditions of one name")
+        if (self.conditions or self.factory_thresholds) and self.embedding_id is None:
+            raise ValueError("conditions without the embedding_id they belong to")
         return self
 
-    def with_condition(self, condition: EnrolledCondition, embedding_id: str) -> SiteState:
-        """Return this state with `condition` added, or replaced where one of its name was.
+    def condition(self, name: str) -> EnrolledCondition | None:
+        """Return the enrolled condition of that name."""
+        return next((condition for condition in self.conditions if condition.name == name), None)
 
-        Conditions that were enrolled with another bundle are dropped: their centres cannot be compared.
-        """
-        same = self.conditions if self.embedding_id == embedding_id else ()
-        kept = tuple(other for other in same if other.name != condition.name)
-        return SiteState(revision=self.revision, embedding_id=embedding_id, conditions=(*kept, condition))
+    def of_bundle(self, bundle: Bundle) -> SiteState:
+        """Return what of this can be compared with the bundle's embeddings: everything or nothing."""
+        if self.embedding_id == bundle.embedding_id:
+            return self
+        return SiteState(revision=self.revision, embedding_id=bundle.embedding_id)
+
+    def with_condition(self, condition: EnrolledCondition) -> SiteState:
+        """Return this state with `condition` added, or in the place of the one of its name."""
+        kept = tuple(other for other in self.conditions if other.name != condition.name)
+        return self.model_copy(update={"conditions": (*kept, condition)})
 
     def without_condition(self, name: str) -> SiteState:
         """Return this state without the condition `name`."""
         kept = tuple(other for other in self.conditions if other.name != name)
         return self.model_copy(update={"conditions": kept})
 
-
-class SiteStore:
-    """The site state of one machine on the disk.
-
-    Change it under the lock::
-
-        with store.exclusive():
-            store.save(store.load().with_condition(condition, bundle.embedding_id))
-    """
-
-    def __init__(self, state_dir: Path, machine: str) -> None:
-        self.path = state_dir / machine / "site.json"
-        self._locked = False
-
-    def load(self) -> SiteState:
-        """Return the state; an empty one before anything was enrolled.
-
-        Raises:
-            StateError: the file cannot be read, or is not a site state of this version.
-        """
-        try:
-            size = self.path.stat().st_size
-            if size > SIZE_LIMIT:
-                raise RefusalError(f"a file of {size} bytes", f"at most {SIZE_LIMIT} bytes")
-            return parse_versioned(self.path.read_bytes(), SiteState, format=FORMAT, version=VERSION)
-        except FileNotFoundError:
-            return SiteState()
-        except OSError as error:
-            raise self._unusable("read", error) from error
-        except RefusalError as refusal:
-            raise StateError(
-                f"Cannot use the site state {self.path}",
-                found=refusal.found,
-                expected=refusal.expected,
-                remedy=refusal.remedy or "Restore the file from a backup, or remove it and enroll again.",
-            ) from None
-
-    def stamp(self) -> Stamp | None:
-        """Return a value that is another one after every change; None without a file. Cheap: one stat."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino, status.st_size
-
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold the machine's lock; it ends with the process too, however that ends.
-
-        Raises:
-            StateError: another process or thread holds it, or the folder cannot be made.
-        """
-        folder = self.path.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / "site.lock").open("ab")
-        except OSError as error:
-            raise self._unusable("lock", error) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StateError(
-                    f"Cannot change the site state {self.path}",
-                    found="another enrollment is running",
-                    expected="one enrollment of a machine at a time",
-                    remedy="Wait until it has ended, then try again.",
-                ) from None
-            self._locked = True
-            try:
-                for leftover in folder.glob(f".{self.path.name}.*.tmp"):  # of a writer that was killed
-                    leftover.unlink(missing_ok=True)
-                yield
-            finally:
-                self._locked = False
-
-    def save(self, state: SiteState) -> SiteState:
-        """Write the successor of the revision that `state` was loaded as; return it with its new revision.
-
-        Raises:
-            StateError: the state on the disk has changed since, or cannot be written.
-            RuntimeError: the lock is not held.
-        """
-        if not self._locked:
-            raise RuntimeError("save() outside exclusive(): somebody else's change could be lost")
-        current = self.load().revision
-        if state.revision != current:
-            raise StateError(
-                f"Cannot change the site state {self.path}",
-                found=f"revision {current} on the disk",
-                expected=f"revision {state.revision}, which this change was made from",
-                remedy="Load the state again inside the lock and repeat the change.",
-            )
-        successor = state.model_copy(update={"revision": current + 1})
-        data = json.dumps(successor.model_dump(mode="json"), indent=1).encode() + b"\n"
-        try:
-            with atomic_write(self.path) as stream:
-                stream.write(data)
-        except OSError as error:
-            raise self._unusable("write", error) from error
-        return successor
-
-    def _unusable(self, verb: str, error: OSError) -> StateError:
-        return StateError(
-            f"Cannot {verb} the site state {self.path}",
-            found=error.strerror or str(error),
-            expected="a state folder that this user may read and write",
-            remedy="Set device.state_dir to such a folder, or correct the folder's owner.",
-        )
+    def with_factory_threshold(self, threshold: FactoryThreshold) -> SiteState:
+        """Return this state with another threshold of a factory condition."""
+        kept = tuple(other for other in self.factory_thresholds if other.name != threshold.name)
+        return self.model_copy(update={"factory_thresholds": (*kept, threshold)})
 
 
 def condition_set(
@@ -227,8 +167,11 @@ def condition_set(
         StateError: the conditions were enrolled with another bundle.
         ConfigError: the bundle does not know the factory machine.
     """
-    known = None if factory is None else _factory(bundle, factory)
-    conditions = (known.conditions if known else ()) + _enrolled(bundle, site)
+    check_comparable(bundle, site)
+    known = None if factory is None else _factory(bundle, factory, site.factory_thresholds)
+    conditions = (known.conditions if known else ()) + tuple(
+        enrolled_condition(bundle, condition) for condition in site.conditions
+    )
     if not conditions:
         return None
     if idle_below_dbfs is not None:
@@ -237,7 +180,23 @@ def condition_set(
     return ConditionSet(conditions, min(floors) if floors else known.idle_floor if known else 0.0)
 
 
-def _factory(bundle: Bundle, factory: tuple[str, str]) -> ConditionSet:
+def check_comparable(bundle: Bundle, site: SiteState) -> None:
+    """Refuse conditions that cannot be compared with the bundle's embeddings.
+
+    Raises:
+        StateError: the conditions were enrolled with another bundle.
+    """
+    if (site.conditions or site.factory_thresholds) and site.embedding_id != bundle.embedding_id:
+        raise StateError(
+            "The enrolled conditions belong to another bundle: embeddings of two cannot be compared",
+            found=f"conditions of the embedding {site.embedding_id}",
+            expected=f"conditions of the embedding {bundle.embedding_id} of the bundle {bundle.manifest.name!r}",
+            remedy="Go back to the bundle they were enrolled with, or enroll all conditions again: the first one "
+            "enrolled with the new bundle takes the place of the old ones, which stay among the revisions.",
+        )
+
+
+def _factory(bundle: Bundle, factory: tuple[str, str], thresholds: Sequence[FactoryThreshold]) -> ConditionSet:
     known = bundle.factory_conditions(*factory)
     if known is None:
         raise ConfigError(
@@ -246,29 +205,25 @@ def _factory(bundle: Bundle, factory: tuple[str, str]) -> ConditionSet:
             expected=f"one of {', '.join(machine.key for machine in bundle.manifest.machines) or 'none'}",
             remedy="Correct the key, or leave it out and enroll the machine.",
         )
-    return known
+    set_here = {threshold.name: threshold.threshold for threshold in thresholds}
+    conditions = tuple(Condition(c.name, c.centres, set_here.get(c.name, c.threshold)) for c in known.conditions)
+    return ConditionSet(conditions, known.idle_floor)
 
 
-def _enrolled(bundle: Bundle, site: SiteState) -> tuple[Condition, ...]:
-    if site.conditions and site.embedding_id != bundle.embedding_id:
-        raise StateError(
-            "The enrolled conditions belong to another bundle: embeddings of two cannot be compared",
-            found=f"centres of the embedding {site.embedding_id}",
-            expected=f"centres of the embedding {bundle.embedding_id} of the bundle {bundle.manifest.name!r}",
-            remedy="Go back to the bundle they were enrolled with, or enroll all conditions again: the first one "
-            "enrolled with the new bundle forgets the old ones.",
-        )
+def enrolled_condition(bundle: Bundle, condition: EnrolledCondition) -> Condition:
+    """Return a stored condition in the form that scores.
+
+    Raises:
+        StateError: its arrays do not fit the bundle.
+    """
     dims = bundle.manifest.dims
-    for condition in site.conditions:
-        lengths = {len(centre) for centre in condition.centres}
-        if lengths != {dims}:
-            raise StateError(
-                f"The enrolled condition {condition.name!r} does not fit the bundle",
-                found=f"centres of {', '.join(map(str, sorted(lengths)))} numbers",
-                expected=f"centres of {dims} numbers",
-                remedy="Enroll the condition again.",
-            )
-    return tuple(
-        Condition(condition.name, np.array(condition.centres, dtype=np.float32), condition.threshold)
-        for condition in site.conditions
-    )
+    centres = condition.arrays.get("centres")
+    array = None if centres is None else centres.array()
+    if array is None or array.ndim != 2 or array.shape[1] != dims or not len(array) or not array.any(axis=1).all():
+        raise StateError(
+            f"The enrolled condition {condition.name!r} does not fit the bundle",
+            found=f"arrays { ({name: list(part.shape) for name, part in condition.arrays.items()}) }",
+            expected=f"centres of {dims} numbers, none of them zero",
+            remedy="Enroll the condition again.",
+        )
+    return Condition(condition.name, array, condition.threshold)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from asd_edge import __version__
+from asd_edge.cli import conditions
 from asd_edge.cli.bench import bench
-from asd_edge.cli.conditions import conditions
 from asd_edge.cli.demo import demo
 from asd_edge.cli.enroll import enroll
 from asd_edge.cli.run import run
@@ -24,7 +24,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(score)
 app.command()(enroll)
-app.command()(conditions)
+app.add_typer(conditions.app, name="conditions")
 app.command()(run)
 app.command()(bench)
 

@@ -3,81 +3,196 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_edge.cli.options import Config, Json
+from asd_edge.cli.options import Author, Config, Json, Machine
 
 if TYPE_CHECKING:
-    from asd_edge.bundle.site import SiteState, SiteStore
+    from asd_edge.bundle.site import EnrolledCondition, SiteState
+    from asd_edge.bundle.site_store import SiteStore
+
+app = typer.Typer(
+    help="Look at the operating conditions enrolled on this device, take them back, carry them to another device.\n\n"
+    "Every change makes a new revision and keeps the one before. A running daemon follows within a second.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The condition's name.")]
 
 
-def conditions(
+@app.command("list")
+def list_(
     config: Config,
     machine: Annotated[
         str | None, typer.Option(metavar="ID", help="A machine's id in the configuration; all without it.")
     ] = None,
-    remove: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Forget this condition of the machine; it is normal no more.")
-    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the operating conditions that have been enrolled on this device, or remove one.
+    """List what is enrolled, and what made each revision that is still kept.
 
-    A running daemon goes on without a removed condition within seconds. Factory knowledge is in the bundle and
-    cannot be removed here. With --json, one object for each machine, in a list.
+    With --json, one object for each machine, in a list.
     """
-    from asd_edge.bundle.site import SiteStore
+    from asd_edge.bundle.site_store import SiteStore
     from asd_edge.config import load_config
-    from asd_edge.errors import ConfigError
 
     device = load_config(config)
-    if remove is not None:
-        if machine is None:
-            raise ConfigError(
-                "It is not clear where to remove the condition",
-                found=f"--remove {remove} without --machine",
-                expected="--machine ID",
-                remedy=f"Name one of {', '.join(known.id for known in device.machines)}.",
-            )
-        _remove(SiteStore(device.device.state_dir, device.machine(machine).id), machine, remove)
     chosen = device.machines if machine is None else (device.machine(machine),)
-    states = {known.id: SiteStore(device.device.state_dir, known.id).load() for known in chosen}
+    stores = [SiteStore(device.device.state_dir, known.id) for known in chosen]
     if as_json:
-        typer.echo(json.dumps([_row(name, state) for name, state in states.items()], indent=2))
+        typer.echo(json.dumps([_row(store) for store in stores], indent=2))
         return
-    for name, state in states.items():
-        _list(name, state)
+    for store in stores:
+        _list(store)
 
 
-def _remove(store: SiteStore, machine: str, name: str) -> None:
-    from asd_edge.errors import StateError
+@app.command()
+def show(config: Config, machine: Machine, name: Name, as_json: Json = False) -> None:
+    """Show where a condition comes from: its clips, threshold and who enrolled it when."""
+    from asd_edge.cli.opened import open_machine_of
+    from asd_edge.enrollment.exchange import condition_of
 
-    with store.exclusive():
+    store = open_machine_of(config, machine).store
+    condition = condition_of(store, store.load(), name)
+    if as_json:
+        typer.echo(json.dumps(_plain(condition), indent=2))
+        return
+    centres = condition.arrays["centres"].shape[0] if "centres" in condition.arrays else 0
+    lines = [
+        f"{machine}: {condition.name}",
+        f"  enrolled {condition.enrolled_utc} by {condition.author}"
+        + (", who vouched for it although it sounded anomalous" if condition.forced else ""),
+        f"  bundle {condition.bundle_id[:12]}, {centres} centre{'s' if centres != 1 else ''} of "
+        f"{condition.segments} segments",
+        f"  threshold {condition.threshold:.4f} ({condition.calibration.method})",
+        *(f"  clip {clip.name}  sha256 {clip.sha256[:12]}" for clip in condition.clips),
+    ]
+    typer.echo("\n".join(lines))
+
+
+@app.command()
+def remove(config: Config, machine: Machine, name: Name, author: Author = None, as_json: Json = False) -> None:
+    """Forget a condition: sound like it is normal no more."""
+    from asd_edge.cli.opened import open_machine_of, who
+    from asd_edge.enrollment.commit import change_of
+    from asd_edge.enrollment.exchange import condition_of
+
+    store = open_machine_of(config, machine).store
+    with store.exclusive(who(author)):
         state = store.load()
-        names = [condition.name for condition in state.conditions]
-        if name not in names:
-            raise StateError(
-                f"The machine {machine} has no such condition",
-                found=repr(name),
-                expected=f"one of {', '.join(names)}" if names else "nothing, as nothing is enrolled",
-                remedy=f"Look at what there is: asd-edge conditions --machine {machine} --config FILE.",
-            )
-        after = store.save(state.without_condition(name))
-    typer.echo(f"{machine}: condition {name} removed (revision {after.revision})", err=True)
+        condition_of(store, state, name)
+        after = store.save(state.without_condition(name), change_of("remove", name, who(author)))
+    _changed(machine, f"condition {name} removed", after, as_json)
 
 
-def _row(machine: str, state: SiteState) -> dict[str, Any]:
-    rows = [condition.model_dump(mode="json", exclude={"centres"}) for condition in state.conditions]
-    return {"machine": machine, "revision": state.revision, "conditions": rows}
+@app.command()
+def rollback(
+    config: Config,
+    machine: Machine,
+    to: Annotated[
+        int | None, typer.Option(metavar="REVISION", min=0, help="Which revision; the one before without it.")
+    ] = None,
+    author: Author = None,
+    as_json: Json = False,
+) -> None:
+    """Go back to an earlier revision of the machine's conditions; that is a new revision, and can be taken back too.
+
+    A state file that is damaged is set aside as site.json.damaged.
+    """
+    from asd_edge.cli.opened import open_machine_of, who
+    from asd_edge.enrollment.commit import roll_back
+
+    store = open_machine_of(config, machine).store
+    with store.exclusive(who(author)):
+        number, after = roll_back(store, to, author=who(author))
+    _changed(machine, f"back to what was known in revision {number}", after, as_json)
 
 
-def _list(machine: str, state: SiteState) -> None:
+@app.command("export")
+def export_(
+    config: Config,
+    machine: Machine,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Which conditions; all without a name.")
+    ] = None,
+) -> None:
+    """Write conditions to a file, for another device that runs the same bundle, or as a backup."""
+    from asd_edge.cli.opened import open_machine_of
+    from asd_edge.enrollment.exchange import export_conditions
+
+    exported = export_conditions(open_machine_of(config, machine).store, names or [], out)
+    typer.echo(f"Wrote {out}: {', '.join(condition.name for condition in exported.conditions)}", err=True)
+
+
+@app.command("import")
+def import_(
+    config: Config,
+    machine: Machine,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `conditions export` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace conditions of the same names.")] = False,
+    author: Author = None,
+    as_json: Json = False,
+) -> None:
+    """Take over conditions from a file, all or none of them.
+
+    Centres and thresholds belong to a bundle, a microphone and its place: look at the scores afterwards.
+    """
+    from asd_edge.cli.opened import open_machine_of, who
+    from asd_edge.enrollment.exchange import import_conditions, read_exported
+
+    opened = open_machine_of(config, machine)
+    exported = read_exported(file)
+    with opened.store.exclusive(who(author)):
+        after = import_conditions(opened.store, opened.bundle(), exported, author=who(author), replace=replace)
+    _changed(machine, f"{len(exported.conditions)} conditions imported", after, as_json)
+
+
+def _changed(machine: str, what: str, after: SiteState, as_json: bool) -> None:
+    if as_json:
+        names = [condition.name for condition in after.conditions]
+        typer.echo(json.dumps({"machine": machine, "revision": after.revision, "conditions": names}, indent=2))
+    else:
+        typer.echo(f"{machine}: {what} (revision {after.revision})", err=True)
+
+
+def _row(store: SiteStore) -> dict[str, Any]:
+    state = store.load()
+    return {
+        "machine": store.machine,
+        "revision": state.revision,
+        "change": None if state.change is None else state.change.model_dump(mode="json"),
+        "conditions": [_plain(condition) for condition in state.conditions],
+        "factory_thresholds": [threshold.model_dump(mode="json") for threshold in state.factory_thresholds],
+        "revisions": store.revisions(),
+    }
+
+
+def _plain(condition: EnrolledCondition) -> dict[str, Any]:
+    return condition.model_dump(mode="json", exclude={"arrays"})
+
+
+def _list(store: SiteStore) -> None:
+    state = store.load()
     if not state.conditions:
-        typer.echo(f"{machine}: nothing enrolled; see asd-edge enroll --help")
+        typer.echo(f"{store.machine}: nothing enrolled; see asd-edge enroll --help")
     for condition in state.conditions:
+        clips = len(condition.clips)
         typer.echo(
-            f"{machine}: {condition.name}: threshold {condition.threshold:.4f}, {len(condition.clips)} clips, "
-            f"enrolled {condition.enrolled_utc}"
+            f"{store.machine}: {condition.name}: threshold {condition.threshold:.4f}, "
+            f"{clips} clip{'s' if clips != 1 else ''}, enrolled {condition.enrolled_utc} by {condition.author}"
         )
+    for threshold in state.factory_thresholds:
+        typer.echo(f"{store.machine}: {threshold.name}: threshold {threshold.threshold:.4f}, set on this device")
+    kept = [*(store.load_revision(number) for number in store.revisions()), state]
+    for revision in kept:
+        if revision.change is not None:
+            change = revision.change
+            names = ", ".join(condition.name for condition in revision.conditions[:6]) or "nothing"
+            more = " …" if len(revision.conditions) > 6 else ""
+            typer.echo(
+                f"  revision {revision.revision}  {change.time_utc}  {change.action} {change.subject} by "
+                f"{change.author}; then known: {names}{more}"
+            )

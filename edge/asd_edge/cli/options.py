@@ -20,3 +20,7 @@ SourceRate = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text (score: one object a line).")]
+Author = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Whose name stands under the change; the user at this terminal without."),
+]

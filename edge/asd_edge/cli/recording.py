@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.config import MachineTable
-from asd_edge.enroll import FEWEST_CLIPS, RecordedClip
+from asd_edge.enrollment.clips import RecordedClip
 from asd_edge.errors import SourceError
 from asd_edge.sources.file import read_clip
 from asd_edge.sources.open import open_machine
@@ -24,19 +24,14 @@ def read_clips(
     rate: int,
     channel: int | None,
     source_rate: int | None,
-    progress: Callable[[float], None],
-) -> list[RecordedClip]:
-    """Read clips, calling `progress` with 1 after each.
+) -> Iterator[RecordedClip]:
+    """Read clips one by one, so that many of them need no more memory than one.
 
     Raises:
         SourceError: one of them cannot be used.
     """
-    clips = []
     for path in paths:
-        samples = read_clip(path, rate=rate, channel=channel, source_rate=source_rate)
-        clips.append(RecordedClip(path.name, samples))
-        progress(1.0)
-    return clips
+        yield RecordedClip(path.name, read_clip(path, rate=rate, channel=channel, source_rate=source_rate))
 
 
 def record_clips(
@@ -55,14 +50,14 @@ def record_clips(
         machine: its source, with channel and rates.
         shared: the device file's microphones: how many channels each is opened with.
         rate: samples a second of the clips.
-        seconds: how long to record; thirty at least, as three clips are needed.
+        seconds: how long to record; half a minute makes three clips.
         progress: what hears of each block.
 
     Raises:
         SourceError: the source fails, ends too early, or loses sound.
     """
     recording = _record(machine, shared, rate=rate, seconds=seconds, progress=progress)
-    parts = np.array_split(recording, max(FEWEST_CLIPS, int(seconds / _CLIP_S)))
+    parts = np.array_split(recording, max(1, int(seconds / _CLIP_S)))
     return [RecordedClip(f"recorded-{number}", part) for number, part in enumerate(parts, start=1)]
 
 
@@ -101,3 +96,8 @@ def _record(
             remedy="Record fewer seconds, or check the source.",
         )
     return np.concatenate(blocks)[:wanted]
+
+
+def last_clips(state_dir: Path, machine: str, *, seconds: float, rate: int) -> list[RecordedClip]:
+    """Take the last seconds that the running daemon has heard."""
+    raise NotImplementedError

@@ -13,7 +13,7 @@ from asd_edge.cli.options import Channel, Json, SourceRate
 
 if TYPE_CHECKING:
     from asd_edge.detector import Detector
-    from asd_edge.events import Event
+    from asd_edge.events import Judgement
 
 
 def score(
@@ -72,7 +72,9 @@ def score(
         typer.echo(f"{above} of {len(clips)} clips have a window above its threshold")
 
 
-def _events(detector: Detector, clip: Path, rate: int, channel: int | None, source_rate: int | None) -> Iterator[Event]:
+def _events(
+    detector: Detector, clip: Path, rate: int, channel: int | None, source_rate: int | None
+) -> Iterator[Judgement]:
     from asd_edge.errors import SourceError
     from asd_edge.sources.open import open_source
 
@@ -97,7 +99,7 @@ def _events(detector: Detector, clip: Path, rate: int, channel: int | None, sour
         )
 
 
-def _is_over(event: Event) -> bool:
+def _is_over(event: Judgement) -> bool:
     from asd_edge.events import WindowScore
 
     if not isinstance(event, WindowScore) or event.score is None or event.threshold is None:
@@ -105,7 +107,7 @@ def _is_over(event: Event) -> bool:
     return event.score > event.threshold
 
 
-def _line(event: Event, rate: int) -> str:
+def _line(event: Judgement, rate: int) -> str:
     from asd_edge.events import WindowScore
 
     if not isinstance(event, WindowScore):

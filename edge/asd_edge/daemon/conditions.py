@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from asd_edge.bundle.archive import Bundle
-from asd_edge.bundle.site import SiteStore, condition_set
+from asd_edge.bundle.site import Change, condition_set
+from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import MachineTable
 from asd_edge.scoring.nearest_centre import ConditionSet
 
@@ -18,6 +19,10 @@ class KnownConditions:
         self._machine = machine
         self._store = SiteStore(state_dir, machine.id)
         self._stamp = self._store.stamp()
+        self.revision = 0
+        """Number of the revision that was loaded last."""
+        self.change: Change | None = None
+        """What made it."""
 
     def load(self) -> ConditionSet | None:
         """Return what a window is compared with now; None when nothing is known of this machine.
@@ -28,13 +33,17 @@ class KnownConditions:
         """
         # The stamp comes first: a change in between is then seen again, never missed.
         self._stamp = self._store.stamp()
-        return condition_set(
-            self._bundle,
-            self._machine.factory_key,
-            self._store.load(),
-            idle_below_dbfs=self._machine.idle_below_dbfs,
+        site = self._store.load()
+        known = condition_set(
+            self._bundle, self._machine.factory_key, site, idle_below_dbfs=self._machine.idle_below_dbfs
         )
+        self.revision, self.change = site.revision, site.change
+        return known
 
     def changed(self) -> bool:
         """Say whether the state is another one than was loaded last; costs one stat()."""
         return self._store.stamp() != self._stamp
+
+    def enrolling(self) -> str | None:
+        """Say who is changing the state right now; None when nobody is."""
+        return self._store.busy()

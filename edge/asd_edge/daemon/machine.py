@@ -14,7 +14,7 @@ from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector
 from asd_edge.errors import AsdEdgeError, SourceError
-from asd_edge.events import AlarmChange, Event
+from asd_edge.events import AlarmChange, ConditionsChanged, Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport
@@ -24,9 +24,10 @@ from asd_edge.sources.shared import SharedDevices
 
 _log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 1.0  # how often, at most, the site state is looked at
+_LOOK_EVERY_S = 0.25  # how often, at most, the site state is looked at: a stat() and a look at its lock
 _NEARLY_REAL_TIME = 2.0  # speed up to which small blocks are worth their cost
 _PILE_S = 0.25
+_MOST_NAMES = 100  # of conditions in one event
 _LONGEST_PAUSE_S = 30.0  # between two attempts to hear a live source again
 
 
@@ -139,7 +140,7 @@ class MachineThread:
                     _log.info("Machine %s: listening to %s; first score after %.1f s of sound", *where, wait_s)
                 if monotonic() - looked >= _LOOK_EVERY_S:
                     looked = monotonic()
-                    self._look_at_conditions(detector)
+                    self._look_at_conditions(detector, block)
                 line.push(block)
             line.finish()
         except AsdEdgeError:
@@ -180,15 +181,20 @@ class MachineThread:
         decision = DecisionSpec(**self._machine.decision.model_dump())
         return Detector(self._machine.id, self._streams, self._known.load(), decision)
 
-    def _look_at_conditions(self, detector: Detector) -> None:
+    def _look_at_conditions(self, detector: Detector, block: Block) -> None:
+        enrolling = self._known.enrolling()
+        if enrolling != self.report.enrolling:
+            self._set(replace(self.report, enrolling=enrolling))
         if not self._known.changed():
             return
         try:
-            detector.conditions = self._known.load()
+            detector.conditions = known = self._known.load()
         except AsdEdgeError as error:  # what was known before is better than nothing
             _log.error("Machine %s goes on with the conditions it had. %s", self._machine.id, error)
-        else:
-            _log.info("Machine %s: changed conditions hold from the next window on", self._machine.id)
+            return
+        names = () if known is None else tuple(condition.name for condition in known.conditions)
+        _log.info("Machine %s: changed conditions hold from the next window on", self._machine.id)
+        self._publish(_changed(self._machine.id, block.time, self._known, names))
 
     def _failure(self, error: Exception) -> MachineReport:
         if self._stopping.is_set():  # a source torn from under its reader fails; that is no news
@@ -200,6 +206,12 @@ class MachineThread:
     def _set(self, report: MachineReport) -> None:
         self.report = report
         self._changed(self)
+
+
+def _changed(machine: str, time: float, known: KnownConditions, names: tuple[str, ...]) -> ConditionsChanged:
+    change = known.change
+    what = ("none", "", "") if change is None else (change.action, change.subject, change.author)
+    return ConditionsChanged(machine, time, known.revision, *what, names[:_MOST_NAMES])
 
 
 def _text(error: Exception) -> str:

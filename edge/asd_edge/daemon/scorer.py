@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from time import monotonic
 
 from asd_edge.detector import Detector, advance
-from asd_edge.events import Event, WindowScore
+from asd_edge.events import Judgement, WindowScore
 from asd_edge.sources.block import Block
 
 _AHEAD_S = 2.0  # sound of one machine that may wait; its source is kept waiting beyond, as a slow reader would do
@@ -24,7 +24,7 @@ class Line:
         publish: takes every event; called in the scorer's thread.
     """
 
-    def __init__(self, scorer: Scorer, detector: Detector, publish: Callable[[Event], None]) -> None:
+    def __init__(self, scorer: Scorer, detector: Detector, publish: Callable[[Judgement], None]) -> None:
         self.detector = detector
         self.publish = publish
         self.error: Exception | None = None
@@ -163,7 +163,7 @@ def _flush(work: _Work) -> None:
             work.line.settle(0.0, error)
 
 
-def _deliver(line: Line, result: list[Event] | Exception) -> None:
+def _deliver(line: Line, result: list[Judgement] | Exception) -> None:
     if isinstance(result, Exception):
         line.settle(0.0, result)
         return
@@ -174,7 +174,7 @@ def _deliver(line: Line, result: list[Event] | Exception) -> None:
         line.settle(0.0, error)
 
 
-def _stamped(event: Event) -> Event:
+def _stamped(event: Judgement) -> Judgement:
     """Write into a score how long it took since its last sample was captured."""
     if isinstance(event, WindowScore) and event.monotonic is not None:
         return replace(event, delay_s=max(0.0, monotonic() - event.monotonic))

@@ -88,7 +88,9 @@ class Daemon:
             note = self._notes.get()
             if isinstance(note, signal.Signals):
                 return note
-            self._sink.announce(f"{note.report.machine} {note.report.state}")
+            report = note.report
+            how = report.state if report.enrolling is None else report.health
+            self._sink.announce(f"{report.machine} {how}")
         return None
 
     def _stop(self, signalled: signal.Signals | None) -> int:

@@ -91,19 +91,28 @@ class ScoredWindow:
     condition: int
 
 
-def score_window(window: EmbeddedSegments, conditions: ConditionSet, aggregation: Aggregation) -> ScoredWindow | None:
-    """Score a window; None when it is idle.
-
-    The distances to each condition are aggregated first, then the nearest condition is taken: a window is heard
-    under one operating condition, and that condition's threshold judges it.
-    """
+def condition_distances(
+    window: EmbeddedSegments, conditions: ConditionSet, aggregation: Aggregation
+) -> NDArray[np.float64] | None:
+    """Return the aggregated distance of a window to each condition, float64 [conditions]; None when it is idle."""
     weights = segment_weights(
         window.power, window.high_power, idle_floor=conditions.idle_floor, aggregation=aggregation
     )
     if weights is None:
         return None
     active = weights > 0.0  # what an idle segment holds must not matter, not even as 0 · NaN
-    by_condition = weights[active] @ conditions.distances(window.embeddings[active])  # [conditions]
+    return weights[active] @ conditions.distances(window.embeddings[active])
+
+
+def score_window(window: EmbeddedSegments, conditions: ConditionSet, aggregation: Aggregation) -> ScoredWindow | None:
+    """Score a window; None when it is idle.
+
+    The distances to each condition are aggregated first, then the nearest condition is taken: a window is heard
+    under one operating condition, and that condition's threshold judges it.
+    """
+    by_condition = condition_distances(window, conditions, aggregation)
+    if by_condition is None:
+        return None
     nearest = int(np.argmin(by_condition))
     return ScoredWindow(float(by_condition[nearest]), nearest)
 

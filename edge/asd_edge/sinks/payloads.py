@@ -11,6 +11,8 @@ from asd_edge.events import AlarmChange, Event, utc
 from asd_edge.sinks.topics import Topics
 
 MachineState = Literal["starting", "running", "ended", "failed"]
+Health = Literal["normal", "failure", "check_function"]
+"""Of the device, not of the machine: NAMUR NE 107. check_function: somebody is at work on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,26 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class MachineReport:
-    """How one machine's source does; `error` is the text of what ended it, if that was a failure."""
+    """How one machine's source does; `error` is the text of what ended it, if that was a failure.
+
+    `enrolling`: who is changing the machine's conditions right now, None when nobody is.
+    """
 
     machine: str
     state: MachineState
     error: str | None = None
+    enrolling: str | None = None
+
+    @property
+    def health(self) -> Health:
+        """What the device can be relied on for here, as NE 107 has it; what cannot be heard outweighs the rest."""
+        if self.state == "failed":
+            return "failure"
+        return "normal" if self.enrolling is None else "check_function"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"health": self.health}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +114,7 @@ def status_message(
         "bundle": device.bundle,
         "link": asdict(link),
         "messages": asdict(counts),
-        "machines": [asdict(machine) for machine in device.machines],
+        "machines": [machine.to_json() for machine in device.machines],
     }
     return Message(topics.status, _json(payload), retain=True)
 
@@ -108,7 +125,7 @@ def will_message(topics: Topics) -> Message:
     return Message(topics.status, _json(payload), retain=True)
 
 
-def schema(name: Literal["score", "alarm", "status"]) -> dict[str, Any]:
+def schema(name: Literal["score", "alarm", "status", "event"]) -> dict[str, Any]:
     """Return the JSON Schema of a payload."""
     loaded: dict[str, Any] = json.loads((files("asd_edge.sinks") / "schemas" / f"{name}.json").read_text("utf-8"))
     return loaded

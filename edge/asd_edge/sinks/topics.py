@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asd_edge.events import Event, WindowScore
+from asd_edge.events import AlarmChange, Event, WindowScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,12 @@ class Topics:
         """Retained; the machine's alarm as it stands."""
         return f"{self.prefix}/{self.device}/{machine}/alarm"
 
+    def event(self, machine: str) -> str:
+        """One message whenever something else happens to the machine: conditions change, drift is suspected."""
+        return f"{self.prefix}/{self.device}/{machine}/event"
+
     def of(self, event: Event) -> str:
         """Return the topic that an event is published on."""
-        return self.score(event.machine) if isinstance(event, WindowScore) else self.alarm(event.machine)
+        if isinstance(event, WindowScore):
+            return self.score(event.machine)
+        return self.alarm(event.machine) if isinstance(event, AlarmChange) else self.event(event.machine)

@@ -1,0 +1,74 @@
+"""A machine of a device file, opened for a command that changes or shows what is enrolled."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from asd_edge.bundle.archive import Bundle, load_bundle
+from asd_edge.bundle.site_store import SiteStore
+from asd_edge.config import DeviceConfig, MachineTable, load_config
+from asd_edge.enrollment.propose import Machine
+from asd_edge.history import Stretch
+from asd_edge.scoring.decision import DecisionSpec
+
+
+@dataclass(frozen=True)
+class OpenedMachine:
+    """`table`: as the device file has it. `machine`: what enrollment needs to know of it."""
+
+    device: DeviceConfig
+    table: MachineTable
+    machine: Machine
+
+    @property
+    def store(self) -> SiteStore:
+        """Its site state."""
+        return self.machine.store
+
+    def bundle(self) -> Bundle:
+        """Load the bundle that the device runs.
+
+        Raises:
+            BundleError: it cannot be used.
+        """
+        return load_bundle(self.device.bundle.path)
+
+    def history(self, bundle: Bundle, *, hours: float) -> list[Stretch]:
+        """Return what the daemon has heard of the machine in the last hours; nothing where it keeps none."""
+        return []
+
+
+def open_machine_of(config: Path, machine: str) -> OpenedMachine:
+    """Read the device file and find the machine in it.
+
+    Raises:
+        ConfigError: the file cannot be used, or has no such machine.
+    """
+    device = load_config(config)
+    table = device.machine(machine)
+    return OpenedMachine(
+        device,
+        table,
+        Machine(
+            store=SiteStore(device.device.state_dir, machine),
+            decision=DecisionSpec(**table.decision.model_dump()),
+            factory=table.factory_key,
+            idle_below_dbfs=table.idle_below_dbfs,
+            alarms_per_week=table.alarms_per_week,
+        ),
+    )
+
+
+def who(author: str | None) -> str:
+    """Return whose name stands under a change: the one given, or the user at this terminal."""
+    if author is not None:
+        return author
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"[:200]

@@ -1,0 +1,116 @@
+"""What a person, or a program, is shown of a proposal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from asd_edge.bundle.site import SiteState
+from asd_edge.enrollment.proposal import AlarmReport, ClipReport, Proposal, Report
+
+ONE_RECORDING = (
+    "note: these clips were cut from one recording without a break. They sound more alike than clips of different\n"
+    "hours do, so the threshold may be too tight; enroll again with clips some minutes or hours apart if it is."
+)
+_SHOWN = 8
+
+
+def to_json(proposal: Proposal, *, revision: int | None = None) -> dict[str, Any]:
+    """Return a proposal for programs; with the revision that committing it made."""
+    return {
+        "proposal": proposal.id,
+        "machine": proposal.machine,
+        "condition": proposal.condition.name,
+        "author": proposal.author,
+        "committed": revision is not None,
+        "revision": revision,
+        "base_revision": proposal.base_revision,
+        "threshold": proposal.condition.threshold,
+        "clips": [clip.model_dump(mode="json") for clip in proposal.condition.clips],
+        "report": proposal.report.model_dump(mode="json"),
+    }
+
+
+def proposal_text(proposal: Proposal) -> str:
+    """Return a proposal for a person who is to decide."""
+    report = proposal.report
+    verb = "replaces the one of that name" if report.replaces else "is new"
+    lines = [
+        f"{proposal.machine}: condition {proposal.condition.name}, which {verb} (proposal {proposal.id})",
+        *(f"  {_clip(clip)}" for clip in report.clips),
+        f"  {report.segments} segments used; idle below {report.idle_floor_dbfs:.1f} dBFS",
+        *(f"  {line}" for line in _threshold(report)),
+    ]
+    if len(report.groups) > 1:
+        lines += [f"  centre of its own: {', '.join(group)}" for group in report.groups]
+    if report.known:
+        lines.append("  compared with what is known:")
+        lines += [
+            f"    {known.condition}: distance {known.distance:.4f}, threshold {known.threshold:.4f}, "
+            f"{known.within:.0%} of the windows within"
+            for known in report.known[:_SHOWN]
+        ]
+    lines += _effect(report)
+    if report.dropped:
+        lines.append(f"  of another bundle, taken out of use: {', '.join(report.dropped)} (enroll them again)")
+    lines += [f"  warning: {warning}" for warning in report.warnings]
+    if report.refusal is not None:
+        lines.append(f"  REFUSED without --force: {report.refusal}")
+    return "\n".join(lines)
+
+
+def committed_text(proposal: Proposal, after: SiteState) -> str:
+    """Return what was done."""
+    verb = "replaced" if proposal.report.replaces else "enrolled"
+    return (
+        f"{proposal.machine}: condition {proposal.condition.name} {verb} (revision {after.revision}). "
+        "Take it back with asd-edge conditions rollback."
+    )
+
+
+def later_text(proposal: Proposal, picture: Path) -> str:
+    """Return how to commit what was only proposed."""
+    force = " --force" if proposal.report.refusal is not None else ""
+    return (
+        f"Nothing has changed. The proposal is kept for a day, its picture is {picture}.\n"
+        f"Commit it: asd-edge enroll --config FILE --machine {proposal.machine} --commit {proposal.id}{force}"
+    )
+
+
+def _clip(clip: ClipReport) -> str:
+    head = f"{clip.name}: {clip.seconds:.1f} s, {clip.level_dbfs:.0f} dBFS"
+    if clip.rejected is not None:
+        return f"{head}: REJECTED, {clip.rejected}"
+    parts = [f"{count} {what}" for count, what in ((clip.silent, "silent"), (clip.clipped, "clipped")) if count]
+    return f"{head}: {clip.used} of {clip.segments} segments used" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _threshold(report: Report) -> list[str]:
+    before = "" if report.threshold_before is None else f", before {report.threshold_before:.4f}"
+    low, high = report.expected_alarms
+    lines = [
+        f"threshold {report.threshold:.4f}{before} (for {report.alarms_per_week:g} false alarms a week, "
+        f"method {report.method}; between {low:.2g} and {high:.2g} are to be expected)"
+    ]
+    if report.spread is not None:
+        lines.append(f"without itself a clip scores {report.spread[0]:.4f} on average, {report.spread[1]:.4f} at most")
+    return lines
+
+
+def _effect(report: Report) -> list[str]:
+    effect = report.effect
+    if effect is None:
+        return ["  no stored sound yet, so its effect on the past cannot be shown"]
+    lines = [
+        f"  in the last {effect.hours:.1f} hours ({effect.windows} windows) there were {effect.alarms_before} alarms; "
+        f"with it there would have been {effect.alarms_after}"
+    ]
+    for what, alarms in (("would vanish", effect.vanish), ("would appear", effect.appear)):
+        lines += [f"    {what}: {_alarm(alarm)}" for alarm in alarms[:_SHOWN]]
+        if len(alarms) > _SHOWN:
+            lines.append(f"    {what}: {len(alarms) - _SHOWN} more")
+    return lines
+
+
+def _alarm(alarm: AlarmReport) -> str:
+    return f"{alarm.since_utc} to {alarm.until_utc} ({alarm.condition})"

@@ -1,0 +1,86 @@
+"""Make a proposed condition one that the device knows, as a whole or not at all."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Literal
+
+from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.site import Change, SiteState
+from asd_edge.bundle.site_store import SiteStore
+from asd_edge.enrollment.checks import refused
+from asd_edge.enrollment.proposal import Proposal
+from asd_edge.errors import StateError
+
+Action = Literal["enroll", "replace", "remove", "rollback", "import", "threshold"]
+
+
+def change_of(action: Action, subject: str, author: str, bundle_id: str | None = None) -> Change:
+    """Return the stamp of a change that is made now."""
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Change(action=action, subject=subject, author=author, time_utc=now, bundle_id=bundle_id)
+
+
+def commit(store: SiteStore, bundle: Bundle, proposal: Proposal, *, author: str, force: bool = False) -> SiteState:
+    """Store a proposed condition; the caller holds the machine's lock.
+
+    Args:
+        store: of the proposal's machine.
+        bundle: that the device runs now.
+        proposal: what to store.
+        author: who commits it.
+        force: a person vouches for clips that sound anomalous.
+
+    Raises:
+        EnrollmentError: the clips sound anomalous and nobody vouches for them.
+        StateError: the conditions or the bundle have changed since it was proposed, or the state cannot be written.
+    """
+    if proposal.report.refusal is not None and not force:
+        raise refused(proposal.report.refusal)
+    stored = store.load()
+    if stored.revision != proposal.base_revision or proposal.embedding_id != bundle.embedding_id:
+        raise StateError(
+            "The proposal does not hold any more",
+            found=f"revision {stored.revision} of the conditions and the embedding {bundle.embedding_id[:12]}",
+            expected=f"revision {proposal.base_revision} and {proposal.embedding_id[:12]}, which it was judged against",
+            remedy="Propose the condition again, from the same clips.",
+        )
+    site = stored.of_bundle(bundle)
+    name = proposal.condition.name
+    vouched = proposal.report.refusal is not None
+    condition = proposal.condition.model_copy(update={"author": author, "forced": vouched})
+    action: Action = "replace" if site.condition(name) is not None else "enroll"
+    return store.save(site.with_condition(condition), change_of(action, name, author, bundle.bundle_id))
+
+
+def roll_back(store: SiteStore, to: int | None, *, author: str) -> tuple[int, SiteState]:
+    """Store an earlier revision's content as the newest; the caller holds the machine's lock.
+
+    Args:
+        store: of the machine.
+        to: number of the revision; the one before the current without it.
+        author: who does it.
+
+    Returns:
+        The number that was gone back to, and the new state.
+
+    Raises:
+        StateError: there is no such revision, or the state cannot be written.
+    """
+    try:
+        current = store.load()
+    except StateError:
+        store.set_aside()
+        current = store.load()
+    whole = store.path.exists()
+    earlier = [number for number in store.revisions() if not whole or number < current.revision]
+    if current.revision == 0:
+        raise StateError(
+            f"The machine {store.machine} has no revision to go back to",
+            found="no change so far",
+            expected="an earlier revision",
+            remedy="Nothing needs to be done.",
+        )
+    number = max(earlier, default=0) if to is None else to
+    back = store.load_revision(number).model_copy(update={"revision": current.revision})
+    return number, store.save(back, change_of("rollback", f"to revision {number}", author))
