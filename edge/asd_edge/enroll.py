@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.fitted import StoredArray
 from asd_edge.bundle.manifest import Calibration
 from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteStore
 from asd_edge.errors import EnrollmentError
 from asd_edge.imprint import Imprint, active_embeddings, alike, imprint
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
-from asd_edge.scoring.nearest_centre import cosine_distance
+from asd_edge.scoring.distances import mean_centre
 from asd_edge.strict import NAME_PATTERN
 
 FEWEST_CLIPS = 3
@@ -29,9 +30,6 @@ QUANTILE = 0.995
 
 LEAST_THRESHOLD = 1e-4
 """Real recordings of one machine are further apart than this; a threshold below it would alarm on anything."""
-
-UNRELATED = 1.0
-"""Cosine distance of two embeddings that have nothing in common: a threshold there lets every fault pass."""
 
 SILENCE_DBFS = -85.0
 """A clip softer than this came from no running machine: a 16-bit microphone's own noise is louder."""
@@ -54,8 +52,8 @@ class RecordedClip:
 class EnrollmentReport:
     """What an enrollment did.
 
-    `groups`: names of the clips behind each centre. `distances`: smallest cosine distance between a new centre and
-    one of each condition known before. `dropped`: conditions of another embedding, which this one replaced.
+    `groups`: names of the clips of each kind of sound. `distances`: of the mean embedding of the nearest kind from each
+    condition known before. `dropped`: conditions of another embedding, which this one replaced.
     """
 
     machine: str
@@ -114,8 +112,18 @@ def enroll_clips(
     groups = alike(embedded, idle_floor=idle_floor)
     _check_groups(groups, mixed=mixed)
     by_label = {f"{condition}/{number}": group for number, group in enumerate(groups, start=1)}
-    made = imprint(pipeline, condition, by_label, idle_floor=idle_floor, quantile=_quantile(bundle, factory))
-    _check_threshold(made.condition.threshold)
+    backend = bundle.manifest.backend
+    made = imprint(
+        pipeline,
+        backend,
+        condition,
+        by_label,
+        idle_floor=idle_floor,
+        quantile=_quantile(bundle, factory),
+        source=None if factory is None else bundle.source(*factory),
+    )
+    _check_threshold(made.condition.threshold, backend.unrelated)
+    means = np.stack([mean_centre(active_embeddings(group, idle_floor)) for group in groups])
     with store.exclusive():
         before = store.load()
         same = before.embedding_id == bundle.embedding_id
@@ -130,7 +138,11 @@ def enroll_clips(
         segments=sum(len(part) for part in active_embeddings(embedded, idle_floor)),
         threshold=made.condition.threshold,
         idle_floor_dbfs=10.0 * float(np.log10(max(idle_floor, 1e-12))),
-        distances={name: _nearest(made, other) for name, other in known.items() if name != condition},
+        distances={
+            name: float(backend.scorer([other.fitted])(means).min())
+            for name, other in known.items()
+            if name != condition
+        },
         dropped=[] if same else [c.name for c in before.conditions],
     )
 
@@ -191,7 +203,7 @@ def _check_groups(groups: Sequence[Sequence[EmbeddedClip]], *, mixed: bool) -> N
     )
 
 
-def _check_threshold(threshold: float) -> None:
+def _check_threshold(threshold: float, unrelated: float) -> None:
     if threshold < LEAST_THRESHOLD:
         raise EnrollmentError(
             "The clips are copies or parts of one recording",
@@ -199,11 +211,11 @@ def _check_threshold(threshold: float) -> None:
             expected="recordings that differ as much as normal sound varies",
             remedy="Record the clips at different times, some minutes apart.",
         )
-    if threshold >= UNRELATED:
+    if threshold >= unrelated:  # every fault would pass
         raise EnrollmentError(
             "The clips differ so much that the device would be deaf",
             found=f"a threshold of {threshold:.2f}",
-            expected=f"a threshold below {UNRELATED:.0f}, the distance of unrelated sounds",
+            expected=f"a threshold below {unrelated:.0f}, the distance of unrelated sounds",
             remedy="Record where the machine is louder than its surroundings, or enroll its states one by one.",
         )
 
@@ -221,7 +233,7 @@ def _enrolled(
 ) -> EnrolledCondition:
     return EnrolledCondition(
         name=made.condition.name,
-        centres=tuple(tuple(float(value) for value in centre) for centre in made.condition.centres),
+        arrays={name: StoredArray.of(array) for name, array in made.condition.fitted.items()},
         threshold=made.condition.threshold,
         idle_floor=idle_floor,
         clips=tuple(EnrolledClip(name=clip.name, sha256=clip.sha256) for clip in clips),
@@ -229,8 +241,3 @@ def _enrolled(
         segments=sum(len(part) for part in active_embeddings(embedded, idle_floor)),
         calibration=Calibration.of(made.calibration),
     )
-
-
-def _nearest(made: Imprint, other: EnrolledCondition) -> float:
-    theirs = np.array(other.centres, dtype=np.float32)
-    return min(cosine_distance(one, two) for one in made.condition.centres for two in theirs)

@@ -58,7 +58,8 @@ def test_the_new_centre_is_the_mean_of_the_clips_mean_embeddings(store: SiteStor
     embedded = [embed_clip(pipeline, clip.samples, name=clip.name).segments.embeddings for clip in sound]
     expected = np.mean([part.mean(axis=0) for part in embedded], axis=0)
     (condition,) = store.load().conditions
-    np.testing.assert_allclose(condition.centres[0], expected, rtol=1e-5, atol=1e-6)  # float32 sums in another order
+    [centre] = condition.fitted["references"]
+    np.testing.assert_allclose(centre, expected, rtol=1e-5, atol=1e-6)  # float32 sums in another order
 
 
 def test_an_enrolled_condition_is_quiet_on_new_normal_sound_and_not_on_other_sound(
@@ -164,7 +165,7 @@ def test_mixed_clips_get_a_centre_for_each_kind_of_sound(store: SiteStore, bundl
     report = enroll_clips(store, bundle, machine="fan-7", condition="both", clips=sound, mixed=True)
     assert report.groups == [["clip-0.wav", "clip-1.wav"], ["other.wav"]]
     (condition,) = store.load().conditions
-    assert len(condition.centres) == 2
+    assert len(condition.fitted["references"]) == 2
     for clip in (clips(4)[3].samples, sound[2].samples):
         assert all(e.score is not None and e.score <= report.threshold for e in judged(store, bundle, clip))
     strange = noise(10.0, seed=9) + tone(10.0, 3500.0, level=0.5)

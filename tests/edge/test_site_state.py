@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.fitted import StoredArray
 from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteState, SiteStore, condition_set
 from asd_edge.errors import ConfigError, StateError
 from tests.edge.tiny_bundle import CALIBRATION, DIMS, make_tiny_bundle
@@ -32,10 +35,14 @@ def store(tmp_path: Path) -> SiteStore:
     return SiteStore(tmp_path / "state", "fan-7")
 
 
+def references(array: NDArray[np.float32]) -> dict[str, StoredArray]:
+    return {"references": StoredArray.of(array)}
+
+
 def condition(name: str = "rpm1200", **changes: Any) -> EnrolledCondition:
     content: dict[str, Any] = {
         "name": name,
-        "centres": (tuple(float(value) for value in np.eye(1, DIMS, dtype=np.float32)[0]),),
+        "arrays": references(np.eye(1, DIMS, dtype=np.float32)),
         "threshold": 0.2,
         "idle_floor": 1e-5,
         "clips": (EnrolledClip(name="on_1.wav", sha256="a" * 64),),
@@ -58,10 +65,11 @@ class TestStore:
         assert not store.path.parent.exists()
 
     def test_what_is_saved_is_loaded(self, store):
-        saved = enroll(store, condition(centres=(tuple(np.float32([0.1] * DIMS).tolist()),)))
+        learned = np.full((1, DIMS), 0.1, np.float32)
+        saved = enroll(store, condition(arrays=references(learned)))
         assert store.load() == saved
         assert store.path.parent.name == "fan-7"
-        assert np.float32(saved.conditions[0].centres[0][0]) == np.float32(0.1)
+        np.testing.assert_array_equal(store.load().conditions[0].fitted["references"], learned)
 
     def test_the_revision_rises_by_one_with_each_change(self, store):
         assert [enroll(store, condition(f"c{number}")).revision for number in range(3)] == [1, 2, 3]
@@ -109,6 +117,14 @@ class TestStore:
         assert SiteStore(tmp_path / "state", "fan-8").load() == SiteState()
 
 
+def array_of(value: float, **changes: Any) -> dict[str, Any]:
+    return (
+        StoredArray.of(np.ones(1, np.float32)).model_dump(mode="json")
+        | {"data": base64.b64encode(np.float32([value]).tobytes()).decode()}
+        | changes
+    )
+
+
 class TestBadFiles:
     @pytest.mark.parametrize(
         ("change", "found"),
@@ -120,9 +136,13 @@ class TestBadFiles:
             (lambda told: told.update(embedding_id=None), "embedding_id"),
             (lambda told: told["conditions"].append(told["conditions"][0]), "two conditions of one name"),
             (lambda told: told["conditions"][0].update(name="a/b"), r"conditions\[0\]\.name"),
-            (lambda told: told["conditions"][0].update(centres=[]), r"conditions\[0\]\.centres"),
-            (lambda told: told["conditions"][0].update(centres=[[0.0] * DIMS]), "direction"),
-            (lambda told: told["conditions"][0].update(centres=[[float("nan")] * DIMS]), "NaN"),
+            (lambda told: told["conditions"][0].update(arrays={}), r"conditions\[0\]\.arrays"),
+            (lambda told: told["conditions"][0].update(arrays={"A": array_of(1)}), r"conditions\[0\]\.arrays\.A"),
+            (lambda told: told["conditions"][0].update(arrays={"a": array_of(1, shape=[2])}), "4 bytes of numbers"),
+            (lambda told: told["conditions"][0].update(arrays={"a": array_of(1, shape=[0])}), "shape"),
+            (lambda told: told["conditions"][0].update(arrays={"a": array_of(float("nan"))}), "NaN"),
+            (lambda told: told["conditions"][0].update(arrays={"a": array_of(1, data="%%%%")}), "not base64"),
+            (lambda told: told["conditions"][0].update(threshold=float("nan")), "NaN"),
             (lambda told: told["conditions"][0].update(enrolled_utc="yesterday"), "enrolled_utc"),
         ],
     )
@@ -240,8 +260,8 @@ class TestConditionSet:
         known = condition_set(bundle, None, site)
         assert known is not None
         assert [(c.name, c.threshold) for c in known.conditions] == [("a", 0.2), ("b", 0.3)]
-        assert known.conditions[0].centres.dtype == np.float32
-        assert known.conditions[0].centres.shape == (1, DIMS)
+        assert known.conditions[0].fitted["references"].dtype == np.float32
+        assert known.conditions[0].fitted["references"].shape == (1, DIMS)
         assert known.idle_floor == 1e-7
 
     def test_both_with_the_floor_of_this_microphone(self, bundle):
@@ -265,10 +285,19 @@ class TestConditionSet:
         assert bundle.embedding_id in caught.value.expected
         assert "enroll all conditions again" in caught.value.remedy
 
-    def test_a_centre_of_another_length(self, bundle):
-        site = SiteState().with_condition(condition(centres=((1.0, 0.0),)), bundle.embedding_id)
-        with pytest.raises(StateError, match="2 numbers"):
+    @pytest.mark.parametrize(
+        ("arrays", "found"),
+        [
+            (references(np.ones((1, 2), np.float32)), r"references of shape \[1, 2\]"),
+            (references(np.zeros((1, DIMS), np.float32)), "a reference of zeros"),
+            ({"means": StoredArray.of(np.ones((1, DIMS), np.float32))}, "means"),
+        ],
+    )
+    def test_arrays_that_the_backend_cannot_have_learned(self, bundle, arrays, found):
+        site = SiteState().with_condition(condition(arrays=arrays), bundle.embedding_id)
+        with pytest.raises(StateError, match=found) as caught:
             condition_set(bundle, None, site)
+        assert "'rpm1200'" in caught.value.what
 
     def test_a_factory_machine_that_the_bundle_does_not_know(self, bundle):
         with pytest.raises(ConfigError, match="fan/00") as caught:

@@ -13,14 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from asd_edge.atomic import atomic_write
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.fitted import ArrayName, StoredArray
 from asd_edge.bundle.manifest import Calibration
 from asd_edge.errors import ConfigError, StateError
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet
+from asd_edge.scoring.backends.backend import Fitted
+from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.strict import Name, RefusalError, Sha256, Strict, UtcTime, parse_versioned
 
 FORMAT: Final = "asd-edge-site"
@@ -36,17 +37,15 @@ class EnrolledClip(Strict):
     sha256: Sha256
 
 
-Centre = Annotated[tuple[float, ...], Field(min_length=1, max_length=65_536)]
-
-
 class EnrolledCondition(Strict):
     """An operating condition enrolled on site.
 
-    `threshold` is a cosine distance, `idle_floor` a mean square, `segments` how many were averaged.
+    `arrays` is what the backend learned, `threshold` a distance of that backend, `idle_floor` a mean square, `segments`
+    from how many it was learned.
     """
 
     name: Name
-    centres: Annotated[tuple[Centre, ...], Field(min_length=1, max_length=64)]
+    arrays: Annotated[dict[ArrayName, StoredArray], Field(min_length=1)]
     threshold: Annotated[float, Field(gt=0.0)]
     idle_floor: Annotated[float, Field(ge=0.0)]
     clips: Annotated[tuple[EnrolledClip, ...], Field(min_length=1)]
@@ -54,11 +53,10 @@ class EnrolledCondition(Strict):
     segments: Annotated[int, Field(ge=1)]
     calibration: Calibration
 
-    @model_validator(mode="after")
-    def _usable(self) -> EnrolledCondition:
-        if not all(any(centre) for centre in self.centres):
-            raise ValueError("a centre of zeros, which has no direction")
-        return self
+    @property
+    def fitted(self) -> Fitted:
+        """What the backend learned, as arrays."""
+        return {name: stored.array() for name, stored in self.arrays.items()}
 
 
 class SiteState(Strict):
@@ -232,9 +230,10 @@ def condition_set(
     if not conditions:
         return None
     if idle_below_dbfs is not None:
-        return ConditionSet(conditions, 10.0 ** (idle_below_dbfs / 10.0))
+        return ConditionSet(bundle.manifest.backend, conditions, 10.0 ** (idle_below_dbfs / 10.0))
     floors = [condition.idle_floor for condition in site.conditions]
-    return ConditionSet(conditions, min(floors) if floors else known.idle_floor if known else 0.0)
+    floor = min(floors) if floors else known.idle_floor if known else 0.0
+    return ConditionSet(bundle.manifest.backend, conditions, floor)
 
 
 def _factory(bundle: Bundle, factory: tuple[str, str]) -> ConditionSet:
@@ -258,17 +257,14 @@ def _enrolled(bundle: Bundle, site: SiteState) -> tuple[Condition, ...]:
             remedy="Go back to the bundle they were enrolled with, or enroll all conditions again: the first one "
             "enrolled with the new bundle forgets the old ones.",
         )
-    dims = bundle.manifest.dims
     for condition in site.conditions:
-        lengths = {len(centre) for centre in condition.centres}
-        if lengths != {dims}:
+        try:
+            bundle.manifest.backend.check(condition.fitted, bundle.manifest.dims)
+        except RefusalError as refusal:
             raise StateError(
                 f"The enrolled condition {condition.name!r} does not fit the bundle",
-                found=f"centres of {', '.join(map(str, sorted(lengths)))} numbers",
-                expected=f"centres of {dims} numbers",
+                found=refusal.found,
+                expected=refusal.expected,
                 remedy="Enroll the condition again.",
-            )
-    return tuple(
-        Condition(condition.name, np.array(condition.centres, dtype=np.float32), condition.threshold)
-        for condition in site.conditions
-    )
+            ) from None
+    return tuple(Condition(c.name, c.fitted, c.threshold) for c in site.conditions)

@@ -69,7 +69,7 @@ def _remove(store: SiteStore, machine: str, name: str) -> None:
 
 
 def _row(machine: str, state: SiteState) -> dict[str, Any]:
-    rows = [condition.model_dump(mode="json", exclude={"centres"}) for condition in state.conditions]
+    rows = [condition.model_dump(mode="json", exclude={"arrays"}) for condition in state.conditions]
     return {"machine": machine, "revision": state.revision, "conditions": rows}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.site import SiteStore, condition_set
 from asd_edge.config import MachineTable
-from asd_edge.scoring.nearest_centre import ConditionSet
+from asd_edge.scoring.conditions import ConditionSet
 
 
 class KnownConditions:
