@@ -8,8 +8,8 @@ from asd_edge.events import Judgement
 from asd_edge.judge import Capture, Judge
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments
+from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.scoring.nearest_centre import ConditionSet
 from asd_edge.sources.block import Block
 
 

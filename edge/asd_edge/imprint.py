@@ -1,6 +1,7 @@
-"""Centre imprinting: the mean embedding of a few clips becomes a new centre of normal sound, with its own threshold.
+"""Imprinting: a few clips become a new condition of normal sound, with its own threshold.
 
-Chen et al., ICASSP 2022, equation 3. The same code enrolls on the device and commissions factory centres.
+With the nearest-centre backend this is the centre imprinting of Chen et al., ICASSP 2022, section 3.3. The same code
+enrolls on the device and commissions at the factory.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from asd_edge.offline import EmbeddedClip, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import score_window
+from asd_edge.scoring.backends.backend import Backend, Clips, Fitted
 from asd_edge.scoring.calibration import Calibration, calibrate
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet, cosine_distance, mean_centre
+from asd_edge.scoring.conditions import Condition, ConditionSet
+from asd_edge.scoring.distances import cosine_distance, mean_centre
 
 UNLIKE = 0.5
 """Cosine distance, sixty degrees, from which two recordings are not one operating condition. The mean of clips
@@ -26,7 +29,7 @@ Groups = Mapping[str, Sequence[EmbeddedClip]]
 
 @dataclass(frozen=True)
 class Imprint:
-    """A new condition, the labels of its centres and how its threshold was found."""
+    """A new condition, the labels of the sound behind it and how its threshold was found."""
 
     condition: Condition
     labels: tuple[str, ...]
@@ -35,34 +38,40 @@ class Imprint:
 
 def imprint(
     pipeline: Pipeline,
+    backend: Backend,
     name: str,
     groups: Groups,
     *,
     idle_floor: float,
     quantile: float,
+    source: Fitted | None = None,
 ) -> Imprint:
     """Make a condition from a few clips.
 
     Args:
         pipeline: that embedded the clips.
+        backend: learns the condition.
         name: of the condition.
-        groups: clips by label; each label gives one centre. Enrollment has one label.
+        groups: clips by label. Enrollment has one label for each kind of sound.
         idle_floor: mean square at or below which a segment is not part of the condition.
         quantile: share of normal windows that the threshold lets pass.
+        source: what was learned of the machine's source condition, if this is another one.
 
     Raises:
         ValueError: no label with two clips above the idle floor, so that nothing tells how much its sound varies.
     """
-    scores = leave_one_out_scores(pipeline, groups, idle_floor=idle_floor)
+    scores = leave_one_out_scores(pipeline, backend, groups, idle_floor=idle_floor, source=source)
     clips = sum(len(members) for members in groups.values() if len(members) > 1)  # those that were left out in turn
     calibration = calibrate(scores, clips=clips, quantile=quantile)
-    centres = centres_of(groups, idle_floor=idle_floor)
-    return Imprint(Condition(name, centres, calibration.threshold), tuple(groups), calibration)
+    heard = heard_clips(groups, idle_floor)
+    fitted = backend.fit(heard, source=source)
+    return Imprint(Condition(name, fitted, calibration.threshold), tuple(heard), calibration)
 
 
-def centres_of(groups: Groups, *, idle_floor: float) -> NDArray[np.float32]:
-    """Return one centre a label, float32 [labels, dims]."""
-    return np.stack([mean_centre(active_embeddings(clips, idle_floor)) for clips in groups.values()])
+def heard_clips(groups: Groups, idle_floor: float) -> Clips:
+    """Return what there is to learn from: active embeddings by label; a label that is all idle is left out."""
+    active = {label: active_embeddings(clips, idle_floor) for label, clips in groups.items()}
+    return {label: clips for label, clips in active.items() if clips}
 
 
 def active_embeddings(clips: Sequence[EmbeddedClip], idle_floor: float) -> list[NDArray[np.float32]]:
@@ -71,18 +80,22 @@ def active_embeddings(clips: Sequence[EmbeddedClip], idle_floor: float) -> list[
     return [embeddings for embeddings in active if len(embeddings)]
 
 
-def leave_one_out_scores(pipeline: Pipeline, groups: Groups, *, idle_floor: float) -> list[float]:
-    """Score the windows of each clip against centres made without that clip.
+def leave_one_out_scores(
+    pipeline: Pipeline, backend: Backend, groups: Groups, *, idle_floor: float, source: Fitted | None = None
+) -> list[float]:
+    """Score the windows of each clip against what was learned without that clip.
 
-    A whole clip is left out at a time: segments of one clip are not independent, and a centre that has heard a clip
-    is too near to it. A clip that is alone under its label is not scored: without it nothing is left of its sound.
+    A whole clip is left out at a time: segments of one clip are not independent, and what has heard a clip is too near
+    to it. A clip that is alone under its label is not scored: without it nothing is left of its sound.
     """
     scores: list[float] = []
     for members in groups.values():
         for left_out in members if len(members) > 1 else ():
             others = {label: [clip for clip in clips if clip is not left_out] for label, clips in groups.items()}
-            centres = centres_of(others, idle_floor=idle_floor)
-            scores += scores_against(pipeline, [left_out], centres, idle_floor=idle_floor)
+            heard = heard_clips(others, idle_floor)
+            if heard:
+                fitted = backend.fit(heard, source=source)
+                scores += scores_against(pipeline, backend, [left_out], fitted, idle_floor=idle_floor)
     return scores
 
 
@@ -104,13 +117,14 @@ def alike(clips: Sequence[EmbeddedClip], *, idle_floor: float) -> list[list[Embe
 
 def scores_against(
     pipeline: Pipeline,
+    backend: Backend,
     clips: Sequence[EmbeddedClip],
-    centres: NDArray[np.float32],
+    fitted: Fitted,
     *,
     idle_floor: float,
 ) -> list[float]:
-    """Return the score of every window of the clips that is not idle, against `centres` alone."""
-    reference = ConditionSet((Condition("reference", centres, 0.0),), idle_floor)
+    """Return the score of every window of the clips that is not idle, against `fitted` alone."""
+    reference = ConditionSet(backend, (Condition("reference", fitted, 0.0),), idle_floor)
     scored = [
         score_window(window, reference, pipeline.aggregation) for clip in clips for window in windows_of(pipeline, clip)
     ]

@@ -12,8 +12,8 @@ from asd_edge.errors import EngineError
 from asd_edge.events import AlarmChange, Judgement, WindowScore, WindowState
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
+from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, interrupt
-from asd_edge.scoring.nearest_centre import ConditionSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,9 +106,16 @@ def _model_at(model: Any, place: Sequence[int | str]) -> Any:
     for key in place:
         if isinstance(key, str) and key in getattr(model, "model_fields", {}):
             model = model.model_fields[key].annotation
-        inner = [part for part in (model, *get_args(model)) if hasattr(part, "model_fields")]
-        model = inner[0] if inner else model
+        inner = _models_in(model)
+        tagged = [part for part in inner if "kind" in part.model_fields and part.model_fields["kind"].default == key]
+        model = (tagged or inner or [model])[0]  # in a union the place names the kind
     return model
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
 
 
 def _shown(value: Any) -> str:

@@ -7,11 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from asd_edge import __version__
 from asd_edge.bundle.archive import Bundle, write_bundle
+from asd_edge.bundle.fitted import joined, shapes_of
 from asd_edge.bundle.manifest import (
     Calibration,
     Description,
@@ -19,7 +17,6 @@ from asd_edge.bundle.manifest import (
     FactoryMachine,
     FrontEndFields,
     Provenance,
-    Scorer,
     SegmentFields,
     WindowFields,
 )
@@ -49,7 +46,7 @@ def export_bundle(
 
     Args:
         run: the trained network.
-        clips: the data sets' clips; training normals make the centres, held-out ones the thresholds.
+        clips: the data sets' clips; training normals make the conditions, held-out ones the thresholds.
         path: of the bundle; replaced only when the new one is whole and passes its own checks.
         name: what people call this model.
         created: UTC time to stamp it with, now by default.
@@ -71,13 +68,14 @@ def export_bundle(
         check_parity(run, replace(pipeline, embedder=exported.embedder(kind)))
     references = commission(
         pipeline,
+        recipe.backend,
         clips,
         held_out=set(run.held_out),
         quantile=recipe.calibration.quantile,
         channel=run.channel,
         progress=progress,
     )
-    arrays = {"mel": mel, "centres": _centres(references)}
+    fitted = [imprint.condition.fitted for reference in references for imprint in reference.imprints]
     description = Description(
         name=name,
         created_utc=(created or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -87,7 +85,7 @@ def export_bundle(
         aggregation=recipe.aggregation,
         embedder=recipe.embedder,
         graphs=exported.described,
-        scorer=Scorer(kind="nearest_centre", distance="cosine"),
+        backend=recipe.backend,
         machines=_machines(references),
         provenance=Provenance(
             recipe=recipe.name,
@@ -97,38 +95,26 @@ def export_bundle(
             asd_edge_version=__version__,
         ),
     )
-    return write_bundle(path, description, graphs=exported.members, arrays=arrays)
-
-
-def _centres(references: Sequence[MachineReference]) -> NDArray[np.float32]:
-    return np.concatenate([i.condition.centres for reference in references for i in reference.imprints])
+    return write_bundle(path, description, graphs=exported.members, arrays={"mel": mel, "conditions": joined(fitted)})
 
 
 def _machines(references: Sequence[MachineReference]) -> tuple[FactoryMachine, ...]:
-    machines = []
-    row = 0
-    for reference in references:
-        conditions = []
-        for imprint in reference.imprints:
-            conditions.append(_condition(imprint, row))
-            row += len(imprint.labels)
-        machines.append(
-            FactoryMachine(
-                machine=reference.machine,
-                section=reference.section,
-                idle_floor=reference.idle_floor,
-                conditions=tuple(conditions),
-            )
+    return tuple(
+        FactoryMachine(
+            machine=reference.machine,
+            section=reference.section,
+            idle_floor=reference.idle_floor,
+            conditions=tuple(_condition(imprint) for imprint in reference.imprints),
         )
-    return tuple(machines)
+        for reference in references
+    )
 
 
-def _condition(imprint: Imprint, first: int) -> FactoryCondition:
-    calibration = imprint.calibration
+def _condition(imprint: Imprint) -> FactoryCondition:
     return FactoryCondition(
         name=imprint.condition.name,
-        centres=(first, first + len(imprint.labels)),
+        arrays=shapes_of(imprint.condition.fitted),
         labels=imprint.labels,
-        threshold=calibration.threshold,
-        calibration=Calibration.of(calibration),
+        threshold=imprint.calibration.threshold,
+        calibration=Calibration.of(imprint.calibration),
     )

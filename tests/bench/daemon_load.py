@@ -148,7 +148,11 @@ def _write(made: Made, path: Path) -> None:
     pipeline, stream = made.pipeline(), made.stream
     dims = made.network.dims
     condition = FactoryCondition(
-        name="source", centres=(0, 1), labels=("source/noise",), threshold=1.9, calibration=CALIBRATION
+        name="source",
+        arrays={"references": (1, dims)},
+        labels=("source/noise",),
+        threshold=1.9,
+        calibration=CALIBRATION,
     )
     graph = StreamGraph.of(
         stream.tensors, bands=FRONT_END.bands, pooled=stream.pooled, dims=dims, reach=stream.reach, opset=OPSET
@@ -161,5 +165,5 @@ def _write(made: Made, path: Path) -> None:
         graphs=Graphs(segment=None, stream=graph),
         machines=(FactoryMachine(machine="noise", section="00", idle_floor=0.0, conditions=(condition,)),),
     )
-    arrays = {"mel": FRONT_END.mel(), "centres": np.ones((1, dims), np.float32)}
+    arrays = {"mel": FRONT_END.mel(), "conditions": np.ones(dims, np.float32)}
     write_bundle(path, description, graphs={"stream.onnx": stream.stream, "head.onnx": stream.head}, arrays=arrays)

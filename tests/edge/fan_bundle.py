@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.fitted import joined, shapes_of
 from asd_edge.bundle.manifest import Calibration, FactoryCondition, FactoryMachine
 from asd_edge.imprint import imprint
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
@@ -18,19 +19,20 @@ SNR_DB = 24.0  # a quiet hall: the tiny network is no match for the usual noise
 
 def make_fan_bundle(path: Path, *, clips: int = 6) -> Bundle:
     """Write a bundle that has heard some ten-second clips of a normal simulated fan."""
-    pipeline = make_tiny_bundle(path).pipeline()
+    empty = make_tiny_bundle(path)
+    pipeline = empty.pipeline()
     heard = [_clip(pipeline, seed) for seed in range(100, 100 + clips)]
     floor = idle_floor_of(heard)
-    made = imprint(pipeline, "source", {"source": heard}, idle_floor=floor, quantile=0.999)
+    made = imprint(pipeline, empty.manifest.backend, "source", {"source": heard}, idle_floor=floor, quantile=0.999)
     condition = FactoryCondition(
         name="source",
-        centres=(0, 1),
+        arrays=shapes_of(made.condition.fitted),
         labels=("source/normal",),
         threshold=made.condition.threshold,
         calibration=Calibration.of(made.calibration),
     )
     fan = FactoryMachine(machine="fan", section="00", idle_floor=floor, conditions=(condition,))
-    return make_tiny_bundle(path, machines=(fan,), arrays={"centres": made.condition.centres})
+    return make_tiny_bundle(path, machines=(fan,), arrays={"conditions": joined([made.condition.fitted])})
 
 
 def _clip(pipeline: Pipeline, seed: int) -> EmbeddedClip:

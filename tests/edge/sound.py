@@ -9,7 +9,8 @@ from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
+from asd_edge.scoring.conditions import Condition, ConditionSet
 
 RATE = 16_000
 SEGMENT = SegmentSpec(frames=16, step=8)
@@ -44,4 +45,5 @@ def conditions_of(samples: NDArray[np.float32], *, threshold: float, idle_floor:
     from asd_edge.offline import embed_clip
 
     centre = embed_clip(pipeline(), samples, name="normal").segments.embeddings.mean(axis=0)
-    return ConditionSet((Condition("normal", centre[None], threshold),), idle_floor)
+    condition = Condition("normal", {"references": centre[None]}, threshold)
+    return ConditionSet(NearestCentre(), (condition,), idle_floor)

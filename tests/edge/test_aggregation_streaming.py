@@ -17,8 +17,8 @@ from asd_edge.events import WindowScore, WindowState
 from asd_edge.offline import EmbeddedClip, embed_clip
 from asd_edge.pipeline import Pipeline, SegmentStreams
 from asd_edge.scoring.aggregation import WindowSpec
+from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.scoring.nearest_centre import ConditionSet
 from asd_edge.sources.block import Block
 from tests.edge.sound import RATE, conditions_of, noise, pipeline, tone
 
@@ -39,7 +39,7 @@ def sound() -> NDArray[np.float32]:
 def by_formula(clip: EmbeddedClip, conditions: ConditionSet, aggregation: str, size: int) -> list[float | None]:
     """w_s = P_s / Σ P over the segments of a window that are not idle; score = Σ w_s a_s; None when Σ P = 0."""
     segments = clip.segments
-    centre = conditions.conditions[0].centres[0].astype(np.float64)
+    centre = conditions.conditions[0].fitted["references"][0].astype(np.float64)
     rows = segments.embeddings.astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(centre)
     distances = 1.0 - rows @ centre / np.maximum(lengths, 1e-30)  # silence may have no direction

@@ -1,4 +1,4 @@
-"""Bundle v2: what is written reads back, the bytes are reproducible, and any zip tool can look inside."""
+"""Bundle v3: what is written reads back, the bytes are reproducible, and any zip tool can look inside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.errors import BundleError, EngineError
 from asd_edge.scoring.aggregation import WindowSpec
-from tests.edge.tiny_bundle import SEGMENT, make_tiny_bundle
+from asd_edge.scoring.backends.k_means import KMeans
+from tests.edge.tiny_bundle import SEGMENT, make_tiny_bundle, tiny_description
 
 
 @pytest.fixture
@@ -28,12 +29,12 @@ def tiny_bundle(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_reads_back(tmp_path):
-    centres = np.eye(2, 16, dtype=np.float32)
-    written = make_tiny_bundle(tmp_path / "b.asd", arrays={"centres": centres})
+    numbers = np.arange(32, dtype=np.float32)
+    written = make_tiny_bundle(tmp_path / "b.asd", arrays={"conditions": numbers})
     read = load_bundle(tmp_path / "b.asd")
     assert read.manifest == written.manifest
     assert read.graphs == written.graphs
-    np.testing.assert_array_equal(read.arrays["centres"], centres)
+    np.testing.assert_array_equal(read.arrays["conditions"], numbers)
     np.testing.assert_array_equal(read.arrays["mel"], FrontEndSpec().mel())
     assert read.bundle_id == hashlib.sha256((tmp_path / "b.asd").read_bytes()).hexdigest()
 
@@ -48,13 +49,13 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
 def test_the_container_is_a_zip_that_zipfile_reads(tiny_bundle):
     with zipfile.ZipFile(tiny_bundle) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["manifest.json", "segment.onnx", "mel.npy", "centres.npy"]
+        assert archive.namelist() == ["manifest.json", "segment.onnx", "mel.npy", "conditions.npy"]
         manifest = json.loads(archive.read("manifest.json"))
         for name, member in manifest["members"].items():
             data = archive.read(name)
             assert member == {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-        with archive.open("centres.npy") as stream:
-            assert np.load(stream, allow_pickle=False).shape == (2, 16)
+        with archive.open("conditions.npy") as stream:
+            assert np.load(stream, allow_pickle=False).shape == (32,)
 
 
 def test_a_magnitude_front_end_has_no_mel_matrix(tmp_path, tiny_bundle):
@@ -63,7 +64,7 @@ def test_a_magnitude_front_end_has_no_mel_matrix(tmp_path, tiny_bundle):
     wide = SEGMENT.model_copy(update={"input": Tensor(name="features", shape=(-1, 64, 513))})
     graphs = Graphs(segment=wide, stream=None)
     bundle = make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs)
-    assert set(bundle.arrays) == {"centres"}
+    assert set(bundle.arrays) == {"conditions"}
     mel = np.ones((513, 128), dtype=np.float32)
     with pytest.raises(BundleError, match=r"mel\.npy"):
         make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs, arrays={"mel": mel})
@@ -81,7 +82,7 @@ def test_the_manifest_mirrors_the_values_that_are_computed_with(model, spec):
 def test_arrays_cannot_be_changed_by_accident(tiny_bundle):
     bundle = load_bundle(tiny_bundle)
     with pytest.raises(ValueError, match="read-only"):
-        bundle.arrays["centres"][0, 0] = 1.0
+        bundle.arrays["conditions"][0] = 1.0
 
 
 def test_the_pipeline_embeds_with_the_graph_of_the_bundle(tiny_bundle):
@@ -96,29 +97,36 @@ def test_the_pipeline_embeds_with_the_graph_of_the_bundle(tiny_bundle):
 
 def test_a_graph_of_other_dims_than_the_manifest_says_is_refused(tmp_path):
     wrong = SEGMENT.model_copy(update={"output": Tensor(name="embedding", shape=(-1, 8))})
-    centres = np.eye(2, 8, dtype=np.float32)
-    bundle = make_tiny_bundle(
-        tmp_path / "b.asd", graphs=Graphs(segment=wrong, stream=None), arrays={"centres": centres}
-    )
+    bundle = make_tiny_bundle(tmp_path / "b.asd", graphs=Graphs(segment=wrong, stream=None), machines=())
     with pytest.raises(EngineError, match="embeddings of 16 numbers"):
         bundle.pipeline()
 
 
-def test_factory_conditions_are_the_rows_the_manifest_names(tmp_path):
-    centres = np.eye(2, 16, dtype=np.float32)
-    bundle = make_tiny_bundle(tmp_path / "b.asd", arrays={"centres": centres})
+def test_factory_conditions_have_their_numbers_in_the_order_of_the_manifest(tmp_path):
+    fan = tiny_description().machines[0]
+    source = fan.conditions[0]
+    target = source.model_copy(update={"name": "target", "arrays": {"references": (1, 16)}, "threshold": 0.3})
+    both = fan.model_copy(update={"conditions": (source, target)})
+    pump = fan.model_copy(update={"machine": "pump"})
+    numbers = np.arange(1, 5 * 16 + 1, dtype=np.float32)
+    bundle = make_tiny_bundle(tmp_path / "b.asd", machines=(both, pump), arrays={"conditions": numbers})
+    rows = numbers.reshape(5, 16)
     known = bundle.factory_conditions("fan", "00")
     assert known is not None
-    assert [condition.name for condition in known.conditions] == ["factory/source"]
-    np.testing.assert_array_equal(known.conditions[0].centres, centres)
-    assert known.conditions[0].threshold == 0.12
+    assert [(c.name, c.threshold) for c in known.conditions] == [("factory/source", 0.12), ("factory/target", 0.3)]
+    np.testing.assert_array_equal(known.conditions[0].fitted["references"], rows[:2])
+    np.testing.assert_array_equal(known.conditions[1].fitted["references"], rows[2:3])
     assert known.idle_floor == 1e-6
+    source_of_pump = bundle.source("pump", "00")
+    assert source_of_pump is not None
+    np.testing.assert_array_equal(source_of_pump["references"], rows[3:])
     assert bundle.factory_conditions("fan", "01") is None
+    assert bundle.source("fan", "01") is None
 
 
 def test_a_bundle_may_know_nothing_from_the_factory(tmp_path):
     bundle = make_tiny_bundle(tmp_path / "b.asd", machines=())
-    assert bundle.arrays["centres"].shape == (0, 16)
+    assert bundle.arrays["conditions"].shape == (0,)
 
 
 def test_default_is_the_bundle_inside_the_package():
@@ -134,11 +142,12 @@ class TestWriter:
     @pytest.mark.parametrize(
         ("parts", "found"),
         [
-            ({"centres": np.zeros((3, 16), np.float32)}, r"\(3, 16\)"),
-            ({"centres": np.ones((2, 16), np.float64)}, "float64"),
-            ({"centres": np.full((2, 16), np.nan, np.float32)}, "NaN"),
-            ({"centres": np.zeros((2, 16), np.float32)}, "zeros"),
-            ({"centres": np.full((2, 16), None)}, "of object"),
+            ({"conditions": np.ones(48, np.float32)}, r"\(48,\)"),
+            ({"conditions": np.ones((2, 16), np.float32)}, r"\(2, 16\)"),
+            ({"conditions": np.ones(32, np.float64)}, "float64"),
+            ({"conditions": np.full(32, np.nan, np.float32)}, "NaN"),
+            ({"conditions": np.zeros(32, np.float32)}, "zeros in the condition fan/00/source"),
+            ({"conditions": np.full(32, None)}, "of object"),
             ({"mel": np.ones((513, 64), np.float32)}, r"\(513, 64\)"),
             ({"other": np.ones((1, 1), np.float32)}, r"other\.npy"),
         ],
@@ -159,6 +168,8 @@ def test_what_was_enrolled_outlives_a_bundle_that_embeds_alike(tmp_path: Path) -
     first = make_tiny_bundle(tmp_path / "a.asd")
     renamed = make_tiny_bundle(tmp_path / "b.asd", name="another", machines=())
     other_step = make_tiny_bundle(tmp_path / "c.asd", segment=SegmentFields(frames=64, step=16))
+    other_backend = make_tiny_bundle(tmp_path / "d.asd", backend=KMeans(centres=16))
     assert first.bundle_id != renamed.bundle_id
     assert first.embedding_id == renamed.embedding_id
     assert first.embedding_id != other_step.embedding_id
+    assert first.embedding_id != other_backend.embedding_id

@@ -84,6 +84,11 @@ def with_member(archive: bytes, name: str, data: bytes) -> bytes:
     return told_otherwise(packed(members), lambda manifest: manifest["members"].update({name: digest}))
 
 
+def arrays_of(told: dict[str, Any]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = told["machines"][0]["conditions"][0]["arrays"]
+    return found
+
+
 def npy(array: np.ndarray, allow_pickle: bool = False) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=allow_pickle)
@@ -201,14 +206,22 @@ class TestFile:
 class TestManifest:
     @pytest.mark.parametrize(
         ("version", "found"),
-        [(3, "newer asd-edge"), (1, "version 1"), (0, "version 0"), ("1", "'1'"), (True, "True"), (1.0, "1.0")],
+        [
+            (4, "newer asd-edge"),
+            (2, "version 2"),
+            (1, "version 1"),
+            (0, "version 0"),
+            ("3", "'3'"),
+            (True, "True"),
+            (3.0, "3.0"),
+        ],
     )
     def test_another_version(self, whole, refuse, version, found):
         error = refuse(told_otherwise(whole, lambda told: told.update(version=version)), found)
-        assert ("Update asd-edge" in error.remedy) == (version == 3)
+        assert ("Update asd-edge" in error.remedy) == (version == 4)
 
     def test_a_newer_version_is_named_although_its_keys_are_unknown(self, whole, refuse):
-        refuse(told_otherwise(whole, lambda told: told.update(version=3, novelty={})), "newer asd-edge")
+        refuse(told_otherwise(whole, lambda told: told.update(version=4, novelty={})), "newer asd-edge")
 
     def test_another_format(self, whole, refuse):
         refuse(told_otherwise(whole, lambda told: told.update(format="other")), "'other'")
@@ -233,7 +246,14 @@ class TestManifest:
             (lambda told: told["window"].update(every=5), "window: "),
             (lambda told: told["graphs"]["segment"]["input"].update(shape=[-1, 64, 64]), r"segment\.input\.shape"),
             (lambda told: told["graphs"]["segment"]["output"].update(shape=[1, 16]), r"segment\.output\.shape"),
-            (lambda told: told["scorer"].update(kind="gmm"), r"scorer\.kind = 'gmm'"),
+            (lambda told: told["backend"].update(kind="vae"), r"backend = .*'vae'"),
+            (lambda told: told["backend"].pop("kind"), "backend"),
+            (lambda told: told.update(backend={"kind": "knn", "neighbours": 0, "distance": "cosine"}), "neighbours"),
+            (lambda told: told.update(backend={"kind": "k_means", "centers": 16}), r"centers\n.*'centres'"),
+            (
+                lambda told: told.update(backend={"kind": "gmm", "components": 2}),
+                r"'references'\] in the condition",
+            ),
             (lambda told: told["machines"].append(told["machines"][0]), "twice"),
             (lambda told: told["machines"][0].update(machine="../fan"), r"machines\[0\]\.machine"),
             (lambda told: told["machines"][0].update(conditions=[]), r"machines\[0\]\.conditions"),
@@ -241,8 +261,14 @@ class TestManifest:
                 lambda told: told["machines"][0]["conditions"][0].update(threshold=0.0),
                 r"machines\[0\]\.conditions\[0\]\.threshold = 0\.0",
             ),
-            (lambda told: told["machines"][0]["conditions"][0].update(centres=[0, 3]), "labels"),
-            (lambda told: told["machines"][0]["conditions"][0].update(centres=[1, 3]), "from row 1"),
+            (lambda told: told["machines"][0]["conditions"][0].update(arrays={}), r"conditions\[0\]\.arrays"),
+            (lambda told: arrays_of(told).update(references=[2]), "32,"),
+            (lambda told: arrays_of(told).update(references=[2, 0]), r"arrays\.references\[1\] = 0"),
+            (lambda told: arrays_of(told).update(references=[2, 2, 2, 4]), r"arrays\.references"),
+            (lambda told: arrays_of(told).update(references=[4, 8]), r"shape \[4, 8\] in the condition fan/00/source"),
+            (lambda told: arrays_of(told).update(references=[1, 16], more=[16]), r"\['more', 'references'\]"),
+            (lambda told: arrays_of(told).update({"../x": [2]}), r"arrays"),
+            (lambda told: told["machines"][0]["conditions"][0].update(labels=[]), r"conditions\[0\]\.labels"),
             (lambda told: told["machines"][0]["conditions"][0]["calibration"].update(gamma=None), "gamma"),
             (lambda told: told["members"].pop("mel.npy"), "in its manifest"),
             (lambda told: told["members"].update({"x.npy": told["members"]["mel.npy"]}), "in its manifest"),
@@ -264,19 +290,22 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("array", "found"),
         [
-            (np.full((2, 16), np.nan, np.float32), "NaN or infinity"),
-            (np.full((2, 16), np.inf, np.float32), "NaN or infinity"),
-            (np.zeros((2, 16), np.float32), "zeros"),
-            (np.ones((3, 16), np.float32), r"\(3, 16\)"),
-            (np.ones((2, 8), np.float32), r"\(2, 8\)"),
-            (np.ones(32, np.float32), r"\(32,\)"),
-            (np.ones((2, 16), np.float64), "<f8"),
-            (np.ones((2, 16), ">f4"), ">f4"),
-            (np.asfortranarray(np.ones((2, 16), np.float32)), "'fortran_order': True"),
+            (np.full(32, np.nan, np.float32), "NaN or infinity"),
+            (np.full(32, np.inf, np.float32), "NaN or infinity"),
+            (np.zeros(32, np.float32), "zeros"),
+            (np.ones(48, np.float32), r"\(48,\)"),
+            (np.ones(31, np.float32), r"\(31,\)"),
+            (np.ones((2, 16), np.float32), r"\(2, 16\)"),
+            (np.ones(32, np.float64), "<f8"),
+            (np.ones(32, ">f4"), ">f4"),
         ],
     )
-    def test_centres_that_do_not_fit(self, whole, refuse, array, found):
-        refuse(with_member(whole, "centres.npy", npy(array)), found)
+    def test_numbers_that_do_not_fit(self, whole, refuse, array, found):
+        refuse(with_member(whole, "conditions.npy", npy(array)), found)
+
+    def test_a_mel_matrix_in_another_order(self, whole, refuse):
+        turned = np.asfortranarray(np.ones((513, 128), np.float32))
+        refuse(with_member(whole, "mel.npy", npy(turned)), "'fortran_order': True")
 
     def test_a_mel_matrix_of_another_shape(self, whole, refuse):
         refuse(with_member(whole, "mel.npy", npy(np.ones((513, 64), np.float32))), r"mel\.npy .*\(513, 64\)")
@@ -286,22 +315,22 @@ class TestArrays:
             def __reduce__(self):
                 return (os.mkdir, (str(tmp_path / "sprung"),))
 
-        trap = npy(np.array([[Trap()]], dtype=object), allow_pickle=True)
-        refuse(with_member(whole, "centres.npy", trap), r"'\|O'")
+        trap = npy(np.array([Trap()], dtype=object), allow_pickle=True)
+        refuse(with_member(whole, "conditions.npy", trap), r"'\|O'")
         assert not (tmp_path / "sprung").exists()
 
     def test_a_header_that_declares_more_than_there_is(self, whole, refuse):
-        wide = npy(np.ones((2, 16), np.float32))[:-4]
-        refuse(with_member(whole, "centres.npy", wide), "124 bytes of numbers")
+        wide = npy(np.ones(32, np.float32))[:-4]
+        refuse(with_member(whole, "conditions.npy", wide), "124 bytes of numbers")
 
     @pytest.mark.parametrize("data", [b"", b"PK", b"\x93NUMPY\x02\x00\x02\x00{}", b"\x93NUMPY\x01\x00"])
     def test_not_an_array(self, whole, refuse, data):
-        refuse(with_member(whole, "centres.npy", data), "not an array")
+        refuse(with_member(whole, "conditions.npy", data), "not an array")
 
     @pytest.mark.parametrize("header", [b"(" * 4_000, b"__import__('os')", b"{", b"\0" * 9, b""])
     def test_a_hostile_header(self, whole, refuse, header):
         data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(128)
-        refuse(with_member(whole, "centres.npy", data), "with the header")
+        refuse(with_member(whole, "conditions.npy", data), "with the header")
 
     def test_a_graph_that_is_none(self, tmp_path):
         from asd_edge.errors import EngineError

@@ -15,8 +15,9 @@ from asd_edge.events import Event, WindowScore, WindowState
 from asd_edge.offline import embed_clip, idle_floor_of
 from asd_edge.pipeline import Pipeline, SegmentStreams
 from asd_edge.scoring.aggregation import WindowSpec
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
+from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet, mean_centre
 from asd_edge.sources.block import Block
 from tests.edge.sound import RATE, noise
 from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
@@ -36,8 +37,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 @pytest.fixture(scope="module")
 def known(pipeline: Pipeline) -> ConditionSet:
     clip = embed_clip(pipeline, noise(6.0), name="normal")
-    centre = mean_centre([clip.segments.embeddings])
-    return ConditionSet((Condition("normal", centre[None], 0.01),), idle_floor_of([clip]))
+    fitted = NearestCentre().fit({"normal": [clip.segments.embeddings]})
+    return ConditionSet(NearestCentre(), (Condition("normal", fitted, 0.01),), idle_floor_of([clip]))
 
 
 def sound(machine: int) -> NDArray[np.float32]:

@@ -70,7 +70,7 @@ def test_the_new_centre_is_the_mean_of_the_clips_mean_embeddings(machine: Machin
     embedded = [embed_clip(pipeline, clip.samples, name=clip.name).segments.embeddings for clip in sound]
     expected = np.mean([part.mean(axis=0) for part in embedded], axis=0)
     (condition,) = machine.store.load().conditions
-    centres = condition.arrays["centres"].array()
+    centres = condition.fitted["references"]
     np.testing.assert_allclose(centres[0], expected, rtol=1e-5, atol=1e-6)  # float32 sums in another order
 
 

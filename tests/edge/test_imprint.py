@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asd_edge.imprint import alike, imprint, leave_one_out_scores
 from asd_edge.offline import EmbeddedClip, embed_clip
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.scoring.calibration import FEW_CLIPS, FEW_SHAPE
 from tests.edge.sound import noise, pipeline, tone
 
@@ -15,11 +16,11 @@ def clip(number: int, hertz: float = 500.0) -> EmbeddedClip:
 def test_clips_alone_under_their_label_have_no_say_in_the_threshold() -> None:
     pair = {"pair": [clip(0), clip(1)]}
     singles = {f"single {i}": [clip(i, hertz=600.0 + 250.0 * i)] for i in range(FEW_CLIPS)}
-    assert len(leave_one_out_scores(pipeline(), singles, idle_floor=0.0)) == 0
-    made = imprint(pipeline(), "all", pair | singles, idle_floor=0.0, quantile=0.99)
+    assert len(leave_one_out_scores(pipeline(), NearestCentre(), singles, idle_floor=0.0)) == 0
+    made = imprint(pipeline(), NearestCentre(), "all", pair | singles, idle_floor=0.0, quantile=0.99)
     assert made.calibration.gamma is not None
     assert made.calibration.gamma.shape == FEW_SHAPE  # two clips do not tell a shape
-    assert len(made.condition.centres) == FEW_CLIPS + 1
+    assert len(made.condition.fitted["references"]) == FEW_CLIPS + 1
 
 
 def test_clips_are_grouped_by_sound_through_chains_of_likeness() -> None:

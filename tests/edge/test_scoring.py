@@ -16,7 +16,9 @@ from asd_edge.scoring.aggregation import (
     score_window,
     segment_weights,
 )
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet, mean_centre
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
+from asd_edge.scoring.conditions import Condition, ConditionSet
+from asd_edge.scoring.distances import mean_centre
 
 
 def f32(*values: float) -> NDArray[np.float32]:
@@ -33,12 +35,17 @@ def segments(count: int, *, seed: int = 0, first: int = 0, dims: int = 5) -> Emb
     )
 
 
+def known(*centres: NDArray[np.float32], idle_floor: float = 0.0) -> ConditionSet:
+    conditions = tuple(Condition(f"c{i}", {"references": each}, 0.1) for i, each in enumerate(centres))
+    return ConditionSet(NearestCentre(), conditions, idle_floor)
+
+
 def test_distance_to_a_condition_is_scipys_cosine_distance_to_its_nearest_centre() -> None:
     generator = np.random.default_rng(1)
     one = generator.normal(size=(3, 8)).astype(np.float32)
     two = 7.0 * generator.normal(size=(2, 8)).astype(np.float32)
     x = 0.01 * generator.normal(size=(6, 8)).astype(np.float32)
-    conditions = ConditionSet((Condition("one", one, 0.1), Condition("two", two, 0.1)), idle_floor=0.0)
+    conditions = known(one, two)
     expected = np.stack([cdist(x, one, "cosine").min(axis=1), cdist(x, two, "cosine").min(axis=1)], axis=1)
     np.testing.assert_allclose(conditions.distances(x), expected, atol=1e-6)  # float32 against float64
 
@@ -65,7 +72,7 @@ def test_a_window_of_silence_has_no_score(aggregation: str) -> None:
 
 def test_silence_between_events_changes_no_score() -> None:
     events = segments(3)
-    conditions = ConditionSet((Condition("c", np.ones((1, 5), dtype=np.float32), 0.1),), idle_floor=0.01)
+    conditions = known(np.ones((1, 5), dtype=np.float32), idle_floor=0.01)
     silent = EmbeddedSegments(
         np.arange(3, 6) * 32, segments(3, seed=9).embeddings, f32(0.01, 0.0, 0.001), f32(0.0, 0.0, 0.0)
     )
@@ -80,8 +87,7 @@ def test_silence_between_events_changes_no_score() -> None:
 def test_a_window_belongs_to_the_condition_nearest_over_all_its_segments() -> None:
     x = np.array([[1, 0], [0, 1], [0, 1]], dtype=np.float32)
     window = EmbeddedSegments(np.arange(3), x, f32(1, 1, 1), f32(1, 1, 1))
-    first, second = (Condition(n, np.array([c], dtype=np.float32), 0.1) for n, c in (("a", [1, 0]), ("b", [0, 1])))
-    scored = score_window(window, ConditionSet((first, second), 0.0), "mean")
+    scored = score_window(window, known(f32(1, 0)[None], f32(0, 1)[None]), "mean")
     assert scored is not None
     assert scored.condition == 1
     assert scored.score == pytest.approx(1 / 3)

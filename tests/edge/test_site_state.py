@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from asd_edge.bundle.archive import Bundle
-from asd_edge.bundle.site import Change, EncodedArray, EnrolledClip, EnrolledCondition, SiteState, condition_set
+from asd_edge.bundle.fitted import StoredArray
+from asd_edge.bundle.site import Change, EnrolledClip, EnrolledCondition, SiteState, condition_set
 from asd_edge.bundle.site_store import KEPT_REVISIONS, SiteStore
 from asd_edge.enrollment.commit import roll_back
 from asd_edge.errors import ConfigError, StateError
@@ -37,7 +38,7 @@ def store(tmp_path: Path) -> SiteStore:
 def condition(name: str = "rpm1200", **changes: Any) -> EnrolledCondition:
     content: dict[str, Any] = {
         "name": name,
-        "arrays": {"centres": EncodedArray.of(np.eye(1, DIMS, dtype=np.float32))},
+        "arrays": {"references": StoredArray.of(np.eye(1, DIMS, dtype=np.float32))},
         "threshold": 0.2,
         "idle_floor": 1e-5,
         "clips": (EnrolledClip(name="on_1.wav", sha256="a" * 64),),
@@ -71,11 +72,11 @@ class TestStore:
 
     def test_what_is_saved_is_loaded(self, store):
         centres = np.float32([[0.1] * DIMS])
-        saved = enroll(store, condition(arrays={"centres": EncodedArray.of(centres)}))
+        saved = enroll(store, condition(arrays={"references": StoredArray.of(centres)}))
         assert store.load() == saved
         assert store.path.parent.name == "fan-7"
         assert saved.change == CHANGE
-        np.testing.assert_array_equal(saved.conditions[0].arrays["centres"].array(), centres)
+        np.testing.assert_array_equal(saved.conditions[0].fitted["references"], centres)
 
     def test_the_revision_rises_by_one_with_each_change(self, store):
         assert [enroll(store, condition(f"c{number}")).revision for number in range(3)] == [1, 2, 3]
@@ -174,9 +175,9 @@ class TestBadFiles:
             (lambda told: told["conditions"][0].update(name="a/b"), r"conditions\[0\]\.name"),
             (lambda told: told.update(version=1), "Make it again"),
             (lambda told: told["conditions"][0].update(arrays={}), r"conditions\[0\]\.arrays"),
-            (lambda told: told["conditions"][0]["arrays"]["centres"].update(base64="AAAA"), "3 bytes for float32"),
-            (lambda told: told["conditions"][0]["arrays"]["centres"].update(base64="A*"), "not base64"),
-            (lambda told: told["conditions"][0]["arrays"]["centres"].update(shape=[1], base64="AADAfw=="), "NaN"),
+            (lambda told: told["conditions"][0]["arrays"]["references"].update(data="AAAA"), "3 bytes of numbers"),
+            (lambda told: told["conditions"][0]["arrays"]["references"].update(data="A*AA"), "not base64"),
+            (lambda told: told["conditions"][0]["arrays"]["references"].update(shape=[1], data="AADAfw=="), "NaN"),
             (lambda told: told["conditions"][0].update(enrolled_utc="yesterday"), "enrolled_utc"),
         ],
     )
@@ -295,8 +296,8 @@ class TestConditionSet:
         known = condition_set(bundle, None, site)
         assert known is not None
         assert [(c.name, c.threshold) for c in known.conditions] == [("a", 0.2), ("b", 0.3)]
-        assert known.conditions[0].centres.dtype == np.float32
-        assert known.conditions[0].centres.shape == (1, DIMS)
+        assert known.conditions[0].fitted["references"].dtype == np.float32
+        assert known.conditions[0].fitted["references"].shape == (1, DIMS)
         assert known.idle_floor == 1e-7
 
     def test_both_with_the_floor_of_this_microphone(self, bundle):
@@ -321,7 +322,7 @@ class TestConditionSet:
         assert "enroll all conditions again" in caught.value.remedy
 
     def test_a_centre_of_another_length(self, bundle):
-        short = {"centres": EncodedArray.of(np.float32([[1.0, 0.0]]))}
+        short = {"references": StoredArray.of(np.float32([[1.0, 0.0]]))}
         site = site_with(condition(arrays=short), embedding_id=bundle.embedding_id)
         with pytest.raises(StateError, match="does not fit"):
             condition_set(bundle, None, site)

@@ -22,7 +22,6 @@ from asd_edge.bundle.manifest import (
     FrontEndFields,
     Gamma,
     Provenance,
-    Scorer,
     SegmentFields,
     WindowFields,
 )
@@ -30,6 +29,7 @@ from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.engines.onnx_stream import PastTensor, StreamTensors
 from asd_edge.scoring.aggregation import WindowSpec
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
 
 DIMS = 16
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -74,23 +74,23 @@ def make_tiny_bundle(
     With `machines=()` the factory knows nothing.
     """
     told = tiny_description(**changes)
-    usual = tiny_arrays(told.shapes["centres"][0])
+    usual = tiny_arrays(told.shapes["conditions"][0])
     parts = {name: usual[name] for name in told.shapes} | (arrays or {})
     graphs = {name: (GOLDEN / GRAPHS[name]).read_bytes() for name in told.graphs.members} | (graphs_bytes or {})
     return write_bundle(path, told, graphs=graphs, arrays=parts)
 
 
-def tiny_arrays(rows: int = 2) -> dict[str, NDArray[np.float32]]:
-    """The mel matrix of the default front end and `rows` random centres."""
-    centres = np.random.default_rng(7).standard_normal((rows, DIMS), dtype=np.float32)
-    return {"mel": FrontEndSpec().mel(), "centres": centres}
+def tiny_arrays(numbers: int = 2 * DIMS) -> dict[str, NDArray[np.float32]]:
+    """The mel matrix of the default front end and random `numbers` of the conditions."""
+    conditions = np.random.default_rng(7).standard_normal(numbers, dtype=np.float32)
+    return {"mel": FrontEndSpec().mel(), "conditions": conditions}
 
 
 def tiny_description(**changes: Any) -> Description:
     """A manifest that knows one machine from the factory: fan/00, with a source condition of two centres."""
     source = FactoryCondition(
         name="source",
-        centres=(0, 2),
+        arrays={"references": (2, DIMS)},
         labels=("source/spd_1", "source/spd_2"),
         threshold=0.12,
         calibration=CALIBRATION,
@@ -104,7 +104,7 @@ def tiny_description(**changes: Any) -> Description:
         "aggregation": "mean",
         "embedder": "segment",
         "graphs": Graphs(segment=SEGMENT, stream=None),
-        "scorer": Scorer(kind="nearest_centre", distance="cosine"),
+        "backend": NearestCentre(),
         "machines": (FactoryMachine(machine="fan", section="00", idle_floor=1e-6, conditions=(source,)),),
         "provenance": Provenance(
             recipe="tiny", recipe_sha256="0" * 64, seed=20, data=("none",), asd_edge_version="0.1.0"

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from asd_edge.errors import DataError
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_train.commission import MachineReference, commission
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_dataset
@@ -32,7 +33,9 @@ def recorded(root: Path, *clips: Clip) -> list[Clip]:
 
 def reference(clips: list[Clip], *held_out: str) -> MachineReference:
     progress = Progress(enabled=False)
-    (only,) = commission(pipeline(), clips, held_out=held_out, quantile=0.99, channel=None, progress=progress)
+    (only,) = commission(
+        pipeline(), NearestCentre(), clips, held_out=held_out, quantile=0.99, channel=None, progress=progress
+    )
     return only
 
 
@@ -66,7 +69,7 @@ def test_target_clips_that_all_differ_in_their_attributes_share_one_centre(tmp_p
     target = [clip(number, domain="target", attributes=f"spd_{number}") for number in range(10)]
     (imprint,) = reference(recorded(tmp_path, *target)).imprints
     assert imprint.labels == ("target/all",)
-    assert imprint.condition.centres.shape == (1, 128)
+    assert imprint.condition.fitted["references"].shape == (1, 128)
     assert imprint.calibration.count == 10 * 3
 
 

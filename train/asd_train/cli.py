@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from asd_edge.terminal import missing_extra, run_command
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from asd_edge.scoring.backends.backend import Backend
+
     from .evaluate import Evaluation
 
 app = typer.Typer(
@@ -96,6 +99,13 @@ def evaluate(
     channel: Annotated[
         int | None, typer.Option(help="With --bundle: which channel of multi-channel clips to hear.")
     ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            help="With --run: compare this backend, or `all`; may be repeated. Names and parameters: docs/backends.md.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score the test clips; print AUC, pAUC, the official DCASE score, and false alarms and detections."""
@@ -103,11 +113,20 @@ def evaluate(
 
     from .data.dcase import read_datasets
     from .embedder import torch_pipeline
-    from .evaluate import evaluate_bundle, evaluate_run
+    from .evaluate import compare_backends, evaluate_bundle, evaluate_run
     from .run import load_run
 
     if (run is None) == (bundle is None):
         raise typer.BadParameter("give either --run or --bundle")
+    if run is not None and backend:
+        chosen = _backends(backend)
+        trained = load_run(run)
+        compared = compare_backends(trained, torch_pipeline(trained), read_datasets(data), chosen, progress=Progress())
+        plain = {name: result.to_json() for name, result in compared.items()}
+        typer.echo(json.dumps(plain, indent=1) if as_json else _comparison(compared))
+        return
+    if backend:
+        raise typer.BadParameter("a bundle has one backend; --backend goes with --run")
     if run is not None:
         trained = load_run(run)
         result = evaluate_run(trained, torch_pipeline(trained), read_datasets(data), progress=Progress())
@@ -125,6 +144,28 @@ def recipes() -> None:
 
     for name in recipe_names():
         typer.echo(name)
+
+
+def _backends(names: list[str]) -> dict[str, Backend]:
+    from asd_edge.scoring.backends.kinds import BACKENDS
+
+    unknown = [name for name in names if name not in BACKENDS and name != "all"]
+    if unknown:
+        raise typer.BadParameter(f"no backend {', '.join(unknown)}; there are {', '.join(BACKENDS)} and all")
+    return {name: backend for name, backend in BACKENDS.items() if name in names or "all" in names}
+
+
+def _comparison(results: Mapping[str, Evaluation]) -> str:
+    """One line a backend and machine, the official score of all machines under each backend."""
+    heads = f"{'AUC_s':>6} {'AUC_t':>6} {'pAUC':>6} {'hmean':>6} {'false alarms s, t':>18}"
+    lines = [f"{'backend':16} {'machine':16} {heads}"]
+    for name, result in results.items():
+        for m in result.machines:
+            figures = f"{m.auc_source:6.3f} {m.auc_target:6.3f} {m.pauc:6.3f} {m.official:6.3f}"
+            alarms = f"{m.source.false_alarm_rate:10.1%} {m.target.false_alarm_rate:7.1%}"
+            lines.append(f"{name:16} {f'{m.machine}/{m.section}':16} {figures} {alarms}")
+        lines.append(f"{name:16} {'official score':37} {result.official:6.3f}")
+    return "\n".join(lines)
 
 
 def _table(result: Evaluation) -> str:

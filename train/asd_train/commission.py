@@ -1,4 +1,4 @@
-"""Factory centres and thresholds: every machine's normal sound, heard through one pipeline.
+"""Factory conditions and thresholds: every machine's normal sound, heard through one pipeline.
 
 The pipeline decides: with the torch network it serves evaluation, with the exported graph it makes a bundle.
 """
@@ -6,15 +6,16 @@ The pipeline decides: with the torch network it serves evaluation, with the expo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from asd_edge.errors import DataError
-from asd_edge.imprint import Groups, Imprint, centres_of, imprint, scores_against
+from asd_edge.imprint import Groups, Imprint, heard_clips, imprint, scores_against
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
 from asd_edge.pipeline import Pipeline
+from asd_edge.scoring.backends.backend import Backend
 from asd_edge.scoring.calibration import calibrate
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet
+from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.sources.file import read_clip
 
 from .data.clip import Clip
@@ -27,13 +28,14 @@ class MachineReference:
 
     machine: str
     section: str
+    backend: Backend
     idle_floor: float
     imprints: tuple[Imprint, ...]
 
     @property
     def conditions(self) -> ConditionSet:
         """The reference in the form that scores."""
-        return ConditionSet(tuple(imprint.condition for imprint in self.imprints), self.idle_floor)
+        return ConditionSet(self.backend, tuple(imprint.condition for imprint in self.imprints), self.idle_floor)
 
 
 def embed_clips(
@@ -53,6 +55,7 @@ def embed_clips(
 
 def commission(
     pipeline: Pipeline,
+    backend: Backend,
     clips: Sequence[Clip],
     *,
     held_out: Collection[str],
@@ -64,8 +67,9 @@ def commission(
 
     Args:
         pipeline: embeds the clips.
+        backend: learns what is normal.
         clips: all clips; only training normals are used.
-        held_out: keys of the source normals that training never saw: they calibrate, they make no centre.
+        held_out: keys of the source normals that training never saw: they calibrate, nothing is learned from them.
         quantile: share of normal windows that a threshold lets pass.
         channel: of multi-channel clips.
         progress: shows a bar.
@@ -75,16 +79,33 @@ def commission(
             for a machine are not among its clips.
         SourceError: a clip cannot be read.
     """
+    embedded = embed_normals(pipeline, clips, held_out=held_out, channel=channel, progress=progress)
+    return references_of(pipeline, backend, embedded, held_out=held_out, quantile=quantile)
+
+
+def embed_normals(
+    pipeline: Pipeline, clips: Sequence[Clip], *, held_out: Collection[str], channel: int | None, progress: Progress
+) -> dict[Clip, EmbeddedClip]:
+    """Read and embed all training normals; errors as in `commission`."""
     normals = [clip for clip in clips if clip.split == "train" and not clip.anomalous]
-    units: dict[str, list[Clip]] = defaultdict(list)
-    for clip in normals:
-        units[clip.unit].append(clip)
-    _check(units, held_out)
-    embedded = embed_clips(pipeline, normals, channel=channel, what="embedding normals", progress=progress)
+    _check(_by_unit(normals), held_out)
+    return embed_clips(pipeline, normals, channel=channel, what="embedding normals", progress=progress)
+
+
+def references_of(
+    pipeline: Pipeline,
+    backend: Backend,
+    embedded: Mapping[Clip, EmbeddedClip],
+    *,
+    held_out: Collection[str],
+    quantile: float,
+) -> list[MachineReference]:
+    """Make the reference of every machine from its embedded training normals; errors as in `commission`."""
+    units = _by_unit(embedded)
     references = []
     for unit in sorted(units):
         try:
-            references.append(_reference(pipeline, units[unit], embedded, held_out, quantile))
+            references.append(_reference(pipeline, backend, units[unit], embedded, held_out, quantile))
         except ValueError as error:  # no score to find a threshold from, or none that is a number
             raise DataError(
                 f"No threshold can be found for {unit}",
@@ -93,6 +114,13 @@ def commission(
                 remedy="Add training normals of that domain, or take its only one, or those that are silent, away.",
             ) from error
     return references
+
+
+def _by_unit(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+    units: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        units[clip.unit].append(clip)
+    return units
 
 
 def _check(units: Mapping[str, Sequence[Clip]], held_out: Collection[str]) -> None:
@@ -116,8 +144,9 @@ def _check(units: Mapping[str, Sequence[Clip]], held_out: Collection[str]) -> No
 
 def _reference(
     pipeline: Pipeline,
+    backend: Backend,
     clips: Sequence[Clip],
-    embedded: dict[Clip, EmbeddedClip],
+    embedded: Mapping[Clip, EmbeddedClip],
     held_out: Collection[str],
     quantile: float,
 ) -> MachineReference:
@@ -127,25 +156,34 @@ def _reference(
     imprints: list[Imprint] = []
     source = _by_label([clip for clip in learning if clip.domain == "source"], embedded)
     if source:
-        imprints.append(_source_imprint(pipeline, source, calibrating, idle_floor, quantile))
+        imprints.append(_source_imprint(pipeline, backend, source, calibrating, idle_floor, quantile))
+    learned = imprints[0].condition.fitted if imprints else None
     target = _by_label([clip for clip in learning if clip.domain == "target"], embedded)
     if target:
-        imprints.append(imprint(pipeline, "target", target, idle_floor=idle_floor, quantile=quantile))
-    return MachineReference(clips[0].machine, clips[0].section, idle_floor, tuple(imprints))
+        imprints.append(
+            imprint(pipeline, backend, "target", target, idle_floor=idle_floor, quantile=quantile, source=learned)
+        )
+    return MachineReference(clips[0].machine, clips[0].section, backend, idle_floor, tuple(imprints))
 
 
 def _source_imprint(
-    pipeline: Pipeline, source: Groups, calibrating: list[EmbeddedClip], idle_floor: float, quantile: float
+    pipeline: Pipeline,
+    backend: Backend,
+    source: Groups,
+    calibrating: list[EmbeddedClip],
+    idle_floor: float,
+    quantile: float,
 ) -> Imprint:
     if not calibrating:  # too few clips to keep some out of training
-        return imprint(pipeline, "source", source, idle_floor=idle_floor, quantile=quantile)
-    centres = centres_of(source, idle_floor=idle_floor)
-    scores = scores_against(pipeline, calibrating, centres, idle_floor=idle_floor)
+        return imprint(pipeline, backend, "source", source, idle_floor=idle_floor, quantile=quantile)
+    heard = heard_clips(source, idle_floor)
+    fitted = backend.fit(heard)
+    scores = scores_against(pipeline, backend, calibrating, fitted, idle_floor=idle_floor)
     calibration = calibrate(scores, clips=len(calibrating), quantile=quantile)
-    return Imprint(Condition("source", centres, calibration.threshold), tuple(source), calibration)
+    return Imprint(Condition("source", fitted, calibration.threshold), tuple(heard), calibration)
 
 
-def _by_label(clips: Sequence[Clip], embedded: dict[Clip, EmbeddedClip]) -> dict[str, list[EmbeddedClip]]:
+def _by_label(clips: Sequence[Clip], embedded: Mapping[Clip, EmbeddedClip]) -> dict[str, list[EmbeddedClip]]:
     groups: dict[str, list[EmbeddedClip]] = defaultdict(list)
     for clip in clips:
         groups[clip.label].append(embedded[clip])

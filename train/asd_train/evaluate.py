@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ from asd_edge.errors import DataError
 from asd_edge.offline import EmbeddedClip, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import score_window
-from asd_edge.scoring.nearest_centre import ConditionSet
+from asd_edge.scoring.backends.backend import Backend
+from asd_edge.scoring.conditions import ConditionSet
 
-from .commission import commission, embed_clips
+from .commission import embed_clips, embed_normals, references_of
 from .data.clip import Clip, Domain
 from .metrics import alarm_rate, auc, f1, harmonic_mean, pauc
 from .progress import Progress
@@ -89,16 +90,28 @@ def evaluate_run(run: Run, pipeline: Pipeline, clips: Sequence[Clip], *, progres
     Raises:
         SourceError: a clip cannot be read.
     """
-    references = commission(
-        pipeline,
-        clips,
-        held_out=set(run.held_out),
-        quantile=run.recipe.calibration.quantile,
-        channel=run.channel,
-        progress=progress,
-    )
-    known = {f"{reference.machine}/{reference.section}": reference.conditions for reference in references}
-    return evaluate(score_clips(pipeline, known, clips, channel=run.channel, progress=progress))
+    (result,) = compare_backends(run, pipeline, clips, {"": run.recipe.backend}, progress=progress).values()
+    return result
+
+
+def compare_backends(
+    run: Run, pipeline: Pipeline, clips: Sequence[Clip], backends: Mapping[str, Backend], *, progress: Progress
+) -> dict[str, Evaluation]:
+    """Evaluate a run with each of some backends, by their names; every clip is embedded once.
+
+    Raises:
+        SourceError: a clip cannot be read.
+        DataError: there is nothing to learn from or nothing to score.
+    """
+    held_out, quantile = set(run.held_out), run.recipe.calibration.quantile
+    normals = embed_normals(pipeline, clips, held_out=held_out, channel=run.channel, progress=progress)
+    tests = _embed_tests(pipeline, {clip.unit for clip in normals}, clips, channel=run.channel, progress=progress)
+    results = {}
+    for name, backend in backends.items():
+        references = references_of(pipeline, backend, normals, held_out=held_out, quantile=quantile)
+        known = {f"{reference.machine}/{reference.section}": reference.conditions for reference in references}
+        results[name] = evaluate([_scored(pipeline, known[clip.unit], clip, sound) for clip, sound in tests.items()])
+    return results
 
 
 def evaluate_bundle(
@@ -129,6 +142,13 @@ def score_clips(
 
     A clip that is idle throughout gets the score 0: a machine that stands still gives no alarm.
     """
+    tests = _embed_tests(pipeline, known, clips, channel=channel, progress=progress)
+    return [_scored(pipeline, known[clip.unit], clip, sound) for clip, sound in tests.items()]
+
+
+def _embed_tests(
+    pipeline: Pipeline, known: Collection[str], clips: Sequence[Clip], *, channel: int | None, progress: Progress
+) -> dict[Clip, EmbeddedClip]:
     tests = [clip for clip in clips if clip.split == "test" and clip.unit in known]
     if not tests:
         raise DataError(
@@ -137,8 +157,7 @@ def score_clips(
             expected="clips like <machine>/test/section_00_source_test_normal_0000.wav of a machine that is known",
             remedy="Check --data, and that machines and sections have the names they were trained with.",
         )
-    embedded = embed_clips(pipeline, tests, channel=channel, what="scoring tests", progress=progress)
-    return [_scored(pipeline, known[clip.unit], clip, embedded[clip]) for clip in tests]
+    return embed_clips(pipeline, tests, channel=channel, what="scoring tests", progress=progress)
 
 
 def _scored(pipeline: Pipeline, conditions: ConditionSet, clip: Clip, sound: EmbeddedClip) -> ScoredClip:

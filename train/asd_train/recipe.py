@@ -15,6 +15,8 @@ from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.errors import ConfigError
 from asd_edge.scoring.aggregation import WindowSpec
+from asd_edge.scoring.backends.kinds import AnyBackend
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -99,6 +101,7 @@ class Recipe(_Table):
     aggregation: Literal["mean", "power"]
     network: Network
     training: Training
+    backend: AnyBackend = NearestCentre()
     calibration: CalibrationRule
 
     @model_validator(mode="after")
@@ -159,15 +162,15 @@ def _text(name: str) -> str:
 
 
 def _found(error: ErrorDetails) -> str:
-    """Name the key as the recipe spells it: pydantic calls the kind a tag, and puts it beneath `network`."""
+    """Name the key as the recipe spells it: pydantic calls the kind a tag, and puts it beneath its table."""
     location, context = error["loc"], error.get("ctx", {})
     if not location:  # two tables that do not go together
         return error["msg"].removeprefix("Value error, ")
     if error["type"] == "union_tag_not_found":
-        return "network.kind: Field required"
+        return f"{location[0]}.kind: Field required"
     if error["type"] == "union_tag_invalid":
-        return f"network.kind: Input should be one of {context['expected_tags']} (got {context['tag']!r})"
-    kind = f" of kind {location[1]}" if location[:1] == ("network",) and len(location) > 1 else ""
+        return f"{location[0]}.kind: Input should be one of {context['expected_tags']} (got {context['tag']!r})"
+    kind = f" of kind {location[1]}" if location[0] in ("network", "backend") and len(location) > 1 else ""
     keys = (*location[:1], *location[2:]) if kind else location
     return f"{'.'.join(map(str, keys))}{kind}: {error['msg']} (got {error['input']!r})"
 

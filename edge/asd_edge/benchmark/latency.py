@@ -15,8 +15,9 @@ from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector
 from asd_edge.events import Event, WindowScore
 from asd_edge.pipeline import Pipeline, SegmentStreams
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
+from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet
 from asd_edge.sources.block import Block
 
 
@@ -41,7 +42,8 @@ def measure_latency(pipeline: Pipeline, *, channels: int, seconds: float) -> Lat
     """
     streams, scorer = SegmentStreams(pipeline), Scorer()
     rate, hop = pipeline.front_end.sample_rate, pipeline.front_end.hop
-    warm = ConditionSet((Condition("noise", np.ones((1, pipeline.embedder.dims), np.float32), 2.0),), 0.0)
+    anything = {"references": np.ones((1, pipeline.embedder.dims), np.float32)}
+    warm = ConditionSet(NearestCentre(), (Condition("noise", anything, 2.0),), 0.0)
     delays: list[float] = []
 
     def take(event: Event) -> None:

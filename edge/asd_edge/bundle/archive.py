@@ -1,4 +1,4 @@
-"""Bundle v2, reader and writer in one place (docs/bundle.md)."""
+"""Bundle v3, reader and writer in one place (docs/bundle.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import json
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,12 @@ from numpy.typing import NDArray
 from asd_edge.atomic import atomic_write
 from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
 from asd_edge.bundle.embedder import GraphBytes, load_embedder
+from asd_edge.bundle.fitted import cut, size_of
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
 from asd_edge.errors import BundleError
 from asd_edge.pipeline import Pipeline
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet
+from asd_edge.scoring.backends.backend import Fitted
+from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.strict import RefusalError, check_version
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -36,7 +40,7 @@ class Bundle:
         manifest: what it says about itself.
         bundle_id: SHA-256 of the file.
         graphs: serialised ONNX by member: `segment.onnx`, or `stream.onnx` and `head.onnx`, or all three.
-        arrays: `centres` float32 [centres, dims] and, for log-mel, `mel` float32 [bins, mels]; read-only.
+        arrays: `conditions` float32 [numbers] and, for log-mel, `mel` float32 [bins, mels]; read-only.
     """
 
     manifest: Manifest
@@ -46,14 +50,16 @@ class Bundle:
 
     @property
     def embedding_id(self) -> str:
-        """SHA-256 of what decides an embedding: front end, mel matrix, segment length and the graphs that serve.
+        """SHA-256 of what decides an embedding and what is learned from it: front end, mel matrix, segment length, the
+        graphs that serve, and the backend.
 
         On-device state refers to it, so that a bundle with another name, date or factory machine keeps what was
         enrolled.
         """
         manifest = self.manifest
         served = {"segment": {"segment.onnx"}, "stream": {"stream.onnx", "head.onnx"}}[manifest.embedder]
-        parts = manifest.front_end.model_dump_json() + manifest.segment.model_dump_json()
+        said = (manifest.front_end, manifest.segment, manifest.backend)
+        parts = "".join(part.model_dump_json() for part in said)
         digests = [m.sha256 for name, m in sorted(manifest.members.items()) if name in served | {"mel.npy"}]
         return hashlib.sha256("\n".join([parts, *digests]).encode()).hexdigest()
 
@@ -77,15 +83,40 @@ class Bundle:
 
         Names begin with `factory/`, so that they differ from those enrolled on site.
         """
-        centres = self.arrays["centres"]
         for known in self.manifest.machines:
             if (known.machine, known.section) == (machine, section):
+                fitted = self._fitted[known.key]
                 conditions = tuple(
-                    Condition(f"factory/{part.name}", centres[slice(*part.centres)], part.threshold)
-                    for part in known.conditions
+                    Condition(f"factory/{part.name}", fitted[part.name], part.threshold) for part in known.conditions
                 )
-                return ConditionSet(conditions, known.idle_floor)
+                return ConditionSet(self.manifest.backend, conditions, known.idle_floor)
         return None
+
+    def source(self, machine: str, section: str) -> Fitted | None:
+        """Return what was learned of a machine's source condition, which a condition of few clips leans on."""
+        return self._fitted.get(f"{machine}/{section}", {}).get("source")
+
+    @cached_property
+    def _fitted(self) -> dict[str, dict[str, Fitted]]:
+        return fitted_of(self.manifest, self.arrays["conditions"])
+
+
+def fitted_of(description: Description, numbers: NDArray[np.float32]) -> dict[str, dict[str, Fitted]]:
+    """Return what was learned of each machine's conditions, by `machine/section` and name.
+
+    Args:
+        description: says which arrays there are.
+        numbers: of all arrays in the order of the description, float32 [numbers].
+    """
+    found: dict[str, dict[str, Fitted]] = {}
+    start = 0
+    for machine in description.machines:
+        found[machine.key] = {}
+        for condition in machine.conditions:
+            stop = start + size_of(condition.arrays)
+            found[machine.key][condition.name] = cut(numbers[start:stop], condition.arrays)
+            start = stop
+    return found
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -141,7 +172,7 @@ def _parse(archive: bytes) -> Bundle:
         if _digest(members[name]) != member:
             raise RefusalError(f"{name} with another SHA-256 or size", "the member that the manifest describes")
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
-    _check(arrays)
+    _check(manifest, arrays)
     graphs = {name: members[name] for name in manifest.graphs.members}
     return Bundle(manifest, hashlib.sha256(archive).hexdigest(), graphs, arrays)
 
@@ -165,7 +196,8 @@ def write_bundle(path: Path, description: Description, *, graphs: GraphBytes, ar
         path: replaced only when the new bundle passed every check of the reader.
         description: the manifest but its digests.
         graphs: serialised ONNX by member: `segment.onnx`, or `stream.onnx` and `head.onnx`, or all three.
-        arrays: `centres` float32 [centres, dims] and, for log-mel, `mel` float32 [bins, mels].
+        arrays: `conditions` float32 [numbers], all that the factory conditions have learned in the order of the
+            description, and, for log-mel, `mel` float32 [bins, mels].
 
     Raises:
         BundleError: the parts do not make a valid bundle, or the file cannot be written.
@@ -207,7 +239,7 @@ def _npy(name: str, array: NDArray[np.float32]) -> bytes:
     return stream.getvalue()
 
 
-def _array(name: str, data: bytes, shape: tuple[int, int]) -> NDArray[np.float32]:
+def _array(name: str, data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Read a .npy member; its header must be the one expected, so nothing in it is ever evaluated or unpickled."""
     if not data.startswith(_NPY_MAGIC) or len(data) < 10:
         raise RefusalError(f"{name}.npy that is not an array", "a .npy file of format 1.0")
@@ -216,14 +248,19 @@ def _array(name: str, data: bytes, shape: tuple[int, int]) -> NDArray[np.float32
     expected = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
     if header != expected:
         raise RefusalError(f"{name}.npy with the header {header[:100]}", expected)
-    if len(data) - start != 4 * shape[0] * shape[1]:
+    if len(data) - start != 4 * prod(shape):
         raise RefusalError(f"{name}.npy with {len(data) - start} bytes of numbers", f"float32 {list(shape)}")
     return np.frombuffer(data, dtype="<f4", offset=start).reshape(shape)  # read-only, as bytes are
 
 
-def _check(arrays: Arrays) -> None:
+def _check(manifest: Manifest, arrays: Arrays) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise RefusalError(f"NaN or infinity in {name}.npy", "finite numbers")
-    if not arrays["centres"].any(axis=1).all():
-        raise RefusalError("a centre of zeros in centres.npy", "centres that have a direction")
+    for key, conditions in fitted_of(manifest, arrays["conditions"]).items():
+        for name, fitted in conditions.items():
+            try:
+                manifest.backend.check(fitted, manifest.dims)
+            except RefusalError as refusal:
+                place = f"in the condition {key}/{name}"
+                raise RefusalError(f"{refusal.found} {place}", refusal.expected, refusal.remedy) from None

@@ -8,15 +8,17 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from asd_edge.bundle.fitted import Shapes, size_of
 from asd_edge.bundle.graphs import Graphs
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.scoring import calibration
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
+from asd_edge.scoring.backends.kinds import AnyBackend
 from asd_edge.strict import Count, Name, Sha256, Strict, Text, UtcTime, parse_versioned
 
 FORMAT: Final = "asd-edge-bundle"
-VERSION: Final = 2
+VERSION: Final = 3
 
 Hertz = Annotated[float, Field(ge=0.0, le=192_000.0)]
 
@@ -94,13 +96,6 @@ class WindowFields(Strict):
         return WindowSpec(**self.model_dump())
 
 
-class Scorer(Strict):
-    """How an embedding becomes a distance."""
-
-    kind: Literal["nearest_centre"]
-    distance: Literal["cosine"]
-
-
 class Gamma(Strict):
     """A gamma distribution (location 0) fitted to normal scores."""
 
@@ -136,22 +131,13 @@ class Calibration(Strict):
 
 
 class FactoryCondition(Strict):
-    """A factory condition (`source`, `target`): rows [first, last) of centres.npy, their labels."""
+    """A factory condition (`source`, `target`): its arrays in conditions.npy, the labels of the sound behind them."""
 
     name: Name
-    centres: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
-    labels: tuple[Text, ...]
+    arrays: Annotated[Shapes, Field(min_length=1)]
+    labels: Annotated[tuple[Text, ...], Field(min_length=1)]
     threshold: Annotated[float, Field(gt=0.0)]
     calibration: Calibration
-
-    @model_validator(mode="after")
-    def _labelled(self) -> FactoryCondition:
-        first, last = self.centres
-        if last <= first:
-            raise ValueError(f"no centre in the rows [{first}, {last})")
-        if len(self.labels) != last - first:
-            raise ValueError(f"{len(self.labels)} labels for {last - first} centres")
-        return self
 
 
 class FactoryMachine(Strict):
@@ -203,7 +189,7 @@ class Description(Strict):
     aggregation: Aggregation
     embedder: Literal["segment", "stream"]
     graphs: Graphs
-    scorer: Scorer
+    backend: AnyBackend
     machines: tuple[FactoryMachine, ...]
     provenance: Provenance
 
@@ -222,16 +208,7 @@ class Description(Strict):
         keys = [machine.key for machine in self.machines]
         if len(set(keys)) != len(keys):
             raise ValueError("the same machine and section twice")
-        next_row = 0
-        for condition in self._factory_conditions:
-            if condition.centres[0] != next_row:
-                raise ValueError(f"a condition from row {condition.centres[0]} of the centres after row {next_row}")
-            next_row = condition.centres[1]
         return self
-
-    @property
-    def _factory_conditions(self) -> list[FactoryCondition]:
-        return [condition for machine in self.machines for condition in machine.conditions]
 
     @property
     def dims(self) -> int:
@@ -241,20 +218,20 @@ class Description(Strict):
         return graph.dims
 
     @property
-    def shapes(self) -> dict[str, tuple[int, int]]:
+    def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each array; a magnitude front end has no mel matrix."""
-        rows = sum(len(condition.labels) for condition in self._factory_conditions)
-        shapes = {"centres": (rows, self.dims)}
+        conditions = [condition for machine in self.machines for condition in machine.conditions]
+        shapes: dict[str, tuple[int, ...]] = {"conditions": (sum(size_of(c.arrays) for c in conditions),)}
         if self.front_end.feature == "log_mel":
             shapes["mel"] = (self.front_end.spec().bins, self.front_end.mels)
         return shapes
 
 
 class Manifest(Description):
-    """A bundle's manifest.json, version 2."""
+    """A bundle's manifest.json, version 3."""
 
     format: Literal["asd-edge-bundle"] = FORMAT
-    version: Literal[2] = VERSION
+    version: Literal[3] = VERSION
     members: dict[str, Member]
 
     @staticmethod

@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.fitted import ArrayName, StoredArray
 from asd_edge.bundle.manifest import Calibration
 from asd_edge.errors import ConfigError, StateError
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet
-from asd_edge.strict import Name, Sha256, Strict, Text, UtcTime
+from asd_edge.scoring.backends.backend import Fitted
+from asd_edge.scoring.conditions import Condition, ConditionSet
+from asd_edge.strict import Name, RefusalError, Sha256, Strict, Text, UtcTime
 
 FORMAT: Final = "asd-edge-site"
 VERSION: Final = 2
 MOST_CONDITIONS = 4096
 
 Threshold = Annotated[float, Field(gt=0.0)]
-
-
-class EncodedArray(Strict):
-    """A float32 array in a JSON document: its shape, and its little-endian bytes in base64."""
-
-    shape: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=3)]
-    base64: Annotated[str, Field(max_length=32 << 20)]
-
-    @model_validator(mode="after")
-    def _whole(self) -> EncodedArray:
-        try:
-            data = base64.b64decode(self.base64, validate=True)
-        except binascii.Error as error:
-            raise ValueError(f"text that is not base64: {error}") from None
-        if len(data) != 4 * int(np.prod(self.shape)):
-            raise ValueError(f"{len(data)} bytes for float32 {list(self.shape)}")
-        if not np.isfinite(np.frombuffer(data, "<f4")).all():
-            raise ValueError("NaN or infinity")
-        return self
-
-    @classmethod
-    def of(cls, array: NDArray[np.float32]) -> EncodedArray:
-        """Return `array` as it stands in a document."""
-        data = np.ascontiguousarray(array, dtype="<f4").tobytes()
-        return cls(shape=array.shape, base64=base64.b64encode(data).decode("ascii"))
-
-    def array(self) -> NDArray[np.float32]:
-        """Return the array, read-only."""
-        return np.frombuffer(base64.b64decode(self.base64), dtype="<f4").reshape(self.shape)
 
 
 class EnrolledClip(Strict):
@@ -68,7 +38,7 @@ class EnrolledCondition(Strict):
     """
 
     name: Name
-    arrays: Annotated[dict[Name, EncodedArray], Field(min_length=1, max_length=8)]
+    arrays: Annotated[dict[ArrayName, StoredArray], Field(min_length=1, max_length=32)]
     threshold: Threshold
     calibration: Calibration
     idle_floor: Annotated[float, Field(ge=0.0)]
@@ -78,6 +48,11 @@ class EnrolledCondition(Strict):
     author: Text
     bundle_id: Sha256
     forced: bool = False
+
+    @property
+    def fitted(self) -> Fitted:
+        """What the backend learned, as arrays."""
+        return {name: stored.array() for name, stored in self.arrays.items()}
 
 
 class FactoryThreshold(Strict):
@@ -175,9 +150,10 @@ def condition_set(
     if not conditions:
         return None
     if idle_below_dbfs is not None:
-        return ConditionSet(conditions, 10.0 ** (idle_below_dbfs / 10.0))
+        return ConditionSet(bundle.manifest.backend, conditions, 10.0 ** (idle_below_dbfs / 10.0))
     floors = [condition.idle_floor for condition in site.conditions]
-    return ConditionSet(conditions, min(floors) if floors else known.idle_floor if known else 0.0)
+    floor = min(floors) if floors else known.idle_floor if known else 0.0
+    return ConditionSet(bundle.manifest.backend, conditions, floor)
 
 
 def check_comparable(bundle: Bundle, site: SiteState) -> None:
@@ -206,8 +182,8 @@ def _factory(bundle: Bundle, factory: tuple[str, str], thresholds: Sequence[Fact
             remedy="Correct the key, or leave it out and enroll the machine.",
         )
     set_here = {threshold.name: threshold.threshold for threshold in thresholds}
-    conditions = tuple(Condition(c.name, c.centres, set_here.get(c.name, c.threshold)) for c in known.conditions)
-    return ConditionSet(conditions, known.idle_floor)
+    conditions = tuple(replace(c, threshold=set_here.get(c.name, c.threshold)) for c in known.conditions)
+    return replace(known, conditions=conditions)
 
 
 def enrolled_condition(bundle: Bundle, condition: EnrolledCondition) -> Condition:
@@ -216,14 +192,13 @@ def enrolled_condition(bundle: Bundle, condition: EnrolledCondition) -> Conditio
     Raises:
         StateError: its arrays do not fit the bundle.
     """
-    dims = bundle.manifest.dims
-    centres = condition.arrays.get("centres")
-    array = None if centres is None else centres.array()
-    if array is None or array.ndim != 2 or array.shape[1] != dims or not len(array) or not array.any(axis=1).all():
+    try:
+        bundle.manifest.backend.check(condition.fitted, bundle.manifest.dims)
+    except RefusalError as refusal:
         raise StateError(
             f"The enrolled condition {condition.name!r} does not fit the bundle",
-            found=f"arrays { ({name: list(part.shape) for name, part in condition.arrays.items()}) }",
-            expected=f"centres of {dims} numbers, none of them zero",
+            found=refusal.found,
+            expected=refusal.expected,
             remedy="Enroll the condition again.",
-        )
-    return Condition(condition.name, array, condition.threshold)
+        ) from None
+    return Condition(condition.name, condition.fitted, condition.threshold)

@@ -59,13 +59,12 @@ def show(config: Config, machine: Machine, name: Name, as_json: Json = False) ->
     if as_json:
         typer.echo(json.dumps(_plain(condition), indent=2))
         return
-    centres = condition.arrays["centres"].shape[0] if "centres" in condition.arrays else 0
+    learned = ", ".join(f"{what} {list(array.shape)}" for what, array in condition.arrays.items())
     lines = [
         f"{machine}: {condition.name}",
         f"  enrolled {condition.enrolled_utc} by {condition.author}"
         + (", who vouched for it although it sounded anomalous" if condition.forced else ""),
-        f"  bundle {condition.bundle_id[:12]}, {centres} centre{'s' if centres != 1 else ''} of "
-        f"{condition.segments} segments",
+        f"  bundle {condition.bundle_id[:12]}; {learned} learned from {condition.segments} segments",
         f"  threshold {condition.threshold:.4f} ({condition.calibration.method})",
         *(f"  clip {clip.name}  sha256 {clip.sha256[:12]}" for clip in condition.clips),
     ]

@@ -11,8 +11,8 @@ from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.detector import Detector
 from asd_edge.errors import ConfigError
 from asd_edge.pipeline import Pipeline, SegmentStreams
+from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.scoring.nearest_centre import ConditionSet
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.site import Change, condition_set
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import MachineTable
-from asd_edge.scoring.nearest_centre import ConditionSet
+from asd_edge.scoring.conditions import ConditionSet
 
 
 class KnownConditions:

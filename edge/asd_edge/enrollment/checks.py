@@ -15,9 +15,6 @@ from asd_edge.strict import NAME_PATTERN
 LEAST_THRESHOLD = 1e-4
 """Real recordings of one machine are further apart than this; a threshold below it would alarm on anything."""
 
-UNRELATED = 1.0
-"""Cosine distance of two embeddings that have nothing in common: a threshold there lets every fault pass."""
-
 ANOMALOUS = 0.5
 """Share of windows above the threshold of their nearest condition from which clips sound anomalous."""
 
@@ -88,8 +85,12 @@ def check_groups(groups: Groups, *, mixed: bool) -> None:
     )
 
 
-def check_threshold(threshold: float) -> None:
+def check_threshold(threshold: float, *, unrelated: float) -> None:
     """Refuse a condition that would alarm on anything, and one that would alarm on nothing.
+
+    Args:
+        threshold: of the new condition.
+        unrelated: distance of embeddings that have nothing in common.
 
     Raises:
         EnrollmentError: the threshold is next to 0, or at the distance of unrelated sounds.
@@ -101,11 +102,11 @@ def check_threshold(threshold: float) -> None:
             expected="recordings that differ as much as normal sound varies",
             remedy="Record the clips at different times, some minutes apart.",
         )
-    if threshold >= UNRELATED:
+    if threshold >= unrelated:
         raise EnrollmentError(
             "The clips differ so much that the device would be deaf",
             found=f"a threshold of {threshold:.2f}",
-            expected=f"a threshold below {UNRELATED:.0f}, the distance of unrelated sounds",
+            expected=f"a threshold below {unrelated:.0f}, the distance of unrelated sounds",
             remedy="Record where the machine is louder than its surroundings, or enroll its states one by one.",
         )
 

@@ -12,8 +12,8 @@ from asd_edge.events import AlarmChange, Judgement, WindowScore
 from asd_edge.history import Stretch
 from asd_edge.judge import Capture, Judge
 from asd_edge.pipeline import Pipeline
+from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.scoring.nearest_centre import ConditionSet
 
 
 @dataclass(frozen=True, slots=True)

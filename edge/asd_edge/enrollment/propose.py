@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.fitted import StoredArray
 from asd_edge.bundle.manifest import Calibration
-from asd_edge.bundle.site import EncodedArray, EnrolledClip, EnrolledCondition, SiteState, condition_set
+from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteState, condition_set
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.checks import (
     Comparison,
@@ -32,8 +33,8 @@ from asd_edge.imprint import Imprint, alike, imprint
 from asd_edge.offline import EmbeddedClip, idle_floor_of, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import condition_distances
+from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.scoring.nearest_centre import ConditionSet
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,10 @@ def propose(
         heard, groups = _without_outliers(heard, groups[0]), groups[:1]
     check_groups(groups, mixed=mixed)
     by_label = {f"{condition}/{number}": group for number, group in enumerate(groups, start=1)}
-    made = imprint(pipeline, condition, by_label, idle_floor=idle_floor, quantile=0.995)
-    check_threshold(made.condition.threshold)
+    backend = bundle.manifest.backend
+    source = None if machine.factory is None else bundle.source(*machine.factory)
+    made = imprint(pipeline, backend, condition, by_label, idle_floor=idle_floor, quantile=0.995, source=source)
+    check_threshold(made.condition.threshold, unrelated=backend.unrelated)
     enrolled = _enrolled(made, heard, idle_floor, author=author, bundle_id=bundle.bundle_id)
     changed = machine.conditions(bundle, site.with_condition(enrolled))
     against = _against(pipeline, used_sounds(heard), known)
@@ -140,7 +143,7 @@ def propose(
         condition=enrolled,
         report=report,
     )
-    own = ConditionSet((made.condition,), idle_floor)
+    own = ConditionSet(backend, (made.condition,), idle_floor)
     scores = {clip.name: _scores(pipeline, [clip], own)[:, 0].tolist() for clip in used_sounds(heard)}
     return Proposed(proposal, scores, before, after)
 
@@ -187,7 +190,7 @@ def _enrolled(
     used = [clip for clip in clips if clip.rejected is None]
     return EnrolledCondition(
         name=made.condition.name,
-        arrays={"centres": EncodedArray.of(made.condition.centres)},
+        arrays={name: StoredArray.of(array) for name, array in made.condition.fitted.items()},
         threshold=made.condition.threshold,
         idle_floor=idle_floor,
         clips=tuple(EnrolledClip(name=clip.name, sha256=clip.sha256) for clip in used),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.dsp.stage import Stage
-from asd_edge.scoring.nearest_centre import ConditionSet
+from asd_edge.scoring.conditions import ConditionSet
 
 Aggregation = Literal["mean", "power"]
 

@@ -1,0 +1,37 @@
+"""All backends: as one field of a manifest or a recipe, and by the names that evaluation compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from asd_edge.scoring.backends.backend import Backend
+from asd_edge.scoring.backends.gmm import GMM
+from asd_edge.scoring.backends.k_means import KMeans
+from asd_edge.scoring.backends.knn import KNN
+from asd_edge.scoring.backends.local_density import LocalDensity
+from asd_edge.scoring.backends.mahalanobis import Mahalanobis
+from asd_edge.scoring.backends.minimum import Minimum
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
+
+AnyBackend = Annotated[
+    NearestCentre | KMeans | KNN | Mahalanobis | GMM | LocalDensity | Minimum,
+    Field(discriminator="kind"),
+]
+"""Which backend, and its parameters: `kind` decides which keys there are."""
+
+_KNN = KNN(neighbours=1, distance="cosine")
+
+BACKENDS: Final[Mapping[str, Backend]] = {
+    "nearest_centre": NearestCentre(),
+    "k_means": KMeans(centres=16),
+    "knn": _KNN,
+    "knn_mahalanobis": KNN(neighbours=1, distance="mahalanobis"),
+    "mahalanobis": Mahalanobis(),
+    "gmm": GMM(components=4),
+    "local_density": LocalDensity(neighbours=4, over=_KNN),
+    "minimum": Minimum(parts=(NearestCentre(), _KNN, Mahalanobis())),
+}
+"""The backends with the parameters that the literature or our own measurements suggest (docs/backends.md)."""
