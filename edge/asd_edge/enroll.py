@@ -16,16 +16,18 @@ from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.manifest import Calibration
 from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteStore
 from asd_edge.errors import EnrollmentError
-from asd_edge.imprint import Imprint, active_embeddings, alike, imprint
+from asd_edge.imprint import Groups, Imprint, active_embeddings, alike, centres_of, leave_one_out_scores
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
-from asd_edge.scoring.nearest_centre import cosine_distance
+from asd_edge.pipeline import Pipeline
+from asd_edge.scoring.calibration import GammaFit, Spread, calibrate_clips
+from asd_edge.scoring.nearest_centre import Condition, cosine_distance
 from asd_edge.strict import NAME_PATTERN
 
 FEWEST_CLIPS = 3
 """Leave-one-clip-out needs two clips for a centre and one to judge it."""
 
-QUANTILE = 0.995
-"""Share of normal windows below the threshold of a machine that the factory knows nothing of."""
+ALARMS_PER_WEEK = 1.0
+"""False alarms that a week of running may have when nobody says otherwise."""
 
 LEAST_THRESHOLD = 1e-4
 """Real recordings of one machine are further apart than this; a threshold below it would alarm on anything."""
@@ -83,6 +85,7 @@ def enroll_clips(
     clips: Sequence[RecordedClip],
     mixed: bool = False,
     factory: tuple[str, str] | None = None,
+    alarms_per_week: float = ALARMS_PER_WEEK,
     progress: Callable[[str], None] = lambda name: None,
 ) -> EnrollmentReport:
     """Make an operating condition from clips and store it, as a whole or not at all.
@@ -94,7 +97,8 @@ def enroll_clips(
         condition: name of the new condition; one of the same name is replaced.
         clips: three or more recordings of the machine running normally in this condition.
         mixed: the clips may hold several kinds of normal sound; each kind gets a centre of its own.
-        factory: (machine, section) of the bundle whose threshold's quantile is taken.
+        factory: (machine, section) of the bundle whose scores say how much normal sound spreads.
+        alarms_per_week: how many false alarms a week of running may have.
         progress: called with the name of each clip after it is embedded.
 
     Raises:
@@ -114,7 +118,7 @@ def enroll_clips(
     groups = alike(embedded, idle_floor=idle_floor)
     _check_groups(groups, mixed=mixed)
     by_label = {f"{condition}/{number}": group for number, group in enumerate(groups, start=1)}
-    made = imprint(pipeline, condition, by_label, idle_floor=idle_floor, quantile=_quantile(bundle, factory))
+    made = _imprint(pipeline, condition, by_label, idle_floor, alarms_per_week, _prior(bundle, factory))
     _check_threshold(made.condition.threshold)
     with store.exclusive():
         before = store.load()
@@ -208,12 +212,26 @@ def _check_threshold(threshold: float) -> None:
         )
 
 
-def _quantile(bundle: Bundle, factory: tuple[str, str] | None) -> float:
-    """Return the quantile that the factory's threshold for this machine stands at."""
+def _imprint(
+    pipeline: Pipeline, name: str, groups: Groups, idle_floor: float, alarms_per_week: float, prior: Spread | None
+) -> Imprint:
+    calibration = calibrate_clips(
+        leave_one_out_scores(pipeline, groups, idle_floor=idle_floor),
+        alarms_per_week=alarms_per_week,
+        every_s=pipeline.score_every_s,
+        prior=prior,
+    )
+    centres = centres_of(groups, idle_floor=idle_floor)
+    return Imprint(Condition(name, centres, calibration.threshold), tuple(groups), calibration)
+
+
+def _prior(bundle: Bundle, factory: tuple[str, str] | None) -> Spread | None:
+    """Return how much the factory's scores of this machine spread; None when it does not know it."""
     for known in bundle.manifest.machines:
         if factory == (known.machine, known.section):
-            return known.conditions[0].calibration.quantile
-    return QUANTILE
+            gamma = known.conditions[0].calibration.gamma
+            return None if gamma is None else Spread.of(GammaFit(gamma.shape, gamma.scale))
+    return None
 
 
 def _enrolled(

@@ -41,21 +41,20 @@ def imprint(
     idle_floor: float,
     quantile: float,
 ) -> Imprint:
-    """Make a condition from a few clips.
+    """Make a factory condition from a few clips.
 
     Args:
         pipeline: that embedded the clips.
         name: of the condition.
-        groups: clips by label; each label gives one centre. Enrollment has one label.
+        groups: clips by label; each label gives one centre.
         idle_floor: mean square at or below which a segment is not part of the condition.
         quantile: share of normal windows that the threshold lets pass.
 
     Raises:
         ValueError: no label with two clips above the idle floor, so that nothing tells how much its sound varies.
     """
-    scores = leave_one_out_scores(pipeline, groups, idle_floor=idle_floor)
-    clips = sum(len(members) for members in groups.values() if len(members) > 1)  # those that were left out in turn
-    calibration = calibrate(scores, clips=clips, quantile=quantile)
+    by_clip = leave_one_out_scores(pipeline, groups, idle_floor=idle_floor)
+    calibration = calibrate([score for clip in by_clip for score in clip], clips=len(by_clip), quantile=quantile)
     centres = centres_of(groups, idle_floor=idle_floor)
     return Imprint(Condition(name, centres, calibration.threshold), tuple(groups), calibration)
 
@@ -71,19 +70,37 @@ def active_embeddings(clips: Sequence[EmbeddedClip], idle_floor: float) -> list[
     return [embeddings for embeddings in active if len(embeddings)]
 
 
-def leave_one_out_scores(pipeline: Pipeline, groups: Groups, *, idle_floor: float) -> list[float]:
-    """Score the windows of each clip against centres made without that clip.
+def leave_one_out_scores(pipeline: Pipeline, groups: Groups, *, idle_floor: float) -> list[list[float]]:
+    """Return, for each clip, the scores of its windows against centres made without that clip.
 
     A whole clip is left out at a time: segments of one clip are not independent, and a centre that has heard a clip
     is too near to it. A clip that is alone under its label is not scored: without it nothing is left of its sound.
     """
-    scores: list[float] = []
+    by_clip: list[list[float]] = []
     for members in groups.values():
         for left_out in members if len(members) > 1 else ():
             others = {label: [clip for clip in clips if clip is not left_out] for label, clips in groups.items()}
             centres = centres_of(others, idle_floor=idle_floor)
-            scores += scores_against(pipeline, [left_out], centres, idle_floor=idle_floor)
-    return scores
+            by_clip.append(scores_against(pipeline, [left_out], centres, idle_floor=idle_floor))
+    return by_clip
+
+
+def half_scores(pipeline: Pipeline, clip: EmbeddedClip, *, idle_floor: float) -> list[float]:
+    """Return the scores of each half of a clip against the other half: all that a single clip can say of itself.
+
+    Sound of one occasion is nearer to itself than normal sound is: such scores are too small (calibrate_clips).
+    """
+    middle = len(clip.segments) // 2
+    halves = [EmbeddedClip(clip.name, clip.segments[:middle]), EmbeddedClip(clip.name, clip.segments[middle:])]
+    if not all(active_embeddings([half], idle_floor) for half in halves):
+        return []
+    return [
+        score
+        for half, other in (halves, halves[::-1])
+        for score in scores_against(
+            pipeline, [half], centres_of({"": [other]}, idle_floor=idle_floor), idle_floor=idle_floor
+        )
+    ]
 
 
 def alike(clips: Sequence[EmbeddedClip], *, idle_floor: float) -> list[list[EmbeddedClip]]:
