@@ -16,8 +16,9 @@ from asd_edge.offline import EmbeddedClip, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import score_window
 from asd_edge.scoring.backends.backend import Backend, Clips, Fitted
-from asd_edge.scoring.calibration import Calibration, calibrate
+from asd_edge.scoring.calibration import Calibration, Spread, calibrate, calibrate_clips
 from asd_edge.scoring.conditions import Condition, ConditionSet
+from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.scoring.distances import cosine_distance, mean_centre
 
 UNLIKE = 0.5
@@ -46,13 +47,13 @@ def imprint(
     quantile: float,
     source: Fitted | None = None,
 ) -> Imprint:
-    """Make a condition from a few clips.
+    """Make a factory condition from a few clips.
 
     Args:
         pipeline: that embedded the clips.
         backend: learns the condition.
         name: of the condition.
-        groups: clips by label. Enrollment has one label for each kind of sound.
+        groups: clips by label.
         idle_floor: mean square at or below which a segment is not part of the condition.
         quantile: share of normal windows that the threshold lets pass.
         source: what was learned of the machine's source condition, if this is another one.
@@ -60,9 +61,62 @@ def imprint(
     Raises:
         ValueError: no label with two clips above the idle floor, so that nothing tells how much its sound varies.
     """
-    scores = leave_one_out_scores(pipeline, backend, groups, idle_floor=idle_floor, source=source)
-    clips = sum(len(members) for members in groups.values() if len(members) > 1)  # those that were left out in turn
-    calibration = calibrate(scores, clips=clips, quantile=quantile)
+    by_clip = leave_one_out_scores(pipeline, backend, groups, idle_floor=idle_floor, source=source)
+    calibration = calibrate([score for clip in by_clip for score in clip], clips=len(by_clip), quantile=quantile)
+    return _imprint(backend, name, groups, calibration, idle_floor=idle_floor, source=source)
+
+
+def imprint_for_budget(
+    pipeline: Pipeline,
+    backend: Backend,
+    name: str,
+    groups: Groups,
+    *,
+    idle_floor: float,
+    alarms_per_week: float,
+    decision: DecisionSpec,
+    prior: Spread | None = None,
+    source: Fitted | None = None,
+) -> Imprint:
+    """Make a condition on site, from one clip or more, for a budget of false alarms.
+
+    Args:
+        pipeline: that embedded the clips.
+        backend: learns the condition.
+        name: of the condition.
+        groups: clips by label; one label for each kind of sound.
+        idle_floor: mean square at or below which a segment is not part of the condition.
+        alarms_per_week: false alarms that a week of running may have.
+        decision: makes alarms of scores.
+        prior: how much the scores of this machine spread at the factory, where that is known.
+        source: what was learned of the machine's source condition, if there is one.
+
+    Raises:
+        ValueError: nothing above the idle floor.
+    """
+    by_clip = leave_one_out_scores(pipeline, backend, groups, idle_floor=idle_floor, source=source)
+    if not by_clip:  # one clip, or one of each kind: its halves are all there is
+        sole = [clip for members in groups.values() for clip in members]
+        by_clip = [half_scores(pipeline, backend, clip, idle_floor=idle_floor, source=source) for clip in sole[:1]]
+    calibration = calibrate_clips(
+        by_clip,
+        alarms_per_week=alarms_per_week,
+        every_s=pipeline.score_every_s,
+        prior=prior,
+        decision=decision,
+    )
+    return _imprint(backend, name, groups, calibration, idle_floor=idle_floor, source=source)
+
+
+def _imprint(
+    backend: Backend,
+    name: str,
+    groups: Groups,
+    calibration: Calibration,
+    *,
+    idle_floor: float,
+    source: Fitted | None,
+) -> Imprint:
     heard = heard_clips(groups, idle_floor)
     fitted = backend.fit(heard, source=source)
     return Imprint(Condition(name, fitted, calibration.threshold), tuple(heard), calibration)
@@ -82,20 +136,38 @@ def active_embeddings(clips: Sequence[EmbeddedClip], idle_floor: float) -> list[
 
 def leave_one_out_scores(
     pipeline: Pipeline, backend: Backend, groups: Groups, *, idle_floor: float, source: Fitted | None = None
-) -> list[float]:
-    """Score the windows of each clip against what was learned without that clip.
+) -> list[list[float]]:
+    """Return, for each clip, the scores of its windows against what was learned without that clip.
 
     A whole clip is left out at a time: segments of one clip are not independent, and what has heard a clip is too near
     to it. A clip that is alone under its label is not scored: without it nothing is left of its sound.
     """
-    scores: list[float] = []
+    by_clip: list[list[float]] = []
     for members in groups.values():
         for left_out in members if len(members) > 1 else ():
             others = {label: [clip for clip in clips if clip is not left_out] for label, clips in groups.items()}
             heard = heard_clips(others, idle_floor)
             if heard:
                 fitted = backend.fit(heard, source=source)
-                scores += scores_against(pipeline, backend, [left_out], fitted, idle_floor=idle_floor)
+                by_clip.append(scores_against(pipeline, backend, [left_out], fitted, idle_floor=idle_floor))
+    return by_clip
+
+
+def half_scores(
+    pipeline: Pipeline, backend: Backend, clip: EmbeddedClip, *, idle_floor: float, source: Fitted | None = None
+) -> list[float]:
+    """Return the scores of each half of a clip against the other half: all that a single clip can say of itself.
+
+    Sound of one occasion is nearer to itself than normal sound is: such scores are too small (calibrate_clips).
+    """
+    middle = len(clip.segments) // 2
+    halves = [EmbeddedClip(clip.name, clip.segments[:middle]), EmbeddedClip(clip.name, clip.segments[middle:])]
+    scores: list[float] = []
+    for half, other in (halves, halves[::-1]):
+        heard = heard_clips({clip.name: [other]}, idle_floor)
+        if heard:
+            fitted = backend.fit(heard, source=source)
+            scores += scores_against(pipeline, backend, [half], fitted, idle_floor=idle_floor)
     return scores
 
 

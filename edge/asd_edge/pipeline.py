@@ -58,6 +58,11 @@ class Pipeline:
         more = (self.window.segments - 1) * self.segment.step * self.front_end.hop
         return self.shortest_samples + more
 
+    @property
+    def score_every_s(self) -> float:
+        """Seconds of sound from one score to the next."""
+        return self.window.every * self.segment.step * self.front_end.hop / self.front_end.sample_rate
+
     def samples_of(self, segments: EmbeddedSegments) -> tuple[int, int]:
         """Return the half-open sample interval [start, stop) that consecutive segments cover."""
         hop = self.front_end.hop

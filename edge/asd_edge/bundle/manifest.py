@@ -21,6 +21,8 @@ FORMAT: Final = "asd-edge-bundle"
 VERSION: Final = 3
 
 Hertz = Annotated[float, Field(ge=0.0, le=192_000.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 class FrontEndFields(Strict):
@@ -103,30 +105,100 @@ class Gamma(Strict):
     scale: Annotated[float, Field(gt=0.0)]
 
 
-class Calibration(Strict):
-    """Where a threshold comes from: `count` normal scores, at `quantile` of them or of the fitted gamma."""
+class GammaRateFields(Strict):
+    """`GammaRate` in a document."""
 
-    method: Literal["percentile", "gamma"]
-    quantile: Annotated[float, Field(gt=0.0, lt=1.0)]
+    kind: Literal["gamma"] = "gamma"
+    most: Positive
+    shape: Positive
+    scale: Positive
+    mean_error: NotNegative
+    shape_error: NotNegative
+
+
+class ParetoRateFields(Strict):
+    """`ParetoRate` in a document."""
+
+    kind: Literal["pareto"] = "pareto"
+    most: Positive
+    level: NotNegative
+    at_level: Positive
+    shape: float
+    scale: Positive
+    clusters: Positive
+
+
+class Expected(Strict):
+    """Alarms per week at the threshold, and the 90 % interval of that expectation."""
+
+    low: NotNegative
+    likely: NotNegative
+    high: NotNegative
+
+
+class Calibration(Strict):
+    """`scoring.calibration.Calibration` in a document; its threshold stands beside it.
+
+    The factory's has `quantile`, `percentile_threshold` and `gamma`; one for a budget has the rest.
+    """
+
+    method: calibration.Method
     count: Annotated[int, Field(ge=1)]
-    percentile_threshold: Annotated[float, Field(ge=0.0)]
-    gamma: Gamma | None
+    quantile: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    percentile_threshold: NotNegative | None = None
+    gamma: Gamma | None = None
+    alarms_per_week: Positive | None = None
+    expected: Expected | None = None
+    heard: Annotated[int, Field(ge=0)] | None = None
+    clips: Annotated[int, Field(ge=1)] | None = None
+    hours: NotNegative | None = None
+    mean: float | None = None
+    deviation: NotNegative | None = None
+    rate: Annotated[GammaRateFields | ParetoRateFields, Field(discriminator="kind")] | None = None
 
     @model_validator(mode="after")
     def _fitted(self) -> Calibration:
-        if self.method == "gamma" and self.gamma is None:
+        if self.quantile is None:
+            if None in (self.clips, self.hours, self.mean, self.deviation, self.rate):
+                raise ValueError("a budget's calibration without clips, hours, mean, deviation and rate")
+        elif self.percentile_threshold is None:
+            raise ValueError("a quantile without its percentile_threshold")
+        elif self.method == "gamma" and self.gamma is None:
             raise ValueError("the method 'gamma' without a fitted gamma")
         return self
 
     @classmethod
     def of(cls, found: calibration.Calibration) -> Calibration:
-        """Return a calibration as it stands in a document; its threshold stands beside it."""
-        return cls(
-            method=found.method,
-            quantile=found.quantile,
-            count=found.count,
-            percentile_threshold=found.percentile_threshold,
-            gamma=None if found.gamma is None else Gamma(**asdict(found.gamma)),
+        """Return a calibration as it stands in a document."""
+        fields = asdict(found)
+        del fields["threshold"]
+        if found.rate is not None:
+            fields["rate"]["kind"] = "gamma" if isinstance(found.rate, calibration.GammaRate) else "pareto"
+        expected = None if found.expected is None else asdict(found.expected)
+        return cls.model_validate(fields | {"expected": expected})
+
+    def value(self, threshold: float) -> calibration.Calibration:
+        """Return the calibration of a threshold; what an old document leaves out comes from its fitted gamma."""
+        gamma = None if self.gamma is None else calibration.GammaFit(**self.gamma.model_dump())
+        if self.rate is not None:
+            kind = {"gamma": calibration.GammaRate, "pareto": calibration.ParetoRate}[self.rate.kind]
+            rate = kind(**self.rate.model_dump(exclude={"kind"}))
+        else:
+            rate = None if gamma is None else calibration.factory_rate(gamma, self.clips or self.count)
+        return calibration.Calibration(
+            method=self.method,
+            threshold=threshold,
+            count=self.count,
+            clips=self.clips or self.count,
+            hours=self.hours or 0.0,
+            mean=self.mean if self.mean is not None else gamma.mean if gamma is not None else 0.0,
+            deviation=self.deviation if self.deviation is not None else gamma.deviation if gamma is not None else 0.0,
+            rate=rate,
+            alarms_per_week=self.alarms_per_week,
+            heard=self.heard,
+            quantile=self.quantile,
+            percentile_threshold=self.percentile_threshold,
+            gamma=gamma,
         )
 
 

@@ -87,13 +87,15 @@ def _clip(clip: ClipReport) -> str:
 
 def _threshold(report: Report) -> list[str]:
     before = "" if report.threshold_before is None else f", before {report.threshold_before:.4f}"
-    low, high = report.expected_alarms
-    lines = [
-        f"threshold {report.threshold:.4f}{before} (for {report.alarms_per_week:g} false alarms a week, "
-        f"method {report.method}; between {low:.2g} and {high:.2g} are to be expected)"
-    ]
-    if report.spread is not None:
-        lines.append(f"without itself a clip scores {report.spread[0]:.4f} on average, {report.spread[1]:.4f} at most")
+    lines = [f"threshold {report.threshold:.4f}{before} (method {report.method})"]
+    if report.alarms_per_week is not None and report.expected_alarms is not None:
+        low, high = report.expected_alarms
+        lines.append(
+            f"found for {report.alarms_per_week:g} false alarms a week; between {low:.2g} and {high:.2g} a week are to "
+            "be expected (90 %)"
+        )
+    mean, deviation = report.spread
+    lines.append(f"without itself a clip scores {mean:.4f}, with a deviation of {deviation:.4f}")
     return lines
 
 

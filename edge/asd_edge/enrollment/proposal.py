@@ -67,8 +67,8 @@ class EffectReport(Strict):
 class Report(Strict):
     """Everything to judge a proposal by.
 
-    `groups`: names of the clips behind each centre. `spread`: mean and largest leave-one-clip-out score, None where
-    there is none. `threshold_before`: of the condition that is replaced, else of the nearest one known; None without.
+    `groups`: names of the clips behind each centre. `spread`: mean and deviation of what a clip scores without
+    itself. `threshold_before`: of the condition that is replaced, else of the nearest one known; None without.
     `expected_alarms`: interval of alarms per week at the threshold (90 %). `covered_by`: a condition that accepts
     these clips already. `known`: distances to the conditions known before, nearest first.
     `refusal`: why it is not committed unless a person insists. `dropped`: conditions of another embedding, which the
@@ -78,12 +78,12 @@ class Report(Strict):
     clips: tuple[ClipReport, ...]
     groups: tuple[tuple[str, ...], ...]
     segments: int
-    spread: tuple[float, float] | None
+    spread: tuple[float, float]
     threshold_before: float | None
     threshold: float
     method: str
-    alarms_per_week: float
-    expected_alarms: tuple[float, float]
+    alarms_per_week: float | None
+    expected_alarms: tuple[float, float] | None
     idle_floor_dbfs: float
     replaces: bool
     covered_by: str | None

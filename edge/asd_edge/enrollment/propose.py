@@ -29,10 +29,11 @@ from asd_edge.enrollment.effect import Outcome, replay
 from asd_edge.enrollment.proposal import Proposal
 from asd_edge.enrollment.report import Against, report_of
 from asd_edge.history import Stretch
-from asd_edge.imprint import Imprint, alike, imprint
+from asd_edge.imprint import Imprint, alike, imprint_for_budget
 from asd_edge.offline import EmbeddedClip, idle_floor_of, windows_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import condition_distances
+from asd_edge.scoring.calibration import GammaFit, Spread
 from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
 
@@ -58,6 +59,14 @@ class Machine:
             ConfigError: the bundle does not know the factory machine.
         """
         return condition_set(bundle, self.factory, site, idle_below_dbfs=self.idle_below_dbfs)
+
+    def prior(self, bundle: Bundle) -> Spread | None:
+        """Return how much the scores of this machine spread at the factory; None when that is not known."""
+        for known in bundle.manifest.machines:
+            if self.factory == (known.machine, known.section):
+                gamma = known.conditions[0].calibration.gamma
+                return None if gamma is None else Spread.of(GammaFit(gamma.shape, gamma.scale))
+        return None
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,17 @@ def propose(
     by_label = {f"{condition}/{number}": group for number, group in enumerate(groups, start=1)}
     backend = bundle.manifest.backend
     source = None if machine.factory is None else bundle.source(*machine.factory)
-    made = imprint(pipeline, backend, condition, by_label, idle_floor=idle_floor, quantile=0.995, source=source)
+    made = imprint_for_budget(
+        pipeline,
+        backend,
+        condition,
+        by_label,
+        idle_floor=idle_floor,
+        alarms_per_week=machine.alarms_per_week,
+        decision=machine.decision,
+        prior=machine.prior(bundle),
+        source=source,
+    )
     check_threshold(made.condition.threshold, unrelated=backend.unrelated)
     enrolled = _enrolled(made, heard, idle_floor, author=author, bundle_id=bundle.bundle_id)
     changed = machine.conditions(bundle, site.with_condition(enrolled))

@@ -47,6 +47,7 @@ def report_of(
 ) -> Report:
     """Return everything to judge a proposal by."""
     calibration = made.calibration
+    expected = calibration.expected
     others = [known for known in against.conditions if known.condition != enrolled.name]
     covered = next((known.condition for known in others if known.within >= COVERED), None)
     before = replaced.threshold if replaced is not None else others[0].threshold if others else None
@@ -54,12 +55,12 @@ def report_of(
         clips=tuple(_clip(clip) for clip in clips),
         groups=tuple(tuple(group) for group in groups),
         segments=enrolled.segments,
-        spread=None,
+        spread=(calibration.mean, calibration.deviation),
         threshold_before=before,
         threshold=enrolled.threshold,
         method=calibration.method,
-        alarms_per_week=1.0,
-        expected_alarms=(0.0, 0.0),
+        alarms_per_week=calibration.alarms_per_week,
+        expected_alarms=None if expected is None else (expected.low, expected.high),
         idle_floor_dbfs=10.0 * float(np.log10(max(enrolled.idle_floor, 1e-12))),
         replaces=replaced is not None,
         covered_by=covered,

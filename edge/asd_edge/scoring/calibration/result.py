@@ -1,0 +1,67 @@
+"""The outcome of a calibration: a threshold, where it comes from, and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from asd_edge.scoring.calibration.gamma import GammaFit
+from asd_edge.scoring.calibration.rates import AlarmRate, GammaRate, ParetoRate, rate_at
+
+Method = Literal["tail", "gamma", "percentile", "few_clips", "manual"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a threshold was found, from normal scores alone.
+
+    `method`: "tail" (peaks of sustained scores over hours), "few_clips" (a gamma distribution that leans on a prior),
+    "gamma" (the same from minutes of sound, or the factory's fitted quantile), "percentile" (the factory's empirical
+    quantile), "manual" (set by hand). `alarms_per_week`: the budget it was made for; None for the factory's rule.
+    `expected`: alarms per week of running at the threshold. `count`: scores of windows behind it, `clips`: recordings
+    (or, in hours, clusters) that are independent of each other, `hours`: of sound. `mean`, `deviation`: of the scores.
+    `rate`: alarms per week by threshold, for other budgets; None when scores have no spread. `heard`: alarms that the
+    decision would have raised in the very sound, None where that says nothing. `quantile`, `percentile_threshold`,
+    `gamma`: of the factory's rule.
+    """
+
+    method: Method
+    threshold: float
+    count: int
+    clips: int
+    hours: float
+    mean: float
+    deviation: float
+    rate: GammaRate | ParetoRate | None
+    alarms_per_week: float | None = None
+    heard: int | None = None
+    quantile: float | None = None
+    percentile_threshold: float | None = None
+    gamma: GammaFit | None = None
+
+    @property
+    def expected(self) -> AlarmRate | None:
+        """Alarms per week at the threshold with their 90 % interval; None when nothing can be said."""
+        return self.alarms_per_week_at(self.threshold)
+
+    def alarms_per_week_at(self, threshold: float) -> AlarmRate | None:
+        """Return the alarms per week expected at another threshold; None when nothing can be said."""
+        return None if self.rate is None else rate_at(self.rate, threshold)
+
+    def threshold_for(self, alarms_per_week: float) -> float:
+        """Return the threshold for another budget; this one's when nothing is known of others.
+
+        Raises:
+            ValueError: a budget that is not positive.
+        """
+        if not alarms_per_week > 0.0:
+            raise ValueError(f"a budget of {alarms_per_week} alarms a week: no threshold can promise none")
+        return self.threshold if self.rate is None else self.rate.threshold_for(alarms_per_week)
+
+    def at(self, threshold: float) -> Calibration:
+        """Return the calibration with its threshold found."""
+        return replace(self, threshold=threshold)
+
+    def set_by_hand(self, threshold: float) -> Calibration:
+        """Return the calibration with a threshold that somebody chose."""
+        return replace(self, method="manual", threshold=threshold, alarms_per_week=None)
