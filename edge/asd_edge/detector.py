@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
 from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, interrupt
 from asd_edge.scoring.nearest_centre import ConditionSet
 from asd_edge.sources.block import Block
+
+Heard = Callable[[int, float, EmbeddedSegments], None]
+"""Takes segments as they are complete: the absolute index of their stream's sample 0, the UTC seconds of the source's
+sample 0, and the segments, which it must not keep: they may be a view of more."""
 
 
 class Detector:
@@ -27,14 +31,21 @@ class Detector:
         streams: what turns sound into embedded segments; detectors that share it can be advanced together.
         conditions: what is known of the machine.
         decision: when an alarm begins and ends.
+        heard: takes what the network made of the sound, before it is judged; called in `process`.
     """
 
     def __init__(
-        self, machine: str, streams: SegmentStreams, conditions: ConditionSet | None, decision: DecisionSpec
+        self,
+        machine: str,
+        streams: SegmentStreams,
+        conditions: ConditionSet | None,
+        decision: DecisionSpec,
+        heard: Heard | None = None,
     ) -> None:
         self.machine = machine
         self.conditions = conditions
         self._streams = streams
+        self._heard = heard
         self._pipeline = streams.pipeline
         self._rate = self._pipeline.front_end.sample_rate
         self._decision_spec = decision
@@ -84,6 +95,8 @@ class Detector:
         self._zero_monotonic = block.arrived - self._next / self._rate
 
     def _complete(self, segments: EmbeddedSegments) -> list[Event]:
+        if self._heard is not None:
+            self._heard(self._origin, self._zero_time, segments)
         return [event for window in self._windows.push(segments) for event in self._judge(window)]
 
     def flush(self) -> list[Event]:

@@ -58,11 +58,16 @@ class Pipeline:
         more = (self.window.segments - 1) * self.segment.step * self.front_end.hop
         return self.shortest_samples + more
 
+    @property
+    def segment_samples(self) -> int:
+        """Samples that one segment covers."""
+        return (self.segment.frames - 1) * self.front_end.hop + self.front_end.window
+
     def samples_of(self, segments: EmbeddedSegments) -> tuple[int, int]:
         """Return the half-open sample interval [start, stop) that consecutive segments cover."""
         hop = self.front_end.hop
         start, last = int(segments.first_frame[0]) * hop, int(segments.first_frame[-1]) * hop
-        return start, last + (self.segment.frames - 1) * hop + self.front_end.window
+        return start, last + self.segment_samples
 
 
 @dataclass(slots=True)
