@@ -40,7 +40,13 @@ class DeviceTable(Strict):
     id: Name = Field(description="Name of this device in every topic: 1 to 64 of A–Z a–z 0–9 _ -.")
     state_dir: FilePath = Field(
         default=Path("/var/lib/asd-edge"),
-        description="Folder for the enrolled conditions.",
+        description="Folder for the enrolled conditions and for what was heard.",
+    )
+    history_h: float = Field(
+        default=24.0, ge=0.0, le=336.0, description="Hours of embeddings kept on the disk for each machine; 0: none."
+    )
+    ring_s: float = Field(
+        default=60.0, ge=0.0, le=600.0, description="Seconds of sound kept in memory for each machine; 0: none."
     )
 
 

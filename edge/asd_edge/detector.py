@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asd_edge.events import Judgement
 from asd_edge.judge import Capture, Judge
@@ -11,6 +11,10 @@ from asd_edge.scoring.aggregation import EmbeddedSegments
 from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
+
+Heard = Callable[[int, float, EmbeddedSegments], None]
+"""Takes segments as they are complete: the absolute index of their stream's sample 0, the UTC seconds of the source's
+sample 0, and the segments, which it must not keep: they may be a view of more."""
 
 
 class Detector:
@@ -21,13 +25,20 @@ class Detector:
         streams: what turns sound into embedded segments; detectors that share it can be advanced together.
         conditions: what is known of the machine; may be replaced at any time (see Judge).
         decision: when an alarm begins and ends.
+        heard: takes what the network made of the sound, before it is judged; called in `process`.
     """
 
     def __init__(
-        self, machine: str, streams: SegmentStreams, conditions: ConditionSet | None, decision: DecisionSpec
+        self,
+        machine: str,
+        streams: SegmentStreams,
+        conditions: ConditionSet | None,
+        decision: DecisionSpec,
+        heard: Heard | None = None,
     ) -> None:
         self.machine = machine
         self._streams = streams
+        self._heard = heard
         self._rate = streams.pipeline.front_end.sample_rate
         self._judge = Judge(machine, streams.pipeline, conditions, decision)
         self._capture = Capture()
@@ -86,6 +97,8 @@ class Detector:
         )
 
     def _complete(self, segments: EmbeddedSegments) -> list[Judgement]:
+        if self._heard is not None:
+            self._heard(self._origin, self._capture.zero_time, segments)
         return self._judge.push(segments, self._capture)
 
     def flush(self) -> list[Judgement]:

@@ -63,11 +63,16 @@ class Pipeline:
         """Seconds of sound from one score to the next."""
         return self.window.every * self.segment.step * self.front_end.hop / self.front_end.sample_rate
 
+    @property
+    def segment_samples(self) -> int:
+        """Samples that one segment covers."""
+        return (self.segment.frames - 1) * self.front_end.hop + self.front_end.window
+
     def samples_of(self, segments: EmbeddedSegments) -> tuple[int, int]:
         """Return the half-open sample interval [start, stop) that consecutive segments cover."""
         hop = self.front_end.hop
         start, last = int(segments.first_frame[0]) * hop, int(segments.first_frame[-1]) * hop
-        return start, last + (self.segment.frames - 1) * hop + self.front_end.window
+        return start, last + self.segment_samples
 
 
 @dataclass(slots=True)

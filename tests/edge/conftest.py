@@ -1,13 +1,16 @@
-"""Fixtures of the device's tests: a broker that really runs, and listeners to it."""
+"""Fixtures of the device's tests: a broker that really runs, listeners to it, and the daemon."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.edge.broker import Broker, Listener
+from tests.edge.device import ASD_EDGE
 
 
 @pytest.fixture
@@ -46,3 +49,25 @@ def listen() -> Iterator[Callable[..., Listener]]:
     yield make
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the daemon; whatever is left of it at the end is killed."""
+    children: list[subprocess.Popen[str]] = []
+
+    def begin(device: Path, **environment: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [*ASD_EDGE, "run", "--config", str(device)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+        children.append(child)
+        return child
+
+    yield begin
+    for child in children:
+        if child.poll() is None:
+            child.kill()
+        child.communicate()

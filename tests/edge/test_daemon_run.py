@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pytest
 
 from asd_edge.simulator import OperatingState
 from asd_edge.sinks.payloads import schema
-from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, fan, write_clip, write_device
+from tests.edge.device import FAN_SOURCE, asd_edge, fan, write_clip, write_device
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
 from tests.edge.virtual_microphone import virtual_microphone
 
@@ -45,28 +44,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "fan.asd"
     make_fan_bundle(path)
     return path
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start the daemon; whatever is left of it at the end is killed."""
-    children: list[subprocess.Popen[str]] = []
-
-    def begin(device: Path, **environment: str) -> subprocess.Popen[str]:
-        child = subprocess.Popen(
-            [*ASD_EDGE, "run", "--config", str(device)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | environment,
-        )
-        children.append(child)
-        return child
-
-    yield begin
-    for child in children:
-        if child.poll() is None:
-            child.kill()
-        child.communicate()
 
 
 def test_a_files_scores_over_mqtt_are_those_of_the_score_command(

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
 
 from asd_edge.bundle.archive import Bundle, load_bundle
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import DeviceConfig, MachineTable, load_config
+from asd_edge.control import flush_history
 from asd_edge.enrollment.propose import Machine
-from asd_edge.history import Stretch
+from asd_edge.errors import AsdEdgeError, StateError
+from asd_edge.history.format import Stretch, history_path
+from asd_edge.history.reader import read_history
 from asd_edge.scoring.decision import DecisionSpec
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,22 @@ class OpenedMachine:
         return load_bundle(self.device.bundle.path)
 
     def history(self, bundle: Bundle, *, hours: float) -> list[Stretch]:
-        """Return what the daemon has heard of the machine in the last hours; nothing where it keeps none."""
-        return []
+        """Return what the daemon has heard of the machine in the last hours, newest included.
+
+        Without a daemon that runs, or with embeddings of another bundle, less or nothing is known: that is no reason
+        not to enroll.
+        """
+        if hours <= 0.0:
+            return []
+        state_dir = self.device.device.state_dir
+        with suppress(AsdEdgeError):
+            flush_history(state_dir)
+        try:
+            since = time() - hours * 3600.0
+            return read_history(history_path(state_dir, self.table.id), bundle.embedding_id, since)
+        except StateError as error:
+            _log.warning("The past is not compared. %s", error)
+            return []
 
 
 def open_machine_of(config: Path, machine: str) -> OpenedMachine:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.config import MachineTable
+from asd_edge.control import NoDaemonError, last_sound
 from asd_edge.enrollment.clips import RecordedClip
-from asd_edge.errors import SourceError
+from asd_edge.errors import SourceError, StateError
 from asd_edge.sources.file import read_clip
 from asd_edge.sources.open import open_machine
 from asd_edge.sources.shared import SharedDevices
@@ -56,9 +57,39 @@ def record_clips(
     Raises:
         SourceError: the source fails, ends too early, or loses sound.
     """
-    recording = _record(machine, shared, rate=rate, seconds=seconds, progress=progress)
-    parts = np.array_split(recording, max(1, int(seconds / _CLIP_S)))
-    return [RecordedClip(f"recorded-{number}", part) for number, part in enumerate(parts, start=1)]
+    return _cut(_record(machine, shared, rate=rate, seconds=seconds, progress=progress), seconds, "recorded")
+
+
+def last_clips(state_dir: Path, machine: str, *, seconds: float, rate: int) -> list[RecordedClip]:
+    """Return the last `seconds` that the running daemon heard of a machine, cut as `record_clips` does.
+
+    Args:
+        state_dir: the daemon's.
+        machine: its id.
+        seconds: how much; the daemon keeps `device.ring_s`.
+        rate: samples a second that the clips must have.
+
+    Raises:
+        StateError: no daemon runs, it has not heard so much without a gap, or it uses a bundle of another rate.
+    """
+    try:
+        sound, heard_at = last_sound(state_dir, machine, seconds)
+    except NoDaemonError as error:
+        remedy = "Start asd-edge run, or give clips, or --record."
+        raise StateError(error.what, found=error.found, expected=error.expected, remedy=remedy) from None
+    if heard_at != rate:
+        raise StateError(
+            "The daemon hears at another rate than the bundle of the device file",
+            found=f"{heard_at} samples a second",
+            expected=f"{rate} samples a second",
+            remedy="Restart asd-edge run, so that it uses the device file as it is now.",
+        )
+    return _cut(sound, seconds, "heard")
+
+
+def _cut(sound: NDArray[np.float32], seconds: float, name: str) -> list[RecordedClip]:
+    parts = np.array_split(sound, max(1, int(seconds / _CLIP_S)))
+    return [RecordedClip(f"{name}-{number}", part) for number, part in enumerate(parts, start=1)]
 
 
 def _record(
@@ -96,8 +127,3 @@ def _record(
             remedy="Record fewer seconds, or check the source.",
         )
     return np.concatenate(blocks)[:wanted]
-
-
-def last_clips(state_dir: Path, machine: str, *, seconds: float, rate: int) -> list[RecordedClip]:
-    """Take the last seconds that the running daemon has heard."""
-    raise NotImplementedError

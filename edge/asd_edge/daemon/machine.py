@@ -11,8 +11,9 @@ from time import monotonic
 
 from asd_edge.config import MachineTable
 from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Line, Scorer
-from asd_edge.detector import Detector
+from asd_edge.detector import Detector, Heard
 from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.events import AlarmChange, ConditionsChanged, Event
 from asd_edge.pipeline import SegmentStreams
@@ -46,6 +47,8 @@ class MachineThread:
         publish: takes every event; called in the scorer's thread.
         publish_no_alarm: takes the id of a machine whose new detector does not know the alarm of the one before.
         changed: called in this thread after `report` has changed.
+        heard: keeps what was heard; called in the scorer's thread.
+        ring: keeps the newest sound.
     """
 
     def __init__(
@@ -58,6 +61,9 @@ class MachineThread:
         publish: Callable[[Event], None],
         publish_no_alarm: Callable[[str], None],
         changed: Callable[[MachineThread], None],
+        *,
+        heard: Heard | None = None,
+        ring: SoundRing | None = None,
     ) -> None:
         self.report = MachineReport(machine.id, "starting")
         self.over = False
@@ -71,6 +77,8 @@ class MachineThread:
         self._publish = publish
         self._publish_no_alarm = publish_no_alarm
         self._changed = changed
+        self._heard_by = heard
+        self._ring = ring
         self._detector: Detector | None = None
         self._source: Source | None = None
         self._heard = 0  # index of the next sample, through all openings of the source
@@ -141,6 +149,8 @@ class MachineThread:
                 if monotonic() - looked >= _LOOK_EVERY_S:
                     looked = monotonic()
                     self._look_at_conditions(detector, block)
+                if self._ring is not None:
+                    self._ring.push(block)
                 line.push(block)
             line.finish()
         except AsdEdgeError:
@@ -151,6 +161,8 @@ class MachineThread:
             raise
         finally:
             source.close()
+            if self._ring is not None:  # what was heard is not "the last seconds" any more
+                self._ring.clear()
 
     @property
     def _block_s(self) -> float:
@@ -179,7 +191,7 @@ class MachineThread:
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump())
-        return Detector(self._machine.id, self._streams, self._known.load(), decision)
+        return Detector(self._machine.id, self._streams, self._known.load(), decision, self._heard_by)
 
     def _look_at_conditions(self, detector: Detector, block: Block) -> None:
         enrolling = self._known.enrolling()

@@ -14,6 +14,8 @@ from asd_edge import __version__
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.config import DeviceConfig
 from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.control import ControlServer
+from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.notify import notify
 from asd_edge.daemon.scorer import Scorer
@@ -47,6 +49,8 @@ class Daemon:
         self._scorer = Scorer()
         self._bundle_id = bundle.bundle_id
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
+        self._keeping = Keeping(config, bundle, streams.pipeline)
+        self._control = ControlServer(config.device.state_dir, self._keeping.answer)
         shared = SharedDevices(config.machines)
         self._machines = [
             MachineThread(
@@ -58,6 +62,8 @@ class Daemon:
                 self._sink.publish,
                 self._sink.publish_no_alarm,
                 self._notes.put,
+                heard=self._keeping.heard(machine.id),
+                ring=self._keeping.ring(machine.id),
             )
             for machine in config.machines
         ]
@@ -69,11 +75,16 @@ class Daemon:
 
         0: stopped by SIGTERM or SIGINT, or every source ended and the broker has confirmed every message.
         1: a source failed, or sources ended and the broker never confirmed what they gave.
+
+        Raises:
+            StateError: another daemon uses the state folder.
         """
+        self._control.start()
         with self._signals():
             self._sink.start()
             if not self._sink.wait_open(_BROKER_HEAD_START_S):
                 _log.warning("Listening begins without the broker; only recent messages are kept for it")
+            self._keeping.start()
             self._scorer.start()
             for machine in self._machines:
                 self._sink.publish_no_alarm(machine.report.machine)
@@ -100,6 +111,8 @@ class Daemon:
         for machine in self._machines:
             machine.join(max(0.0, deadline - monotonic()))
         self._scorer.stop(max(0.0, deadline - monotonic()))
+        self._control.stop()
+        self._keeping.stop(_STOP_PATIENCE_S)
         if signalled is not None:
             self._sink.stop(f"stopped by {signalled.name}", patience_s=_STOP_PATIENCE_S)
             return 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.events import AlarmChange, Judgement, WindowScore
-from asd_edge.history import Stretch
+from asd_edge.history.format import Stretch
 from asd_edge.judge import Capture, Judge
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.conditions import ConditionSet

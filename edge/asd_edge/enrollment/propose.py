@@ -28,7 +28,7 @@ from asd_edge.enrollment.clips import HeardClip, RecordedClip, hear_clips, used_
 from asd_edge.enrollment.effect import Outcome, replay
 from asd_edge.enrollment.proposal import Proposal
 from asd_edge.enrollment.report import Against, report_of
-from asd_edge.history import Stretch
+from asd_edge.history.format import Stretch
 from asd_edge.imprint import Imprint, alike, imprint_for_budget
 from asd_edge.offline import EmbeddedClip, idle_floor_of, windows_of
 from asd_edge.pipeline import Pipeline

@@ -1,0 +1,154 @@
+"""The daemon's side of the control socket (asd_edge.control has the protocol)."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from time import sleep
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.control import (
+    FORMAT,
+    VERSION,
+    ControlReply,
+    ControlRequest,
+    read_line,
+    socket_address,
+)
+from asd_edge.errors import AsdEdgeError, StateError
+from asd_edge.strict import RefusalError, parse_versioned
+
+_log = logging.getLogger(__name__)
+
+_WORKERS = 4  # connections that are served at once; others wait in the socket's queue
+_REQUEST_S = 2.0
+_REPLY_S = 10.0
+
+Answer = Callable[[ControlRequest], tuple[ControlReply, NDArray[np.float32]]]
+
+
+class ControlServer:
+    """Answers requests in threads of its own, a few at a time; whoever asks wrongly or slowly is let go.
+
+    Args:
+        state_dir: where the socket lies. One daemon may use it: `control.lock` is held as long as this one lives.
+        answer: gives the reply and its samples, or raises an AsdEdgeError that becomes the reply.
+    """
+
+    def __init__(self, state_dir: Path, answer: Answer) -> None:
+        self._state_dir = state_dir
+        self._answer = answer
+        self._lock: IO[bytes] | None = None
+        self._listener: socket.socket | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Listen; without a folder to write to only a warning is logged, for machines are heard all the same.
+
+        Raises:
+            StateError: another daemon uses the folder.
+        """
+        try:
+            self._state_dir.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+            self._listener = self._bound()
+        except OSError as error:
+            _log.warning(
+                "No commands can be taken from %s: %s. Machines are heard all the same; correct device.state_dir.",
+                self._state_dir,
+                error.strerror or error,
+            )
+            self._close()
+            return
+        for number in range(_WORKERS):
+            # A client that hangs must not keep the process alive.
+            threading.Thread(target=self._serve, args=(self._listener,), name=f"control-{number}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Take no more requests, and leave the folder to the next daemon."""
+        self._stopping = True
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes those who wait in accept(); close() would not
+            with suppress(OSError), socket_address(self._state_dir) as address:
+                os.unlink(address)
+        self._close()
+
+    def _close(self) -> None:
+        for held in (self._listener, self._lock):
+            if held is not None:
+                held.close()
+        self._listener = self._lock = None
+
+    def _locked(self) -> IO[bytes]:
+        """Hold the folder's lock. It ends with the process, however that ends, so it is never stale."""
+        # Read-only, so that one made by root serves another user too.
+        descriptor = os.open(self._state_dir / "control.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.fdopen(descriptor, "rb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise StateError(
+                "Two daemons cannot use one state folder",
+                found=f"another asd-edge run that uses {self._state_dir}",
+                expected="one asd-edge run for each device.state_dir",
+                remedy="Stop the other one (systemctl stop asd-edge), or give this one a device.state_dir of its own.",
+            ) from None
+        return lock
+
+    def _bound(self) -> socket.socket:
+        """Listen at the socket's place; what lies there is a dead daemon's, as the lock is ours."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with socket_address(self._state_dir) as address:
+                if os.path.lexists(address):
+                    os.unlink(address)
+                listener.bind(address)
+                os.chmod(address, 0o600)  # before listen(): until then nobody can connect
+                listener.listen(16)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def _serve(self, listener: socket.socket) -> None:
+        while not self._stopping:
+            try:
+                connection, _ = listener.accept()
+            except OSError as error:
+                if not self._stopping:  # no descriptor left, perhaps
+                    _log.warning("A command cannot be taken: %s", error)
+                    sleep(1.0)
+                continue
+            with connection:
+                try:
+                    self._converse(connection)
+                except OSError as error:  # it left, or took too long
+                    _log.info("A command was not answered: %s", error)
+                except Exception:
+                    _log.exception("A command could not be answered")
+
+    def _converse(self, connection: socket.socket) -> None:
+        sound = np.zeros(0, np.float32)
+        try:
+            line = read_line(connection, _REQUEST_S)
+            request = parse_versioned(line, ControlRequest, format=FORMAT, version=VERSION)
+            reply, sound = self._answer(request)
+        except AsdEdgeError as error:
+            reply = ControlReply.refusal(error)
+        except RefusalError as refusal:
+            remedy = refusal.remedy or "Use the asd-edge command of the daemon's version."
+            told = StateError("No such request", found=refusal.found, expected=refusal.expected, remedy=remedy)
+            reply = ControlReply.refusal(told)
+        connection.settimeout(_REPLY_S)  # of each of the two as a whole (socket.sendall)
+        connection.sendall(reply.model_dump_json().encode() + b"\n")
+        connection.sendall(sound.astype("<f4", copy=False).data)

@@ -1,0 +1,134 @@
+"""What the daemon keeps of what it hears: the last seconds of sound in memory, embedded segments on the disk."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.bundle.archive import Bundle
+from asd_edge.config import DeviceConfig
+from asd_edge.control import ControlReply, ControlRequest
+from asd_edge.daemon.ring import SoundRing
+from asd_edge.detector import Heard
+from asd_edge.errors import AsdEdgeError, StateError
+from asd_edge.history.format import HistoryLayout, history_path
+from asd_edge.history.writer import HistoryWriter
+from asd_edge.pipeline import Pipeline
+from asd_edge.scoring.aggregation import EmbeddedSegments
+
+_log = logging.getLogger(__name__)
+
+_EVERY_S = 5.0  # what is lost at a kill -9, at most
+_MANY = 512  # segments of a recording that is read at full speed: they are written before that
+
+
+class Keeping:
+    """The rings and histories of all machines, and the thread that writes the histories.
+
+    That thread is its own: a flash card may stall for seconds, which must keep neither sound nor scores waiting.
+    """
+
+    def __init__(self, config: DeviceConfig, bundle: Bundle, pipeline: Pipeline) -> None:
+        device, self._pipeline = config.device, pipeline
+        names = [machine.id for machine in config.machines]
+        rate = pipeline.front_end.sample_rate
+        self._rings = {name: SoundRing(rate, device.ring_s) for name in names if device.ring_s > 0.0}
+        layout = _layout(bundle, pipeline, hours=device.history_h)
+        self._writers = {
+            name: HistoryWriter(history_path(device.state_dir, name), layout) for name in names if device.history_h > 0
+        }
+        self._failing: set[str] = set()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self, patience_s: float) -> None:
+        """Write the rest, then end; return after `patience_s` at the latest."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(patience_s)
+
+    def ring(self, machine: str) -> SoundRing | None:
+        """Return what keeps the machine's sound; None when nothing does."""
+        return self._rings.get(machine)
+
+    def heard(self, machine: str) -> Heard | None:
+        """Return what keeps the machine's segments; None when nothing does."""
+        writer = self._writers.get(machine)
+        if writer is None:
+            return None
+        rate, length = self._pipeline.front_end.sample_rate, self._pipeline.segment_samples
+        hop = self._pipeline.front_end.hop
+
+        def keep(origin: int, zero_time: float, segments: EmbeddedSegments) -> None:
+            ends = origin + segments.first_frame * hop + length
+            writer.append(origin, segments, zero_time + ends / rate)
+            if writer.waiting >= _MANY:
+                self._wake.set()
+
+        return keep
+
+    def answer(self, request: ControlRequest) -> tuple[ControlReply, NDArray[np.float32]]:
+        """Fulfil the request of a command.
+
+        Raises:
+            AsdEdgeError: it cannot be fulfilled.
+        """
+        sound, rate = np.zeros(0, np.float32), None
+        if request.request == "flush":
+            for writer in self._writers.values():
+                writer.flush()
+        if request.request == "sound" and request.machine is not None and request.seconds is not None:
+            ring = self._rings.get(request.machine)
+            if ring is None:
+                raise _no_sound(request.machine, list(self._rings))
+            sound, rate = ring.last(request.seconds), ring.rate
+        return ControlReply(rate=rate, samples=len(sound)), sound
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(_EVERY_S)
+            self._wake.clear()
+            self._each(HistoryWriter.flush)
+        self._each(HistoryWriter.close)
+
+    def _each(self, do: Callable[[HistoryWriter], None]) -> None:
+        for machine, writer in self._writers.items():
+            try:
+                do(writer)
+            except AsdEdgeError as error:
+                if machine not in self._failing:  # said once, not every five seconds
+                    _log.error("Machine %s is heard, but its history is not kept. %s", machine, error)
+                    self._failing.add(machine)
+            else:
+                self._failing.discard(machine)
+
+
+def _layout(bundle: Bundle, pipeline: Pipeline, *, hours: float) -> HistoryLayout:
+    rate, hop = pipeline.front_end.sample_rate, pipeline.front_end.hop
+    capacity = max(1, round(hours * 3600.0 * rate / (pipeline.segment.step * hop)))
+    return HistoryLayout(bundle.embedding_id, bundle.manifest.dims, capacity, rate, hop)
+
+
+def _no_sound(machine: str, kept: list[str]) -> StateError:
+    if not kept:
+        return StateError(
+            "The daemon keeps no sound",
+            found="device.ring_s = 0",
+            expected="seconds of sound to keep",
+            remedy="Set device.ring_s in the device file and restart asd-edge run.",
+        )
+    return StateError(
+        "The daemon does not hear that machine",
+        found=machine,
+        expected=f"one of {', '.join(kept)}",
+        remedy="Restart asd-edge run if the device file has changed since.",
+    )

@@ -1,0 +1,169 @@
+"""What a real `asd-edge run` keeps of what it hears, and hands out."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.site import SiteState, condition_set
+from asd_edge.cli.recording import last_clips
+from asd_edge.control import flush_history, ping, socket_address
+from asd_edge.errors import StateError
+from asd_edge.history.format import Stretch, history_path
+from asd_edge.history.reader import read_history
+from asd_edge.scoring.aggregation import Windows, score_window
+from tests.edge.device import FAN_SOURCE, asd_edge, write_device
+from tests.edge.fan_bundle import make_fan_bundle
+
+RATE = 16_000
+SIMULATED = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0, "factory": "fan/00"}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
+    make_fan_bundle(path)
+    return path
+
+
+def place_in(recording: NDArray[np.float32], part: NDArray[np.float32]) -> int:
+    """Return the sample at which a part begins in a recording."""
+    beginnings = np.lib.stride_tricks.sliding_window_view(recording, 64)
+    return int(np.argmin(np.abs(beginnings - part[:64]).max(axis=1)))
+
+
+def test_the_last_seconds_are_what_the_machine_was_heard_to_do(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    recording = tmp_path / "heard.wav"
+    machine = SIMULATED | {"source": f"{FAN_SOURCE}&record={recording}"}
+    state = tmp_path / "state"
+    listener = listen(broker.port)
+    daemon = start(write_device(tmp_path, bundle, broker.port, machine))
+    listener.wait("/fan-1/score", lambda score: score["stop"] > 35 * RATE)
+    clips = last_clips(state, "fan-1", 30.0, RATE)
+    with pytest.raises(StateError, match=r"expected: 61\.0 s"):
+        last_clips(state, "fan-1", 61.0, RATE)
+    with pytest.raises(StateError, match="one of fan-1"):
+        last_clips(state, "fan-2", 30.0, RATE)
+    with pytest.raises(StateError, match="48000 samples a second"):
+        last_clips(state, "fan-1", 30.0, 48_000)
+    assert stat.S_IMODE((state / "control.sock").stat().st_mode) == 0o600
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(15) == 0
+    assert not (state / "control.sock").exists()
+    with pytest.raises(StateError, match="or give clips, or --record"):
+        last_clips(state, "fan-1", 30.0, RATE)
+
+    assert [len(clip.samples) for clip in clips] == [10 * RATE] * 3
+    assert len({clip.name for clip in clips}) == 3
+    heard = np.concatenate([clip.samples for clip in clips])
+    recorded, _ = soundfile.read(recording, dtype="float32")
+    at = place_in(recorded, heard)
+    assert at >= 5 * RATE  # the newest of more than 35 s
+    # Two steps: the file's own rounding, and its full scale of 32767.
+    np.testing.assert_allclose(heard, recorded[at : at + len(heard)], rtol=0, atol=2.0 / 32_768)
+
+
+def scores_of(stretches: list[Stretch], path: Path) -> dict[int, tuple[float, float]]:
+    """Return (end, score) of each window by its first sample, by the conditions of the factory."""
+    bundle = load_bundle(path)
+    known, spec = condition_set(bundle, ("fan", "00"), SiteState()), bundle.pipeline().window
+    assert known is not None
+    scores = {}
+    for stretch in stretches:
+        for window in Windows(spec).push(stretch.segments):
+            scored = score_window(window, known, bundle.manifest.aggregation)
+            (at,) = np.flatnonzero(stretch.segments.first_frame == window.first_frame[0])
+            assert scored is not None
+            scores[int(stretch.first_sample[at])] = float(stretch.times[at + spec.segments - 1]), scored.score
+    return scores
+
+
+def test_the_history_scores_as_the_daemon_did_whatever_clients_do(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    state, kind = tmp_path / "state", load_bundle(str(bundle)).embedding_id
+    path = history_path(state, "fan-1")
+    listener = listen(broker.port)
+    device = write_device(tmp_path, bundle, broker.port, SIMULATED)
+    daemon = start(device)
+    seen = listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    hanging = []
+    with socket_address(state) as address:
+        for _ in range(5):
+            client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            client.connect(address)
+            hanging.append(client)
+    listener.wait("/fan-1/score", lambda score: score["start"] > seen["start"] + 20 * RATE)
+    flush_history(state)  # waits for its turn
+    stretches = read_history(path, kind)
+    for client in hanging:
+        client.close()
+    assert len(stretches) == 1
+    again = scores_of(stretches, bundle)
+    published = [score for score in listener.of("/fan-1/score") if score["start"] in again]
+    assert len(published) > 20
+    for score in published:
+        # 11 bits of float16 in the history; four digits in the message.
+        assert again[score["start"]][1] == pytest.approx(score["score"], abs=2.0**-11 + 1e-4)
+
+    second = asd_edge("run", "--config", device)
+    assert second.returncode == 1
+    assert "one asd-edge run for each device.state_dir" in second.stderr
+    assert "Traceback" not in second.stderr
+    ping(state)
+
+    daemon.kill()
+    daemon.wait(15)
+    assert (state / "control.sock").exists()
+    later = listen(broker.port)
+    daemon = start(device)
+    later.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    flush_history(state)  # at the socket that took the dead one's place
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(15) == 0
+    first, second_run = read_history(path, kind)
+    assert len(first.segments) >= len(stretches[0].segments)
+    assert second_run.first_sample[0] == 0  # a new numbering, and no window over both
+    assert second_run.times[0] > first.times[0]
+
+
+def test_a_state_folder_that_cannot_be_written_stops_no_machine(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    device = write_device(tmp_path, bundle, broker.port, SIMULATED)
+    device.write_text(device.read_text().replace(str(tmp_path / "state"), "/proc/nobody-can-write-here"))
+    listener = listen(broker.port)
+    daemon = start(device)
+    listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    daemon.send_signal(signal.SIGTERM)
+    _, log = daemon.communicate(timeout=15)
+    assert daemon.returncode == 0
+    assert "No commands can be taken from /proc/nobody" in log
+    assert log.count("its history is not kept") == 1
+    assert "Traceback" not in log
+
+
+def test_nothing_is_kept_when_nothing_shall_be(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    device = write_device(tmp_path, bundle, broker.port, SIMULATED)
+    device.write_text(device.read_text().replace("[device]\n", "[device]\nhistory_h = 0\nring_s = 0\n"))
+    daemon = start(device)
+    listen(broker.port).wait("/fan-1/score", lambda score: score["state"] == "scored")
+    with pytest.raises(StateError, match=r"device\.ring_s = 0"):
+        last_clips(tmp_path / "state", "fan-1", 30.0, RATE)
+    flush_history(tmp_path / "state")
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(15) == 0
+    assert not (tmp_path / "state" / "history").exists()
