@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +12,8 @@ import pytest
 import soundfile
 
 from asd_edge import __version__
-from asd_edge.bundle.site import SiteStore
 from asd_edge.simulator import OperatingState
-from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, fan, write_clip, write_device
+from tests.edge.device import FAN_SOURCE, asd_edge, fan, write_clip, write_device
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
 
 FAN = {"id": "fan-1", "source": FAN_SOURCE, "speed": 50.0}
@@ -167,132 +164,6 @@ def test_bad_input_is_a_clear_error(
     assert words in told.stderr
     for word in ("found:", "expected:", "remedy:"):
         assert word in told.stderr
-    assert not (tmp_path / "state" / "fan-1" / "site.json").exists()
-
-
-def test_enroll_then_conditions_then_score(bundle: Path, normal_clips: list[Path], tmp_path: Path) -> None:
-    device = write_device(tmp_path, bundle, 1883, FAN)
-    which = ("--config", device, "--machine", "fan-1")
-    assert "nothing enrolled" in asd_edge("conditions", *which).stdout
-    told = asd_edge("enroll", *which, "--condition", "rated", *normal_clips)
-    assert told.returncode == 0, told.stderr
-    assert "rated enrolled (revision 1)" in told.stdout
-    (listed,) = json.loads(asd_edge("conditions", *which, "--json").stdout)
-    assert [condition["name"] for condition in listed["conditions"]] == ["rated"]
-    assert listed["revision"] == 1
-    scored = asd_edge("score", *which, "--json", normal_clips[0])
-    rows = [json.loads(line) for line in scored.stdout.splitlines()]
-    assert {row["condition"] for row in rows} == {"rated"}
-
-
-def test_enroll_can_record_from_the_machines_source(bundle: Path, tmp_path: Path) -> None:
-    device = write_device(tmp_path, bundle, 1883, FAN)
-    which = ("--config", device, "--machine", "fan-1", "--condition", "rated")
-    told = asd_edge("enroll", *which, "--record", "40", "--json")
-    assert told.returncode == 0, told.stderr
-    assert sum(map(len, json.loads(told.stdout)["groups"])) == 4
-    assert "the threshold may be too tight" in told.stderr
-
-
-def _never_recorded(told: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert told.returncode == 1
-    assert "recording" not in told.stderr.split("error:")[0]
-    for word in ("remedy:", *words):
-        assert word in told.stderr
-
-
-def test_nothing_is_recorded_for_a_condition_that_would_be_refused(bundle: Path, tmp_path: Path) -> None:
-    device = write_device(tmp_path, bundle, 1883, FAN)
-    which = ("enroll", "--config", device, "--machine", "fan-1", "--record", "30")
-    _never_recorded(asd_edge(*which, "--condition", "1200 rpm"), "1200 rpm")
-    _never_recorded(asd_edge(*which, "--condition", "rated", "--channel", "0"), "--channel")
-    with SiteStore(tmp_path / "state", "fan-1").exclusive():
-        _never_recorded(asd_edge(*which, "--condition", "rated"), "another enrollment is running")
-
-
-def test_a_recording_of_too_few_seconds_is_a_usage_error(bundle: Path, tmp_path: Path) -> None:
-    device = write_device(tmp_path, bundle, 1883, FAN)
-    told = asd_edge("enroll", "--config", device, "--machine", "fan-1", "--condition", "a", "--record", "29")
-    assert told.returncode == 2
-    assert "--record" in told.stderr
-
-
-def test_a_recording_with_a_gap_is_refused(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    overrun = tmp_path / "arecord"  # hardware that loses samples cannot be had on demand
-    overrun.write_text(
-        "#!/bin/sh\nhead -c 80000 /dev/zero\necho 'overrun!!! (at least 125.000 ms long)' >&2\nexec cat /dev/zero\n"
-    )
-    overrun.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    device = write_device(tmp_path, bundle, 1883, {"id": "fan-1", "source": "alsa:default"})
-    which = ("--config", device, "--machine", "fan-1", "--condition", "rated")
-    told = asd_edge("enroll", *which, "--record", "30")
-    assert told.returncode == 1
-    assert "lost sound while it was recorded" in told.stderr
-    assert "a gap of 0.1" in told.stderr
-    assert not (tmp_path / "state" / "fan-1" / "site.json").exists()
-
-
-def test_clips_are_read_as_the_machine_is_heard(bundle: Path, tmp_path: Path) -> None:
-    """The machine's channel and rate hold for its clips too, unless the command says otherwise."""
-    machine = {"id": "fan-1", "source": "alsa:default?channels=2", "channel": 1, "source_rate": 48_000}
-    which = ("--config", write_device(tmp_path, bundle, 1883, machine), "--machine", "fan-1")
-    clips = []
-    for seed in (60, 61, 62):
-        hum = np.repeat(fan(NORMAL, seed=seed, seconds=10), 3)  # coarse, but the same at 48 kHz
-        clips.append(tmp_path / f"{seed}.wav")
-        soundfile.write(clips[-1], np.stack([np.zeros_like(hum), hum], axis=1), 48_000, "PCM_16")
-    told = asd_edge("enroll", *which, "--condition", "rated", *clips)
-    assert told.returncode == 0, told.stderr
-    assert asd_edge("score", *which, clips[0]).returncode == 0
-    silent = asd_edge("enroll", *which, "--condition", "other", "--channel", "0", *clips)
-    assert "silent" in silent.stderr
-
-
-@pytest.mark.parametrize("extra", [(), ("--record", "30", "clip.wav")])
-def test_enroll_wants_either_clips_or_a_recording(bundle: Path, tmp_path: Path, extra: tuple[str, ...]) -> None:
-    device = write_device(tmp_path, bundle, 1883, FAN)
-    told = asd_edge("enroll", "--config", device, "--machine", "fan-1", "--condition", "rated", *extra)
-    assert told.returncode == 1
-    assert "--record SECONDS" in told.stderr
-
-
-def test_an_unknown_machine_is_a_clear_error(bundle: Path, tmp_path: Path) -> None:
-    device = write_device(tmp_path, bundle, 1883, FAN)
-    told = asd_edge("conditions", "--config", device, "--machine", "fan-2")
-    assert told.returncode == 1
-    assert "fan-1" in told.stderr
-
-
-def test_a_condition_can_be_removed(bundle: Path, normal_clips: list[Path], tmp_path: Path) -> None:
-    device = write_device(tmp_path, bundle, 1883, FAN, FAN | {"id": "fan-2"})
-    which = ("--config", device, "--machine", "fan-1")
-    assert asd_edge("enroll", *which, "--condition", "rated", *normal_clips).returncode == 0
-    everything = asd_edge("conditions", "--config", device)
-    assert [line.split(":")[0] for line in everything.stdout.splitlines()] == ["fan-1", "fan-2"]
-    unknown = asd_edge("conditions", *which, "--remove", "ratd")
-    assert unknown.returncode == 1
-    for word in ("'ratd'", "one of rated", "remedy:"):
-        assert word in unknown.stderr
-    nowhere = asd_edge("conditions", "--config", device, "--remove", "rated")
-    assert nowhere.returncode == 1
-    assert "--machine" in nowhere.stderr
-    removed = asd_edge("conditions", *which, "--remove", "rated", "--json")
-    assert removed.returncode == 0, removed.stderr
-    assert json.loads(removed.stdout) == [{"machine": "fan-1", "revision": 2, "conditions": []}]
-
-
-def test_ctrl_c_ends_with_130_and_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
-    slow = FAN | {"speed": 1.0}
-    device = write_device(tmp_path, bundle, 1883, slow)
-    command = ("enroll", "--config", str(device), "--machine", "fan-1", "--condition", "rated", "--record", "60")
-    with subprocess.Popen([*ASD_EDGE, *command], stderr=subprocess.PIPE, text=True) as child:
-        assert child.stderr is not None
-        assert child.stderr.readline().startswith("recording 60 s")
-        child.send_signal(signal.SIGINT)
-        _, complaint = child.communicate(timeout=15)
-    assert child.returncode == 130
-    assert "Traceback" not in complaint
     assert not (tmp_path / "state" / "fan-1" / "site.json").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from asd_edge import __version__
-from asd_edge.cli import conditions
+from asd_edge.cli import conditions, threshold
 from asd_edge.cli.bench import bench
 from asd_edge.cli.demo import demo
 from asd_edge.cli.enroll import enroll
@@ -25,6 +25,7 @@ app.command()(demo)
 app.command()(score)
 app.command()(enroll)
 app.add_typer(conditions.app, name="conditions")
+app.add_typer(threshold.app, name="threshold")
 app.command()(run)
 app.command()(bench)
 

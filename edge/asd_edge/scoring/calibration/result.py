@@ -58,6 +58,14 @@ class Calibration:
             raise ValueError(f"a budget of {alarms_per_week} alarms a week: no threshold can promise none")
         return self.threshold if self.rate is None else self.rate.threshold_for(alarms_per_week)
 
+    def for_budget(self, alarms_per_week: float) -> Calibration:
+        """Return the calibration with the threshold of another budget.
+
+        Raises:
+            ValueError: a budget that is not positive.
+        """
+        return replace(self, threshold=self.threshold_for(alarms_per_week), alarms_per_week=alarms_per_week)
+
     def at(self, threshold: float) -> Calibration:
         """Return the calibration with its threshold found."""
         return replace(self, threshold=threshold)
