@@ -9,7 +9,7 @@ import pytest
 
 from asd_edge.bundle.container import LIMITS, MIB
 from asd_edge.bundle.manifest import Manifest
-from asd_edge.bundle.site import SIZE_LIMIT, SiteState
+from asd_edge.bundle.site_store import SIZE_LIMIT, SiteState
 from asd_edge.strict import Strict
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "bundle.md").read_text()

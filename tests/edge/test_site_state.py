@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -236,17 +234,6 @@ class TestLock:
         enroll(store, condition())
 
 
-WRITER = """
-print("ready", flush=True)
-while True:
-    with store.exclusive("alice"):
-        state = store.load().model_copy(update={"embedding_id": "f" * 64})
-        state = state.with_condition(condition(f"c{state.revision}"))
-        state = state.model_copy(update={"conditions": state.conditions[-20:]})
-        store.save(state, CHANGE)
-"""
-
-
 def start(folder: Path, program: str) -> subprocess.Popen[str]:
     head = (
         "import time\nfrom pathlib import Path\nfrom asd_edge.bundle.site_store import SiteStore\n"
@@ -255,28 +242,6 @@ def start(folder: Path, program: str) -> subprocess.Popen[str]:
     )
     root = Path(__file__).resolve().parents[2]
     return subprocess.Popen([sys.executable, "-c", head + program], cwd=root, stdout=subprocess.PIPE, text=True)
-
-
-def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_state(tmp_path, store):
-    random = np.random.default_rng(3)
-    revision = 0
-    for _ in range(8):
-        writer = start(tmp_path, WRITER)
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-        time.sleep(float(random.uniform(0.005, 0.12)))
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.communicate()
-        state = store.load()
-        assert state.revision >= revision
-        # The newest condition is named after the revision it was added to: they belong together.
-        if state.conditions:
-            assert state.conditions[-1].name == f"c{state.revision - 1}"
-        revision = state.revision
-    assert revision > 8
-    enroll(store, condition("last"))
-    assert sorted(path.name for path in store.folder.iterdir()) == ["revisions", "site.json", "site.lock"]
-    assert all(store.load_revision(number).revision == number for number in store.revisions())
 
 
 class TestConditionSet:
