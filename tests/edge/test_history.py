@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import subprocess
@@ -397,3 +398,11 @@ def test_what_a_killed_writer_left_beside_the_file_is_removed(path: Path, writer
 def test_an_hour_of_the_default_bundle_is_a_megabyte() -> None:
     segments = 3600 * 16_000 / (32 * 512)  # one every 32 frames
     assert 1.0e6 < segments * replace(LAYOUT, dims=128).record.itemsize < 1.2e6
+
+
+def test_a_record_is_as_the_document_says() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "state.md").read_text()
+    table = re.findall(r"^\| `(\w+)` \| `(<\w\d)`( × dims)? \|", text, re.M)
+    shape = {"": (), " × dims": (DIMS,)}
+    assert np.dtype([(name, kind, shape[each]) for name, kind, each in table]) == LAYOUT.record
+    assert f"a header of {HEADER_BYTES} bytes" in text
