@@ -154,6 +154,26 @@ def test_a_state_folder_that_cannot_be_written_stops_no_machine(
     assert "Traceback" not in log
 
 
+def test_a_disk_that_has_room_again_is_written_to(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    state, kind = tmp_path / "state", load_bundle(str(bundle)).embedding_id
+    state.mkdir()
+    (state / "history").touch()  # a file where the folder should be
+    listener = listen(broker.port)
+    daemon = start(write_device(tmp_path, bundle, broker.port, SIMULATED))
+    listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    with pytest.raises(StateError, match=r"Cannot write the history .*\n +found: +File exists"):
+        flush_history(state)
+    (state / "history").unlink()
+    listener.wait("/fan-1/score", lambda score: score["stop"] > 20 * RATE)
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(15) == 0
+    (stretch,) = read_history(history_path(state, "fan-1"), kind)
+    assert stretch.first_sample[0] == 0  # nothing was lost meanwhile
+    assert stretch.first_sample[-1] > 15 * RATE
+
+
 def test_nothing_is_kept_when_nothing_shall_be(
     broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
 ) -> None:
