@@ -50,19 +50,19 @@ def test_the_last_seconds_are_what_the_machine_was_heard_to_do(
     listener = listen(broker.port)
     daemon = start(write_device(tmp_path, bundle, broker.port, machine))
     listener.wait("/fan-1/score", lambda score: score["stop"] > 35 * RATE)
-    clips = last_clips(state, "fan-1", 30.0, RATE)
+    clips = last_clips(state, "fan-1", seconds=30.0, rate=RATE)
     with pytest.raises(StateError, match=r"expected: 61\.0 s"):
-        last_clips(state, "fan-1", 61.0, RATE)
+        last_clips(state, "fan-1", seconds=61.0, rate=RATE)
     with pytest.raises(StateError, match="one of fan-1"):
-        last_clips(state, "fan-2", 30.0, RATE)
+        last_clips(state, "fan-2", seconds=30.0, rate=RATE)
     with pytest.raises(StateError, match="48000 samples a second"):
-        last_clips(state, "fan-1", 30.0, 48_000)
+        last_clips(state, "fan-1", seconds=30.0, rate=48_000)
     assert stat.S_IMODE((state / "control.sock").stat().st_mode) == 0o600
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(15) == 0
     assert not (state / "control.sock").exists()
     with pytest.raises(StateError, match="or give clips, or --record"):
-        last_clips(state, "fan-1", 30.0, RATE)
+        last_clips(state, "fan-1", seconds=30.0, rate=RATE)
 
     assert [len(clip.samples) for clip in clips] == [10 * RATE] * 3
     assert len({clip.name for clip in clips}) == 3
@@ -182,7 +182,7 @@ def test_nothing_is_kept_when_nothing_shall_be(
     daemon = start(device)
     listen(broker.port).wait("/fan-1/score", lambda score: score["state"] == "scored")
     with pytest.raises(StateError, match=r"device\.ring_s = 0"):
-        last_clips(tmp_path / "state", "fan-1", 30.0, RATE)
+        last_clips(tmp_path / "state", "fan-1", seconds=30.0, rate=RATE)
     flush_history(tmp_path / "state")
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(15) == 0
