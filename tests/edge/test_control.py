@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import stat
 import threading
@@ -29,6 +30,7 @@ from asd_edge.daemon.control import ControlServer
 from asd_edge.errors import AsdEdgeError, SourceError, StateError
 
 SOUND = np.linspace(-1.0, 1.0, 3_000_000, dtype=np.float32)  # more than a socket holds by itself
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 HEAD = '{"format": "asd-edge-control", "version": 1, '
 
 
@@ -189,6 +191,15 @@ def test_no_daemon_is_said_so(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NoDaemonError, match="Start asd-edge run"):
         last_sound(tmp_path / place, "fan-1", 30.0)
+
+
+def test_the_document_shows_requests_and_replies_as_they_are() -> None:
+    shown = re.findall(r"```json\n(.*?)```", (DOCS / "state.md").read_text(), re.S)
+    requests, replies = (block.splitlines() for block in shown)
+    asked = [ControlRequest.model_validate_json(line) for line in requests]
+    assert {request.request for request in asked} == {"ping", "flush", "sound"}
+    for line in replies:
+        assert json.loads(ControlReply.model_validate_json(line).model_dump_json()) == json.loads(line)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 601.0, float("nan")])

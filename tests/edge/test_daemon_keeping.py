@@ -50,19 +50,19 @@ def test_the_last_seconds_are_what_the_machine_was_heard_to_do(
     listener = listen(broker.port)
     daemon = start(write_device(tmp_path, bundle, broker.port, machine))
     listener.wait("/fan-1/score", lambda score: score["stop"] > 35 * RATE)
-    clips = last_clips(state, "fan-1", 30.0, RATE)
+    clips = last_clips(state, "fan-1", seconds=30.0, rate=RATE)
     with pytest.raises(StateError, match=r"expected: 61\.0 s"):
-        last_clips(state, "fan-1", 61.0, RATE)
+        last_clips(state, "fan-1", seconds=61.0, rate=RATE)
     with pytest.raises(StateError, match="one of fan-1"):
-        last_clips(state, "fan-2", 30.0, RATE)
+        last_clips(state, "fan-2", seconds=30.0, rate=RATE)
     with pytest.raises(StateError, match="48000 samples a second"):
-        last_clips(state, "fan-1", 30.0, 48_000)
+        last_clips(state, "fan-1", seconds=30.0, rate=48_000)
     assert stat.S_IMODE((state / "control.sock").stat().st_mode) == 0o600
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(15) == 0
     assert not (state / "control.sock").exists()
     with pytest.raises(StateError, match="or give clips, or --record"):
-        last_clips(state, "fan-1", 30.0, RATE)
+        last_clips(state, "fan-1", seconds=30.0, rate=RATE)
 
     assert [len(clip.samples) for clip in clips] == [10 * RATE] * 3
     assert len({clip.name for clip in clips}) == 3
@@ -154,6 +154,26 @@ def test_a_state_folder_that_cannot_be_written_stops_no_machine(
     assert "Traceback" not in log
 
 
+def test_a_disk_that_has_room_again_is_written_to(
+    broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
+) -> None:
+    state, kind = tmp_path / "state", load_bundle(str(bundle)).embedding_id
+    state.mkdir()
+    (state / "history").touch()  # a file where the folder should be
+    listener = listen(broker.port)
+    daemon = start(write_device(tmp_path, bundle, broker.port, SIMULATED))
+    listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
+    with pytest.raises(StateError, match=r"Cannot write the history .*\n +found: +File exists"):
+        flush_history(state)
+    (state / "history").unlink()
+    listener.wait("/fan-1/score", lambda score: score["stop"] > 20 * RATE)
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(15) == 0
+    (stretch,) = read_history(history_path(state, "fan-1"), kind)
+    assert stretch.first_sample[0] == 0  # nothing was lost meanwhile
+    assert stretch.first_sample[-1] > 15 * RATE
+
+
 def test_nothing_is_kept_when_nothing_shall_be(
     broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
 ) -> None:
@@ -162,7 +182,7 @@ def test_nothing_is_kept_when_nothing_shall_be(
     daemon = start(device)
     listen(broker.port).wait("/fan-1/score", lambda score: score["state"] == "scored")
     with pytest.raises(StateError, match=r"device\.ring_s = 0"):
-        last_clips(tmp_path / "state", "fan-1", 30.0, RATE)
+        last_clips(tmp_path / "state", "fan-1", seconds=30.0, rate=RATE)
     flush_history(tmp_path / "state")
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(15) == 0

@@ -13,11 +13,14 @@ import pytest
 from asd_edge.config import MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.machine import MachineThread
+from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Scorer
+from asd_edge.errors import SourceError
 from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
+from asd_edge.scoring.aggregation import EmbeddedSegments
 from asd_edge.sources.shared import SharedDevices
-from tests.edge.device import fan
+from tests.edge.device import fan, write_clip
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
 
 
@@ -66,3 +69,41 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
     assert reports[:3] == [("running", None), ("failed", "KeyError: 'a surprise'"), ("running", None)]
     assert without_alarm == ["fan-1"]
     assert "Traceback" in caplog.text
+
+
+def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_has_ended(tmp_path: Path) -> None:
+    bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    clip = write_clip(tmp_path / "clip.wav", fan(NORMAL, seed=1, seconds=12))
+    table = MachineTable(id="fan-1", source=f"file:{clip}", speed=0.0, factory="fan/00")
+    ring = SoundRing(16_000, 60.0)
+    heard: list[int] = []
+    held: list[int] = []
+
+    def keep(_origin: int, _zero_time: float, segments: EmbeddedSegments) -> None:
+        heard.extend(segments.first_frame)
+
+    def publish(_event: Event) -> None:
+        held.append(len(ring.last(5.0)))
+
+    scorer = Scorer()
+    scorer.start()
+    machine = MachineThread(
+        table,
+        SegmentStreams(bundle.pipeline()),
+        scorer,
+        KnownConditions(bundle, table, tmp_path),
+        SharedDevices([table]),
+        publish,
+        lambda _machine: None,
+        lambda _thread: None,
+        heard=keep,
+        ring=ring,
+    )
+    machine.start()
+    machine.join(20)
+    assert machine.report.state == "ended"
+    assert heard == list(range(0, 32 * len(heard), 32))
+    assert len(heard) >= 10
+    assert held
+    with pytest.raises(SourceError, match=r"found: +0\.0 s"):
+        ring.last(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import subprocess
@@ -184,10 +185,11 @@ def test_after_a_torn_newest_record_the_one_before_is_gone_on_from(path: Path, w
     append(writer, 0, 5)
     writer.close()
     with path.open("r+b") as file:
-        file.seek(LAYOUT.place(5) + 70)
-        file.write(b"\xff\xff")
-    append(writer, 7, 2)
-    writer.close()
+        file.seek(LAYOUT.place(5) + 8)
+        file.write(b"\xff" * 8)  # its number, as large as can be
+    again = HistoryWriter(path, LAYOUT)
+    append(again, 7, 2)
+    again.close()
     assert read(path) == [[0, 1, 2, 3], [7, 8]]
 
 
@@ -275,7 +277,7 @@ def damage(path: Path, kind: str) -> None:
     if kind == "version":
         data[8] += 1
     elif kind == "header":
-        data[40] ^= 1
+        data[28] ^= 1  # of the hop
     elif kind == "shortened":
         del data[-1:]
     elif kind == "stub":
@@ -341,13 +343,13 @@ def test_a_disk_that_fills_up_later_does_not_matter(path: Path, writer: HistoryW
 def test_a_record_that_cannot_be_written_whole_is_written_again(path: Path, writer: HistoryWriter) -> None:
     append(writer, 0, 1)
     writer.flush()
-    append(writer, 1, 8)
-    with no_file_beyond(LAYOUT.place(5) + 50), pytest.raises(StateError):
+    append(writer, 1, 4)
+    with no_file_beyond(LAYOUT.place(5) + 50), pytest.raises(StateError):  # the fifth is cut, without an error
         writer.flush()
     assert read(path) == [[0, 1, 2, 3]]
-    append(writer, 9, 1)
+    append(writer, 5, 1)
     writer.flush()
-    assert read(path) == [list(range(10))]
+    assert read(path) == [[0, 1, 2, 3, 4, 5]]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
@@ -397,3 +399,11 @@ def test_what_a_killed_writer_left_beside_the_file_is_removed(path: Path, writer
 def test_an_hour_of_the_default_bundle_is_a_megabyte() -> None:
     segments = 3600 * 16_000 / (32 * 512)  # one every 32 frames
     assert 1.0e6 < segments * replace(LAYOUT, dims=128).record.itemsize < 1.2e6
+
+
+def test_a_record_is_as_the_document_says() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "state.md").read_text()
+    table = re.findall(r"^\| `(\w+)` \| `(<\w\d)`( × dims)? \|", text, re.M)
+    shape = {"": (), " × dims": (DIMS,)}
+    assert np.dtype([(name, kind, shape[each]) for name, kind, each in table]) == LAYOUT.record
+    assert f"a header of {HEADER_BYTES} bytes" in text

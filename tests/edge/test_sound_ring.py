@@ -43,7 +43,8 @@ def test_the_newest_samples_come_back_as_they_were_whatever_the_blocks(cuts: lis
 
 def test_samples_between_the_steps_of_16_bits_are_rounded_and_loud_ones_clipped() -> None:
     ring = SoundRing(RATE, SECONDS)
-    push(ring, np.array([0.1, -0.1, 1.0, -1.0, 7.0, -7.0, np.nan, np.inf], np.float32))
+    with np.errstate(all="raise"):  # what NaN is as a whole number depends on the processor
+        push(ring, np.array([0.1, -0.1, 1.0, -1.0, 7.0, -7.0, np.nan, np.inf], np.float32))
     step, top = 1.0 / 32_768, 1.0 - 1.0 / 32_768
     last = ring.last(0.008)
     np.testing.assert_allclose(last[:2], [0.1, -0.1], atol=step / 2)

@@ -71,7 +71,7 @@ class Keeping:
         def keep(origin: int, zero_time: float, segments: EmbeddedSegments) -> None:
             ends = origin + segments.first_frame * hop + length
             writer.append(origin, segments, zero_time + ends / rate)
-            if writer.waiting >= _MANY:
+            if writer.waiting >= _MANY and machine not in self._failing:
                 self._wake.set()
 
         return keep
@@ -104,12 +104,17 @@ class Keeping:
         for machine, writer in self._writers.items():
             try:
                 do(writer)
-            except AsdEdgeError as error:
+            except Exception as error:  # one machine's; the others' histories go on
                 if machine not in self._failing:  # said once, not every five seconds
-                    _log.error("Machine %s is heard, but its history is not kept. %s", machine, error)
+                    surprise = None if isinstance(error, AsdEdgeError) else error
+                    _log.error(
+                        "Machine %s is heard, but its history is not kept. %s", machine, error, exc_info=surprise
+                    )
                     self._failing.add(machine)
             else:
-                self._failing.discard(machine)
+                if machine in self._failing:
+                    _log.info("The history of machine %s is kept again", machine)
+                    self._failing.remove(machine)
 
 
 def _layout(bundle: Bundle, pipeline: Pipeline, *, hours: float) -> HistoryLayout:

@@ -26,7 +26,7 @@ class SoundRing:
 
     def __init__(self, rate: int, seconds: float) -> None:
         self.rate = rate
-        self._kept = np.zeros(max(1, round(rate * seconds)), np.int16)
+        self._kept = np.full(max(1, round(rate * seconds)), 0, np.int16)  # written to: zeros() only promises memory
         self._scratch = np.zeros(_PIECE, np.float32)
         self._next: int | None = None  # absolute index of the sample that would continue
         self._at = 0  # where it goes
