@@ -150,7 +150,7 @@ class MachineTable(Strict):
     )
     alarms_per_week: float = Field(
         default=1.0,
-        gt=0.0,
+        ge=0.001,
         le=10_000.0,
         description="False alarms a week that are accepted; thresholds are found for it.",
     )

@@ -20,7 +20,7 @@ EXAMPLES = re.findall(r"```json (\w+)\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_there_is_an_example_of_every_payload() -> None:
-    assert {name for name, _ in EXAMPLES} == {"score", "alarm", "status"}
+    assert {name for name, _ in EXAMPLES} == {"score", "alarm", "status", "event"}
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
@@ -38,6 +38,6 @@ def test_the_score_is_of_one_window_of_the_default_bundle() -> None:
 
 def test_topics_and_limits_are_those_of_the_code() -> None:
     topics = Topics("<prefix>", "<device>")
-    for topic in (topics.status, topics.score("<machine>"), topics.alarm("<machine>")):
+    for topic in (topics.status, topics.score("<machine>"), topics.alarm("<machine>"), topics.event("<machine>")):
         assert f"`{topic}`" in TEXT
     assert f"the {WAITING} most recent messages" in TEXT
