@@ -75,7 +75,8 @@ class GMM(Backend):
 
         def distances(embeddings: Embeddings) -> NDArray[np.float32]:
             logs = _logs(normalised(embeddings), peaks, means, factors)
-            likelihood = np.logaddexp.reduceat(logs, starts, axis=1)  # [segments, conditions]
+            with np.errstate(invalid="ignore"):  # NaN in, NaN out
+                likelihood = np.logaddexp.reduceat(logs, starts, axis=1)  # [segments, conditions]
             return np.asarray(np.maximum(best - likelihood, 0.0), dtype=np.float32)
 
         return distances
