@@ -17,8 +17,10 @@ from asd_edge.errors import AsdEdgeError, EnrollmentError, SourceError, StateErr
 from asd_edge.events import WindowScore, WindowState
 from asd_edge.offline import embed_clip
 from asd_edge.pipeline import SegmentStreams
+from asd_edge.scoring.backends.kinds import BACKENDS
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
+from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.sound import noise, tone
 from tests.edge.tiny_bundle import make_tiny_bundle
 
@@ -170,3 +172,26 @@ def test_mixed_clips_get_a_centre_for_each_kind_of_sound(store: SiteStore, bundl
         assert all(e.score is not None and e.score <= report.threshold for e in judged(store, bundle, clip))
     strange = noise(10.0, seed=9) + tone(10.0, 3500.0, level=0.5)
     assert all(e.score is not None and e.score > report.threshold for e in judged(store, bundle, strange))
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+@pytest.mark.parametrize("factory", [("fan", "00"), None])
+def test_a_condition_can_be_enrolled_with_every_backend(
+    tmp_path: Path, kind: str, factory: tuple[str, str] | None
+) -> None:
+    store, bundle = (
+        SiteStore(tmp_path / "state", "fan-7"),
+        make_fan_bundle(tmp_path / "b.asd", clips=3, backend=BACKENDS[kind]),
+    )
+    enroll_clips(store, bundle, machine="fan-7", condition="rpm1200", clips=clips(), factory=factory)
+    known = condition_set(bundle, factory, store.load())
+    assert known is not None
+    assert (known.conditions[-1].name, len(known.conditions)) == ("rpm1200", 1 if factory is None else 2)
+    detector = Detector("fan-7", SegmentStreams(bundle.pipeline()), known, DecisionSpec())
+    same = [e for e in detector.process(Block(clips(9)[8].samples, 0, 0.0)) if isinstance(e, WindowScore)]
+    detector.reset()
+    hum = noise(10.0, seed=9) + tone(10.0, 4500.0, level=0.3)
+    other = [e for e in detector.process(Block(hum, 0, 0.0)) if isinstance(e, WindowScore)]
+    assert {event.condition for event in same} == {"rpm1200"}
+    assert all(event.score is not None and event.score <= event.threshold for event in same)
+    assert all(event.score is not None and event.score > event.threshold for event in other)
