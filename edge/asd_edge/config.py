@@ -140,7 +140,7 @@ class MachineTable(Strict):
     factory: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$",
-        description="Factory centres of the bundle to compare with too: `machine/section`.",
+        description="Factory conditions of the bundle to compare with too: `machine/section`.",
     )
     idle_below_dbfs: float | None = Field(
         default=None,

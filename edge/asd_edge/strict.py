@@ -103,13 +103,18 @@ def written(place: Sequence[int | str]) -> str:
 
 
 def _model_at(model: Any, place: Sequence[int | str]) -> Any:
+    models = [model]
     for key in place:
-        if isinstance(key, str) and key in getattr(model, "model_fields", {}):
-            model = model.model_fields[key].annotation
-        inner = _models_in(model)
-        tagged = [part for part in inner if "kind" in part.model_fields and part.model_fields["kind"].default == key]
-        model = (tagged or inner or [model])[0]  # in a union the place names the kind
-    return model
+        field = models[0].model_fields.get(key)
+        if field is not None:
+            models = _models_in(field.annotation) or models
+        else:  # a place in a list or under a name, or in a union the kind
+            models = [part for part in models if _kind_of(part) == key] or models
+    return models[0]
+
+
+def _kind_of(model: Any) -> Any:
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None
 
 
 def _models_in(annotation: Any) -> list[Any]:

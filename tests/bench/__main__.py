@@ -1,7 +1,8 @@
-"""`make bench`: measure the device runtime and the streaming engine, and write docs/benchmarks.md."""
+"""`make bench`: measure the device runtime, the streaming engine and many conditions, and write docs/benchmarks.md."""
 
-from tests.bench import render, runtime, streaming
+from tests.bench import conditions, render, runtime, streaming
 
 runtime.main()
 streaming.measure(list(streaming.PARTS))
+conditions.measure()
 render.main()

@@ -10,20 +10,22 @@ from asd_edge.bundle.manifest import Calibration, FactoryCondition, FactoryMachi
 from asd_edge.imprint import imprint
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
 from asd_edge.pipeline import Pipeline
+from asd_edge.scoring.backends.backend import Backend
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.simulator import OperatingState, SimulatedMachine
 from tests.edge.tiny_bundle import make_tiny_bundle
 
+NEAREST_CENTRE = NearestCentre()
 NORMAL = OperatingState(speed=1.0, load=0.5)
 SNR_DB = 24.0  # a quiet hall: the tiny network is no match for the usual noise
 
 
-def make_fan_bundle(path: Path, *, clips: int = 6) -> Bundle:
+def make_fan_bundle(path: Path, *, clips: int = 6, backend: Backend = NEAREST_CENTRE) -> Bundle:
     """Write a bundle that has heard some ten-second clips of a normal simulated fan."""
-    empty = make_tiny_bundle(path)
-    pipeline = empty.pipeline()
+    pipeline = make_tiny_bundle(path).pipeline()
     heard = [_clip(pipeline, seed) for seed in range(100, 100 + clips)]
     floor = idle_floor_of(heard)
-    made = imprint(pipeline, empty.manifest.backend, "source", {"source": heard}, idle_floor=floor, quantile=0.999)
+    made = imprint(pipeline, backend, "source", {"source": heard}, idle_floor=floor, quantile=0.999)
     condition = FactoryCondition(
         name="source",
         arrays=shapes_of(made.condition.fitted),
@@ -32,7 +34,9 @@ def make_fan_bundle(path: Path, *, clips: int = 6) -> Bundle:
         calibration=Calibration.of(made.calibration),
     )
     fan = FactoryMachine(machine="fan", section="00", idle_floor=floor, conditions=(condition,))
-    return make_tiny_bundle(path, machines=(fan,), arrays={"conditions": joined([made.condition.fitted])})
+    return make_tiny_bundle(
+        path, backend=backend, machines=(fan,), arrays={"conditions": joined([made.condition.fitted])}
+    )
 
 
 def _clip(pipeline: Pipeline, seed: int) -> EmbeddedClip:

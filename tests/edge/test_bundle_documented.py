@@ -22,11 +22,16 @@ def models_under(model: type[Strict]) -> set[type[Strict]]:
         names = re.findall(r"[\w.]+", repr(field.annotation))
         found |= {
             part
-            for candidate in Strict.__subclasses__()
+            for candidate in subclasses(Strict)
             if candidate.__name__ in {name.split(".")[-1] for name in names}
             for part in models_under(candidate)
         }
     return found
+
+
+def subclasses(model: type[Strict]) -> set[type[Strict]]:
+    direct = set(model.__subclasses__())
+    return direct.union(*(subclasses(part) for part in direct))
 
 
 @pytest.mark.parametrize("model", [Manifest, SiteState])

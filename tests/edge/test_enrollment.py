@@ -20,8 +20,10 @@ from asd_edge.errors import AsdEdgeError, EnrollmentError, StateError
 from asd_edge.events import WindowScore, WindowState
 from asd_edge.offline import embed_clip
 from asd_edge.pipeline import SegmentStreams
+from asd_edge.scoring.backends.kinds import BACKENDS
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
+from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.sound import noise, tone
 from tests.edge.tiny_bundle import make_tiny_bundle
 
@@ -313,3 +315,22 @@ def test_every_error_says_what_to_do(machine: Machine, bundle: Bundle) -> None:
     with pytest.raises(AsdEdgeError) as caught:
         enroll(machine, bundle, [])
     assert caught.value.remedy.startswith("Record")
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+@pytest.mark.parametrize("factory", [("fan", "00"), None])
+def test_a_condition_can_be_enrolled_with_every_backend(
+    tmp_path: Path, kind: str, factory: tuple[str, str] | None
+) -> None:
+    bundle = make_fan_bundle(tmp_path / "b.asd", clips=3, backend=BACKENDS[kind])
+    machine = Machine(SiteStore(tmp_path / "state", "fan-7"), DecisionSpec(), factory=factory)
+    enroll(machine, bundle, clips())
+    known = machine.conditions(bundle, machine.store.load())
+    assert known is not None
+    assert (known.conditions[-1].name, len(known.conditions)) == ("rpm1200", 1 if factory is None else 2)
+    same = judged(machine, bundle, clips(9)[8].samples)
+    other = judged(machine, bundle, noise(10.0, seed=9) + tone(10.0, 4500.0, level=0.3))
+    assert {event.condition for event in same} == {"rpm1200"}
+    for events, quiet in ((same, True), (other, False)):
+        assert all(e.score is not None and e.threshold is not None for e in events)
+        assert {(e.score or 0.0) <= (e.threshold or 0.0) for e in events} == {quiet}

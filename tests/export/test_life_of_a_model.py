@@ -70,6 +70,14 @@ def test_evaluation_prints_a_table_and_json(folder: Path) -> None:
         assert f"{fan[domain]['false_alarm_rate']:6.1%} {fan[domain]['detection_rate']:6.1%}" in row
 
 
+def test_evaluation_compares_backends(folder: Path) -> None:
+    arguments = ("asd-train", "evaluate", "--run", folder / "run", "--data", folder / "data")
+    lines = command(*arguments, "--backend", "mahalanobis", "--backend", "knn").stdout.splitlines()
+    named = [tuple(line.split()[:2]) for line in lines[1:]]
+    assert named == [(b, m) for b in ("knn", "mahalanobis") for m in ("fan/00", "pump/00", "official")]
+    assert "nearest_centre" in command(*arguments, "--backend", "vae", code=2).stderr
+
+
 def test_the_bundle_knows_every_machine_in_both_domains(folder: Path) -> None:
     manifest = load_bundle(folder / "model.asd").manifest
     assert [machine.key for machine in manifest.machines] == ["fan/00", "pump/00"]

@@ -10,9 +10,10 @@ import torch
 
 from asd_edge.errors import DataError
 from asd_edge.pipeline import SegmentStream
+from asd_edge.scoring.backends.kinds import BACKENDS
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
-from asd_train.evaluate import evaluate_run
+from asd_train.evaluate import compare_backends, evaluate_run
 from asd_train.fit import fit
 from asd_train.progress import Progress
 from asd_train.run import Run, check_free, load_run, save_run
@@ -113,3 +114,14 @@ def test_evaluation_reports_every_machine_within_each_domain(run: Run, small_dat
             assert 0.0 <= domain.false_alarm_rate <= 1.0
             assert 0.0 <= domain.detection_rate <= 1.0
     assert 0.0 < result.official <= 1.0
+
+
+def test_backends_are_compared_on_the_same_clips_and_the_recipes_own_gives_the_evaluation(
+    run: Run, small_data: Path
+) -> None:
+    clips = read_datasets([str(small_data)])
+    chosen = {name: BACKENDS[name] for name in ("nearest_centre", "mahalanobis")}
+    compared = compare_backends(run, torch_pipeline(run), clips, chosen, progress=SILENT)
+    assert list(compared) == list(chosen)
+    assert compared["nearest_centre"] == evaluate_run(run, torch_pipeline(run), clips, progress=SILENT)
+    assert compared["mahalanobis"] != compared["nearest_centre"]

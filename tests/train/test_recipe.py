@@ -9,6 +9,9 @@ import pytest
 from torch import nn
 
 from asd_edge.errors import ConfigError
+from asd_edge.scoring.backends.kinds import BACKENDS
+from asd_edge.scoring.backends.mahalanobis import Mahalanobis
+from asd_edge.scoring.backends.minimum import Minimum
 from asd_edge.scoring.calibration import FEW_CLIPS
 from asd_train.labels import training_set
 from asd_train.networks.mobilenetv2 import MobileNetV2
@@ -85,6 +88,39 @@ def test_a_network_that_cannot_be_is_refused_by_its_key(
     (said,) = [row for row in str(error.value).splitlines() if row.startswith("  found:")]
     assert said.split(maxsplit=1)[1].startswith(f"{key}: ")
     assert found in said
+
+
+@pytest.mark.parametrize(
+    ("by", "key", "found"),
+    [
+        ('kind = "vae"', "backend.kind", "(got 'vae')"),
+        ('kind = "k_means"', "backend.centres of kind k_means", "Field required"),
+        ('kind = "k_means"\ncentres = 0', "backend.centres of kind k_means", "equal to 1 (got 0)"),
+        ('kind = "gmm"\ncomponents = 2\ncentres = 2', "backend.centres of kind gmm", "permitted (got 2)"),
+    ],
+)
+def test_a_backend_that_cannot_be_is_refused_by_its_key(tmp_path: Path, by: str, key: str, found: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_recipe(with_backend(tmp_path, by))
+    (said,) = [row for row in str(error.value).splitlines() if row.startswith("  found:")]
+    assert said.split(maxsplit=1)[1].startswith(f"{key}: ")
+    assert found in said
+
+
+def test_a_recipe_may_combine_backends(tmp_path: Path) -> None:
+    over = 'over = { kind = "knn", neighbours = 1, distance = "cosine" }'
+    parts = (
+        f'kind = "minimum"\nparts = [{{ kind = "mahalanobis" }}, {{ kind = "local_density", neighbours = 4, {over} }}]'
+    )
+    backend = load_recipe(with_backend(tmp_path, parts)).backend
+    assert backend == Minimum(parts=(Mahalanobis(), BACKENDS["local_density"]))
+
+
+def with_backend(folder: Path, table: str) -> str:
+    published = (resources.files("asd_train") / "recipes" / "tf_resnet.toml").read_text("utf-8")
+    head, _, rest = published.partition('kind = "nearest_centre"')
+    (folder / "mine.toml").write_text(head + table + rest, "utf-8")
+    return str(folder / "mine.toml")
 
 
 def test_mobilenetv2_is_never_run_with_the_sound(tmp_path: Path) -> None:

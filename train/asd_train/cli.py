@@ -156,15 +156,17 @@ def _backends(names: list[str]) -> dict[str, Backend]:
 
 
 def _comparison(results: Mapping[str, Evaluation]) -> str:
-    """One line a backend and machine, the official score of all machines under each backend."""
-    heads = f"{'AUC_s':>6} {'AUC_t':>6} {'pAUC':>6} {'hmean':>6} {'false alarms s, t':>18}"
-    lines = [f"{'backend':16} {'machine':16} {heads}"]
+    """One line a backend and machine, and the official score of all machines under each backend."""
+    wide = max(map(len, results))
+    heads = f"{'AUC_s':>6} {'AUC_t':>6} {'pAUC':>6} {'hmean':>6} {'false alarms s, t':>18} {'detected s, t':>16}"
+    lines = [f"{'backend':{wide}} {'machine':16} {heads}"]
     for name, result in results.items():
         for m in result.machines:
             figures = f"{m.auc_source:6.3f} {m.auc_target:6.3f} {m.pauc:6.3f} {m.official:6.3f}"
             alarms = f"{m.source.false_alarm_rate:10.1%} {m.target.false_alarm_rate:7.1%}"
-            lines.append(f"{name:16} {f'{m.machine}/{m.section}':16} {figures} {alarms}")
-        lines.append(f"{name:16} {'official score':37} {result.official:6.3f}")
+            detected = f"{m.source.detection_rate:8.1%} {m.target.detection_rate:7.1%}"
+            lines.append(f"{name:{wide}} {f'{m.machine}/{m.section}':16} {figures} {alarms} {detected}")
+        lines.append(f"{name:{wide}} {'official score':37} {result.official:6.3f}")
     return "\n".join(lines)
 
 

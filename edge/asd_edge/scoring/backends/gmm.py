@@ -19,7 +19,7 @@ from asd_edge.scoring.backends.backend import (
     check_shapes,
     count_of,
 )
-from asd_edge.scoring.backends.gaussians import Matrix, check_whitening, covariance_of, whitening
+from asd_edge.scoring.backends.gaussians import Matrix, check_whitening, covariance_of, shrunk, whitening
 from asd_edge.scoring.distances import normalised
 from asd_edge.strict import RefusalError
 
@@ -35,9 +35,10 @@ class GMM(Backend):
 
     `components`: of the source; no more than there are clips.
 
-    A condition that comes later is one Gaussian: its own mean, and the covariance that a component of the source has on
-    average. A few clips tell where the new sound is, and the source tells how normal sound varies around such a place.
-    Adding the new clips to the mixture instead would need all of the source's sound on the device.
+    A condition that comes later is one Gaussian: its own mean, and its own covariance drawn towards the one that the
+    source's components have on average (`gaussians.shrunk`). A few clips tell where the new sound is; how normal sound
+    varies around such a place is told by the source, but not by it alone: with the source's covariance as it stands,
+    target normals were found no better than by chance. A mixture of a few clips would have a component for each clip.
     """
 
     kind: Literal["gmm"] = "gmm"
@@ -47,7 +48,10 @@ class GMM(Backend):
         """Return `log_weights` [components], `means` [components, dims], `whitenings` [components, dims, dims]."""
         rows = all_segments(clips)
         if source is not None:
-            return _stored(np.ones(1), rows.mean(axis=0)[None], whitening(_within(source))[None])
+            mean = rows.mean(axis=0)
+            own = _weighted_covariance(rows - mean, np.full(len(rows), 1.0 / len(rows)))
+            mixed = shrunk(own, clips=count_of(clips), prior=_within(source))
+            return _stored(np.ones(1), mean[None], whitening(mixed)[None])
         return _stored(*_fitted(rows, _first_guess(rows, min(self.components, count_of(clips)))))
 
     def check(self, fitted: Fitted, dims: int) -> None:
@@ -75,7 +79,8 @@ class GMM(Backend):
 
         def distances(embeddings: Embeddings) -> NDArray[np.float32]:
             logs = _logs(normalised(embeddings), peaks, means, factors)
-            likelihood = np.logaddexp.reduceat(logs, starts, axis=1)  # [segments, conditions]
+            with np.errstate(invalid="ignore"):  # NaN in, NaN out
+                likelihood = np.logaddexp.reduceat(logs, starts, axis=1)  # [segments, conditions]
             return np.asarray(np.maximum(best - likelihood, 0.0), dtype=np.float32)
 
         return distances

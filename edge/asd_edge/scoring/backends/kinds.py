@@ -23,15 +23,17 @@ AnyBackend = Annotated[
 """Which backend, and its parameters: `kind` decides which keys there are."""
 
 _KNN = KNN(neighbours=1, distance="cosine")
+_KNN_MAHALANOBIS = KNN(neighbours=1, distance="mahalanobis")
 
 BACKENDS: Final[Mapping[str, Backend]] = {
     "nearest_centre": NearestCentre(),
     "k_means": KMeans(centres=16),
     "knn": _KNN,
-    "knn_mahalanobis": KNN(neighbours=1, distance="mahalanobis"),
+    "knn_mahalanobis": _KNN_MAHALANOBIS,
     "mahalanobis": Mahalanobis(),
     "gmm": GMM(components=4),
     "local_density": LocalDensity(neighbours=4, over=_KNN),
+    "local_density_mahalanobis": LocalDensity(neighbours=4, over=_KNN_MAHALANOBIS),
     "minimum": Minimum(parts=(NearestCentre(), _KNN, Mahalanobis())),
 }
 """The backends with the parameters that the literature or our own measurements suggest (docs/backends.md)."""

@@ -20,7 +20,7 @@ from asd_edge.scoring.backends.backend import (
     count_of,
 )
 from asd_edge.scoring.backends.gaussians import check_whitening, covariance, shrunk, whitening
-from asd_edge.scoring.backends.references import ReferenceBackend, check_directions, cosine_to_references
+from asd_edge.scoring.backends.references import ReferenceBackend, check_directions, cosine_to_references, counts
 from asd_edge.scoring.distances import normalised
 
 
@@ -70,18 +70,22 @@ class KNN(ReferenceBackend):
 
 # d²(x, r) = (x − r)ᵀ Σ⁻¹ (x − r) = ‖x U − r U‖², as ‖a‖² + ‖b‖² − 2 aᵀ b in double precision: the terms nearly cancel.
 def _mahalanobis_to_references(conditions: Sequence[Fitted]) -> Distances:
+    places = np.split(np.arange(sum(counts(conditions))), np.cumsum(counts(conditions))[:-1])
+    alike: dict[bytes, list[int]] = {}  # enrolled conditions have the covariance of one source: x is whitened once
+    for number, fitted in enumerate(conditions):
+        alike.setdefault(fitted["whitening"].tobytes(), []).append(number)
     parts = []
-    for fitted in conditions:
-        factor = fitted["whitening"].astype(np.float64)
-        references = normalised(fitted["references"]) @ factor
-        parts.append((factor, references.T, (references**2).sum(axis=1)))
+    for numbers in alike.values():
+        factor = conditions[numbers[0]]["whitening"].astype(np.float64)
+        references = normalised(np.concatenate([conditions[i]["references"] for i in numbers])) @ factor
+        parts.append((np.concatenate([places[i] for i in numbers]), factor, references.T, (references**2).sum(axis=1)))
 
     def distances(embeddings: Embeddings) -> NDArray[np.float32]:
         unit = normalised(embeddings)
-        columns = []
-        for factor, references, squares in parts:
+        squared = np.empty((len(unit), sum(len(columns) for columns, *_ in parts)))
+        for columns, factor, references, squares in parts:
             x = unit @ factor
-            columns.append((x**2).sum(axis=1, keepdims=True) + squares - 2.0 * (x @ references))
-        return np.asarray(np.sqrt(np.maximum(np.concatenate(columns, axis=1), 0.0)), dtype=np.float32)
+            squared[:, columns] = (x**2).sum(axis=1, keepdims=True) + squares - 2.0 * (x @ references)
+        return np.asarray(np.sqrt(np.maximum(squared, 0.0)), dtype=np.float32)
 
     return distances

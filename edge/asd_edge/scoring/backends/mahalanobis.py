@@ -28,7 +28,7 @@ from asd_edge.scoring.distances import normalised
 class Mahalanobis(Backend):
     """One mean and covariance of segment embeddings at unit length a condition.
 
-    A covariance of few clips is drawn towards the source's (`gaussians.shrunk`): three clips move it by a tenth.
+    A covariance of few clips is drawn towards the source's (`gaussians.shrunk`): three clips move it by a sixth.
     """
 
     kind: Literal["mahalanobis"] = "mahalanobis"

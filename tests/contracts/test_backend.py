@@ -1,0 +1,242 @@
+"""The contract of `Backend`, run over every kind: one checker, many implementations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from asd_edge.bundle.fitted import StoredArray, cut, joined, shapes_of
+from asd_edge.scoring.backends.backend import Backend, Clips, Embeddings, Fitted
+from asd_edge.scoring.backends.k_means import KMeans
+from asd_edge.scoring.backends.kinds import BACKENDS, AnyBackend
+from asd_edge.scoring.backends.knn import KNN
+from asd_edge.scoring.backends.local_density import LocalDensity
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
+from asd_edge.scoring.conditions import Condition, ConditionSet
+from asd_edge.strict import RefusalError
+
+DIMS = 12
+KINDS: dict[str, Backend] = {
+    **BACKENDS,
+    "knn of 3": KNN(neighbours=3, distance="cosine"),
+    "density over centres": LocalDensity(neighbours=4, over=NearestCentre()),
+    "density over k-means": LocalDensity(neighbours=4, over=KMeans(centres=4)),
+    "density over Mahalanobis": LocalDensity(neighbours=2, over=KNN(neighbours=2, distance="mahalanobis")),
+}
+# A matrix product over few rows may add in another order than one over many: float32 cosines differ by 1e-7, and a
+# distance is rescaled by spacings and deviations down to a few hundredths, or whitened by 1e3 at the most.
+TOGETHER = {"rtol": 2e-4, "atol": 2e-4}
+
+
+def clips(label: str, count: int, *, seed: int, spread: float = 0.3) -> dict[str, list[Embeddings]]:
+    """Clips of seven segments around a direction that the label's own seed chooses."""
+    generator = np.random.default_rng(seed)
+    direction = generator.standard_normal(DIMS)
+    return {
+        label: [(direction + spread * generator.standard_normal((7, DIMS))).astype(np.float32) for _ in range(count)]
+    }
+
+
+SOURCE: Clips = clips("slow", 12, seed=1) | clips("fast", 12, seed=2)
+TARGET: Clips = clips("hot", 3, seed=3)
+SINGLE: Clips = {"only": [clips("only", 1, seed=4)["only"][0][:1]]}  # one clip of one segment
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return KINDS[request.param]
+
+
+@pytest.fixture(scope="module")
+def source(backend: Backend) -> Fitted:
+    return backend.fit(SOURCE)
+
+
+@pytest.fixture(scope="module")
+def conditions(backend: Backend, source: Fitted) -> list[Fitted]:
+    """The source, a condition of few clips, one of the same that has no source, and one of a single segment."""
+    few = backend.fit(TARGET, source=source)
+    return [source, few, backend.fit(TARGET), backend.fit(SINGLE, source=source), backend.fit(SINGLE)]
+
+
+def rows(count: int, *, seed: int = 0) -> Embeddings:
+    return np.random.default_rng(seed).standard_normal((count, DIMS)).astype(np.float32)
+
+
+def alone(backend: Backend, fitted: Fitted, embeddings: Embeddings) -> NDArray[np.float32]:
+    found = backend.scorer([fitted])(embeddings)
+    assert found.shape == (len(embeddings), 1)
+    return found[:, 0]
+
+
+FINITE = st.floats(-1e6, 1e6, width=32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(embeddings=arrays(np.float32, st.tuples(st.integers(0, 5), st.just(DIMS)), elements=FINITE))
+def test_distances_are_finite_and_not_negative_for_every_embedding(
+    backend: Backend, conditions: list[Fitted], embeddings: Embeddings
+) -> None:
+    found = backend.scorer(conditions)(embeddings)
+    assert found.dtype == np.float32
+    assert found.shape == (len(embeddings), len(conditions))
+    assert np.isfinite(found).all()
+    assert (found >= 0.0).all()
+
+
+def test_zeros_and_the_references_themselves_have_a_distance(backend: Backend, conditions: list[Fitted]) -> None:
+    heard = np.concatenate([clip for members in SOURCE.values() for clip in members])
+    found = backend.scorer(conditions)(np.concatenate([np.zeros((1, DIMS), np.float32), heard, 1e-30 * heard]))
+    assert np.isfinite(found).all()
+    assert (found >= 0.0).all()
+
+
+def test_no_number_in_gives_no_number_out_and_touches_no_other(backend: Backend, conditions: list[Fitted]) -> None:
+    embeddings = rows(3)
+    expected = backend.scorer(conditions)(embeddings)
+    embeddings[1, 4] = np.nan
+    found = backend.scorer(conditions)(embeddings)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_allclose(found[[0, 2]], expected[[0, 2]], **TOGETHER)
+
+
+def test_what_was_heard_is_nearer_than_what_has_nothing_to_do_with_it(
+    backend: Backend, source: Fitted, conditions: list[Fitted]
+) -> None:
+    unrelated = rows(200, seed=9)
+    for fitted, known in ((source, SOURCE), (conditions[1], TARGET), (conditions[2], TARGET)):
+        heard = np.concatenate([clip for members in known.values() for clip in members])
+        assert alone(backend, fitted, heard).max() < np.quantile(alone(backend, fitted, unrelated), 0.05)
+
+
+def test_only_the_direction_counts(backend: Backend, conditions: list[Fitted]) -> None:
+    score, embeddings = backend.scorer(conditions), rows(8)
+    np.testing.assert_allclose(score(64.0 * embeddings), score(embeddings), **TOGETHER)
+
+
+def test_conditions_together_score_as_each_alone_in_any_order(backend: Backend, conditions: list[Fitted]) -> None:
+    embeddings = rows(9)
+    each = np.stack([alone(backend, fitted, embeddings) for fitted in conditions], axis=1)
+    for order in list(permutations(range(len(conditions))))[::17]:
+        found = backend.scorer([conditions[i] for i in order])(embeddings)
+        np.testing.assert_allclose(found, each[:, order], **TOGETHER)
+    named = tuple(Condition(f"c{i}", fitted, 0.1) for i, fitted in enumerate(conditions))
+    np.testing.assert_array_equal(
+        ConditionSet(backend, named, 0.0).distances(embeddings), backend.scorer(conditions)(embeddings)
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(order=st.permutations(range(9)), cut_at=st.integers(0, 9))
+def test_a_batch_scores_as_its_rows_in_any_order(
+    backend: Backend, conditions: list[Fitted], order: list[int], cut_at: int
+) -> None:
+    score, embeddings = backend.scorer(conditions), rows(9)
+    pieces = [score(embeddings[order][:cut_at]), score(embeddings[order][cut_at:])]
+    np.testing.assert_allclose(np.concatenate(pieces), score(embeddings)[order], **TOGETHER)
+
+
+def test_scoring_changes_nothing(backend: Backend, conditions: list[Fitted]) -> None:
+    before = joined(conditions).copy()
+    score, embeddings = backend.scorer(conditions), rows(6)
+    given_rows = embeddings.copy()
+    first = score(embeddings)
+    score(rows(50, seed=7))
+    np.testing.assert_array_equal(score(embeddings), first)
+    np.testing.assert_array_equal(embeddings, given_rows)
+    np.testing.assert_array_equal(joined(conditions), before)
+
+
+def test_learning_changes_neither_clips_nor_source_and_gives_the_same_again(backend: Backend, source: Fitted) -> None:
+    before, known = _all(TARGET).copy(), joined([source]).copy()
+    first, second = backend.fit(TARGET, source=source), backend.fit(TARGET, source=source)
+    np.testing.assert_array_equal(joined([first]), joined([second]))
+    np.testing.assert_array_equal(joined([backend.fit(SOURCE)]), known)
+    np.testing.assert_array_equal(_all(TARGET), before)
+    np.testing.assert_array_equal(joined([source]), known)
+
+
+def test_what_is_stored_in_a_bundle_or_a_site_state_scores_identically(
+    backend: Backend, conditions: list[Fitted]
+) -> None:
+    embeddings = rows(6)
+    numbers = joined(conditions)
+    starts = np.cumsum([0, *(joined([fitted]).size for fitted in conditions)])
+    in_bundle = [
+        cut(numbers[a:b], shapes_of(fitted)) for a, b, fitted in zip(starts, starts[1:], conditions, strict=False)
+    ]
+    on_site = [{name: StoredArray.of(array).array() for name, array in fitted.items()} for fitted in conditions]
+    for restored in (in_bundle, on_site):
+        for fitted in restored:
+            backend.check(fitted, DIMS)
+        np.testing.assert_array_equal(backend.scorer(restored)(embeddings), backend.scorer(conditions)(embeddings))
+
+
+def test_arrays_are_single_precision_and_their_names_can_be_stored(conditions: list[Fitted]) -> None:
+    for fitted in conditions:
+        assert {array.dtype for array in fitted.values()} == {np.dtype(np.float32)}
+        assert all(StoredArray.of(array).shape == array.shape for array in fitted.values())
+
+
+def test_arrays_that_cannot_have_been_learned_are_refused(backend: Backend, source: Fitted) -> None:
+    for name, array in source.items():
+        lost = {other: values for other, values in source.items() if other != name}
+        empty, unlike, no_number = array[:0], array[None], np.full_like(array, np.nan)
+        for broken in (lost, *(source | {name: other} for other in (empty, unlike, no_number))):
+            with pytest.raises(RefusalError):
+                backend.check(broken, DIMS)
+    for broken, dims in (({**source, "more": np.ones(1, np.float32)}, DIMS), (source, DIMS + 1)):
+        with pytest.raises(RefusalError):
+            backend.check(broken, dims)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [
+        ("nearest_centre", "references", lambda array: 0.0 * array),
+        ("knn_mahalanobis", "whitening", lambda array: array.T),
+        ("mahalanobis", "whitening", lambda array: -array),
+        ("gmm", "means", lambda array: array[:1]),
+        ("gmm", "log_weights", lambda array: array + 0.1),
+        ("gmm", "whitenings", lambda array: 0.0 * array),
+        ("local_density", "spacing", lambda array: array[1:]),
+        ("local_density", "spacing", lambda array: 0.0 * array),
+        ("minimum", "deviation", lambda array: array[1:]),
+        ("minimum", "deviation", lambda array: 0.0 * array),
+        ("minimum", "mean", lambda array: -array),
+        ("minimum", "1.references", lambda array: 0.0 * array),
+    ],
+)
+def test_numbers_that_cannot_have_been_learned_are_refused(
+    kind: str, name: str, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> None:
+    learned = KINDS[kind].fit(SOURCE)
+    KINDS[kind].check(learned, DIMS)
+    with pytest.raises(RefusalError):
+        KINDS[kind].check({**learned, name: change(learned[name])}, DIMS)
+
+
+@pytest.mark.parametrize("kind", [name for name, backend in KINDS.items() if math.isfinite(backend.unrelated)])
+def test_vectors_at_right_angles_are_as_far_as_the_backend_says_of_unrelated_sound(kind: str) -> None:
+    one, other = np.eye(2, DIMS, dtype=np.float32)[:, None]
+    learned = KINDS[kind].fit({"one": [one]})
+    assert alone(KINDS[kind], learned, other) == pytest.approx(KINDS[kind].unrelated)
+
+
+def test_a_backend_is_read_back_from_a_manifest_and_from_a_recipe(backend: Backend) -> None:
+    adapter: TypeAdapter[Backend] = TypeAdapter(AnyBackend)
+    assert adapter.validate_json(backend.model_dump_json()) == backend
+    assert adapter.validate_python(backend.model_dump(mode="json")) == backend  # lists, as TOML has them
+
+
+def _all(known: Clips) -> NDArray[np.float32]:
+    return np.concatenate([clip for members in known.values() for clip in members])
