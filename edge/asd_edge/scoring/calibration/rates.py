@@ -60,6 +60,16 @@ class GammaRate:
     mean_error: float
     shape_error: float
 
+    @property
+    def mean(self) -> float:
+        """Mean of the distribution."""
+        return self.shape * self.scale
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the distribution."""
+        return math.sqrt(self.shape) * self.scale
+
     def per_week(self, threshold: float) -> float:
         """Return the expected alarms per week at a threshold."""
         return self.most * math.exp(self._log_share(threshold, 0.0, 0.0))
