@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from asd_edge.scoring.drift import LIMIT, DriftSpec, DriftState, watch
 STEP_S = 4.0  # coarser than real windows, so that months take seconds
 MEAN, DEVIATION, FORGETS_S, THRESHOLD = 0.1, 0.03, 60.0, 1.0
 SPEC = DriftSpec(start=MEAN, upper=MEAN + LIMIT * DEVIATION, lower=MEAN + LIMIT / 2 * DEVIATION)
+NOTHING = DriftState()
 
 
 def normals(hours: float, *, seed: int = 0, forgets_s: float = FORGETS_S) -> NDArray[np.float64]:
@@ -27,10 +29,10 @@ def normals(hours: float, *, seed: int = 0, forgets_s: float = FORGETS_S) -> NDA
     return MEAN + DEVIATION * np.asarray(lfilter([1.0], [1.0, -keep], kicks), dtype=np.float64)
 
 
-def states(scores: NDArray[np.float64], state: DriftState = DriftState(), spec: DriftSpec = SPEC) -> list[DriftState]:
+def states(scores: NDArray[np.float64], state: DriftState = NOTHING) -> list[DriftState]:
     found = []
     for score in scores.tolist():
-        state = watch(spec, state, score=score, threshold=THRESHOLD, seconds=STEP_S)
+        state = watch(SPEC, state, score=score, threshold=THRESHOLD, seconds=STEP_S)
         found.append(state)
     return found
 
@@ -60,7 +62,7 @@ def test_a_proposal_is_taken_back_when_normal_sound_returns_and_not_at_the_limit
     assert watch(SPEC, at_limit, score=SPEC.upper - 1e-6, threshold=THRESHOLD, seconds=STEP_S).proposed
     heard = states(normals(48.0, seed=2), at_limit)
     assert not heard[-1].proposed
-    assert sum(one.proposed != other.proposed for one, other in zip(heard, heard[1:], strict=False)) == 1
+    assert sum(one.proposed != other.proposed for one, other in pairwise(heard)) == 1
 
 
 def test_scores_above_the_threshold_are_no_drift_of_normal_sound() -> None:
