@@ -208,7 +208,7 @@ def _check_threshold(threshold: float) -> None:
             "The clips differ so much that the device would be deaf",
             found=f"a threshold of {threshold:.2f}",
             expected=f"a threshold below {UNRELATED:.0f}, the distance of unrelated sounds",
-            remedy="Record where the machine is louder than its surroundings, or enroll its states one by one, or accept "
+            remedy="Record where the machine is louder than its surroundings, enroll its states one by one, or accept "
             "more false alarms per week: a larger budget lowers the threshold.",
         )
 
