@@ -32,7 +32,7 @@ from asd_edge.simulator import OperatingState, SimulatedMachine
 from asd_edge.sources.block import Block
 
 FOLDER = Path("/tmp/asd-edge-false-alarms")
-CALIBRATION_H, TEST_H = 8, 20
+CALIBRATION_H, TEST_H = 6, 20
 CLIPS, CLIP_S, BETWEEN_CLIPS_S = 3, 10, 120
 UNIT = 3
 """A copy of each machine that the default bundle was not trained on."""

@@ -70,7 +70,9 @@ def test_a_files_scores_over_mqtt_are_those_of_the_score_command(
         "denied": 0,
         "dropped": 0,
     }
-    assert farewell["machines"] == [{"machine": "fan-1", "state": "ended", "error": None}]
+    assert farewell["machines"] == [
+        {"machine": "fan-1", "state": "ended", "error": None, "enrolling": None, "health": "normal"}
+    ]
     assert {score["state"] for score in published} == {"scored", "idle"}
     assert [alarm["active"] for alarm in alarms] == [False, True]
     for name, payloads in (("score", published), ("alarm", alarms), ("status", listener.of("/status"))):
@@ -123,26 +125,47 @@ def test_one_machine_that_fails_does_not_stop_the_others(
     assert listener.of("/good/score")
 
 
-def test_an_enrolled_condition_is_picked_up_without_a_restart(
+def test_an_enrolled_condition_is_picked_up_without_a_restart_and_without_losing_a_window(
     broker: Any, listen: Any, bundle: Path, tmp_path: Path, start: Any
 ) -> None:
-    unknown = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0}
+    unknown = {"id": "fan-1", "source": FAN_SOURCE, "speed": 4.0}
     device = write_device(tmp_path, bundle, broker.port, unknown)
     listener = listen(broker.port)
     daemon = start(device)
     listener.wait("/fan-1/score", lambda score: score["state"] == "not_enrolled")
-    clips = [write_clip(tmp_path / f"{seed}.wav", fan(NORMAL, seed=seed, seconds=10)) for seed in (50, 51, 52)]
-    enrolled = asd_edge("enroll", "--config", device, "--machine", "fan-1", "--condition", "rated", "--json", *clips)
+    which = ("--config", device, "--machine", "fan-1")
+    time.sleep(3.5)  # at four times the clock that is fourteen seconds of sound
+    enrolled = asd_edge("enroll", *which, "--condition", "rated", "--last", "12", "--author", "bob", "--yes", "--json")
     assert enrolled.returncode == 0, enrolled.stderr
     assert json.loads(enrolled.stdout)["revision"] == 1
+    event = listener.wait("/fan-1/event", lambda _: True)
+    assert (event["kind"], event["action"], event["subject"], event["author"]) == (
+        *("conditions_changed", "enroll"),
+        *("rated", "bob"),
+    )
+    assert (event["revision"], event["conditions"]) == (1, ["rated"])
     score = listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
     assert score["condition"] == "rated"
+    health = [status["machines"][0]["health"] for status in listener.of("/status")]
+    assert health.count("check_function") >= 1
+    assert listener.wait("/status", lambda status: status["reason"] == "fan-1 running")
+    enrolling = [status["machines"][0]["enrolling"] for status in listener.of("/status")]
+    assert any(who is not None and who.startswith("bob") for who in enrolling)
+    starts = [score["start"] for score in listener.of("/score")]
+    assert len(set(np.diff(starts))) == 1  # every window came, before, while and after
+    for topic in ("score", "status", "event"):
+        validator = jsonschema.Draft202012Validator(schema(topic))
+        for payload in listener.of(f"/{topic}"):
+            validator.validate(payload)
     state = tmp_path / "state" / "fan-1" / "site.json"
     state.write_text("damaged")  # the daemon says so and goes on with what it knew
     before = len(listener.of("/score"))
     time.sleep(1.5)
     assert len(listener.of("/score")) > before
     assert listener.of("/score")[-1]["condition"] == "rated"
+    assert asd_edge("conditions", "rollback", *which).returncode == 0
+    back = listener.wait("/fan-1/event", lambda event: event["action"] == "rollback")
+    assert back["conditions"] == []
     daemon.send_signal(signal.SIGTERM)
     _, log = daemon.communicate(timeout=15)
     assert daemon.returncode == 0

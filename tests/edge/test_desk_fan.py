@@ -34,7 +34,9 @@ def test_a_damaged_blade_alarms_a_healthy_fan_is_quiet_and_a_stopped_one_idle(
     machines = [{"id": machine_id(stem), "source": f"file:{path}", "speed": 0.0} for stem, path in heard.items()]
     device = write_device(tmp_path, Path("default"), broker.port, {"id": "fan", "source": "sim:fan"}, *machines)
     clips = [recordings[stem] for stem in ENROLLED]
-    enrolled = asd_edge("enroll", "--config", device, "--machine", "fan", "--condition", "healthy", "--mixed", *clips)
+    enrolled = asd_edge(
+        "enroll", "--config", device, "--machine", "fan", "--condition", "healthy", "--mixed", "--yes", *clips
+    )
     assert enrolled.returncode == 0, enrolled.stderr
     for stem in heard:  # one enrollment serves every recording
         shutil.copytree(tmp_path / "state" / "fan", tmp_path / "state" / machine_id(stem))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from asd_edge.imprint import alike, imprint, leave_one_out_scores
-from asd_edge.offline import EmbeddedClip, embed_clip
+import numpy as np
+
+from asd_edge.imprint import alike, half_scores, imprint, leave_one_out_scores
+from asd_edge.offline import EmbeddedClip, embed_clip, windows_of
 from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.scoring.calibration import FEW_CLIPS, FEW_SHAPE
 from tests.edge.sound import noise, pipeline, tone
@@ -28,3 +30,20 @@ def test_clips_are_grouped_by_sound_through_chains_of_likeness() -> None:
     groups = alike([low[0], high[0], low[1], high[1], low[2]], idle_floor=0.0)
     assert [[c.name for c in group] for group in groups] == [[c.name for c in low], [c.name for c in high]]
     assert alike([clip(0)], idle_floor=1.0) == []  # all idle
+
+
+def test_scores_are_kept_by_clip_and_each_clip_judges_the_others() -> None:
+    clips = [clip(0), clip(1), clip(2, hertz=900.0)]
+    by_clip = leave_one_out_scores(pipeline(), NearestCentre(), {"all": clips}, idle_floor=0.0)
+    assert [len(scores) for scores in by_clip] == [len(windows_of(pipeline(), one)) for one in clips]
+    assert min(by_clip[2]) > max(by_clip[0])  # the one that differs
+
+
+def test_halves_of_one_clip_are_nearer_than_another_clip() -> None:
+    alone = half_scores(pipeline(), NearestCentre(), clip(0), idle_floor=0.0)
+    assert len(alone) >= 2
+    [other, _] = leave_one_out_scores(
+        pipeline(), NearestCentre(), {"all": [clip(0), clip(1, hertz=900.0)]}, idle_floor=0.0
+    )
+    assert 0.0 < np.mean(alone) < np.mean(other)
+    assert half_scores(pipeline(), NearestCentre(), clip(0), idle_floor=1.0) == []  # all idle

@@ -8,6 +8,7 @@ from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.site import Change, condition_set
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import MachineTable
+from asd_edge.enrollment.thresholds import KnownThreshold, thresholds_of
 from asd_edge.scoring.conditions import ConditionSet
 
 
@@ -23,6 +24,8 @@ class KnownConditions:
         """Number of the revision that was loaded last."""
         self.change: Change | None = None
         """What made it."""
+        self.thresholds: list[KnownThreshold] = []
+        """Of the conditions that were loaded last, with where they come from."""
 
     def load(self) -> ConditionSet | None:
         """Return what a window is compared with now; None when nothing is known of this machine.
@@ -38,6 +41,7 @@ class KnownConditions:
             self._bundle, self._machine.factory_key, site, idle_below_dbfs=self._machine.idle_below_dbfs
         )
         self.revision, self.change = site.revision, site.change
+        self.thresholds = thresholds_of(known, self._bundle, self._machine.factory_key, site)
         return known
 
     def changed(self) -> bool:

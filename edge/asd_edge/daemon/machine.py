@@ -11,11 +11,12 @@ from time import monotonic
 
 from asd_edge.config import MachineTable
 from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.drift import DriftWatch
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector, Heard
 from asd_edge.errors import AsdEdgeError, SourceError
-from asd_edge.events import AlarmChange, ConditionsChanged, Event
+from asd_edge.events import AlarmChange, ConditionsChanged, Event, WindowScore
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport
@@ -73,6 +74,7 @@ class MachineThread:
         self._scorer = scorer
         self._rate = streams.pipeline.front_end.sample_rate
         self._known = known
+        self._drift = DriftWatch(streams.pipeline.score_every_s)
         self._shared = shared
         self._publish = publish
         self._publish_no_alarm = publish_no_alarm
@@ -173,6 +175,12 @@ class MachineThread:
 
     def _tell(self, event: Event) -> None:
         self._publish(event)
+        if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
+            self._publish(drift)
+            said = (drift.condition, drift.mean, drift.expected)
+            _log.warning(
+                "Machine %s: %s has drifted (mean score %.4f, enrolled %.4f); re-enroll?", event.machine, *said
+            )
         if isinstance(event, AlarmChange):
             what = "ALARM" if event.active else "the alarm ends"
             _log.info("Machine %s: %s (score %.3f, threshold %.3f)", event.machine, what, event.score, event.threshold)
@@ -191,7 +199,9 @@ class MachineThread:
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump())
-        return Detector(self._machine.id, self._streams, self._known.load(), decision, self._heard_by)
+        known = self._known.load()
+        self._drift.expect(self._known.thresholds)
+        return Detector(self._machine.id, self._streams, known, decision, self._heard_by)
 
     def _look_at_conditions(self, detector: Detector, block: Block) -> None:
         enrolling = self._known.enrolling()
@@ -204,6 +214,7 @@ class MachineThread:
         except AsdEdgeError as error:  # what was known before is better than nothing
             _log.error("Machine %s goes on with the conditions it had. %s", self._machine.id, error)
             return
+        self._drift.expect(self._known.thresholds)
         names = () if known is None else tuple(condition.name for condition in known.conditions)
         _log.info("Machine %s: changed conditions hold from the next window on", self._machine.id)
         self._publish(_changed(self._machine.id, block.time, self._known, names))

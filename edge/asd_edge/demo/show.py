@@ -44,7 +44,7 @@ def run_demo(out: Path, *, speed: float, port: int, bundle: str = "default") -> 
             published = Performance(stage, story, view).play()
         draw(story, stage.recording, front_end, out)
     print(f"{out}: the whole story in one picture")
-    print(f"published {published}, received {story.received} score and alarm messages")
+    print(f"published {published}, received {story.received} scores, alarms and events")
     if published != story.received:
         raise DemoError(
             "Messages got lost on the way",
@@ -130,6 +130,8 @@ class Performance:
                 return
             if self._director.watch(point, alarm=self._story.alarm, now=monotonic()) and not self._director.over:
                 self._begin_chapter()
+        elif topic == TOPICS.event(MACHINE):
+            self._story.received += 1
         elif topic == TOPICS.status and payload["state"] == "offline" and "messages" in payload:
             self._published = payload["messages"]["published"]
 

@@ -67,20 +67,21 @@ def roll_back(store: SiteStore, to: int | None, *, author: str) -> tuple[int, Si
     Raises:
         StateError: there is no such revision, or the state cannot be written.
     """
+    damaged = False
     try:
         current = store.load()
     except StateError:
         store.set_aside()
-        current = store.load()
-    whole = store.path.exists()
-    earlier = [number for number in store.revisions() if not whole or number < current.revision]
-    if current.revision == 0:
+        current, damaged = store.load(), True
+    if current.revision == 0 and not damaged:
         raise StateError(
             f"The machine {store.machine} has no revision to go back to",
             found="no change so far",
             expected="an earlier revision",
             remedy="Nothing needs to be done.",
         )
+    whole = store.path.exists()
+    earlier = [number for number in store.revisions() if not whole or number < current.revision]
     number = max(earlier, default=0) if to is None else to
     back = store.load_revision(number).model_copy(update={"revision": current.revision})
     return number, store.save(back, change_of("rollback", f"to revision {number}", author))

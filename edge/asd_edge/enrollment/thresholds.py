@@ -15,6 +15,7 @@ from asd_edge.enrollment.propose import Machine
 from asd_edge.errors import EnrollmentError, StateError
 from asd_edge.history.format import Stretch
 from asd_edge.scoring.calibration import Calibration, Trace, calibrate_hours
+from asd_edge.scoring.conditions import ConditionSet
 
 FEWEST_HOURS = 1.0
 """Less stored sound of a condition says no more about rare alarms than the clips it was enrolled from."""
@@ -51,15 +52,20 @@ def known_thresholds(machine: Machine, bundle: Bundle, site: SiteState) -> list[
         StateError: the conditions belong to another bundle.
         ConfigError: the bundle does not know the factory machine.
     """
-    conditions = machine.conditions(bundle, site)
-    if conditions is None:
-        return []
-    documents: dict[str, manifest.Calibration] = {c.name: c.calibration for c in site.conditions}
+    return thresholds_of(machine.conditions(bundle, site), bundle, machine.factory, site)
+
+
+def thresholds_of(
+    conditions: ConditionSet | None, bundle: Bundle, factory: tuple[str, str] | None, site: SiteState
+) -> list[KnownThreshold]:
+    """Return the threshold of each of `conditions`, which are those of `bundle` and `site`."""
+    documents = {c.name: c.calibration for c in site.conditions}
     for known in bundle.manifest.machines:
-        if machine.factory == (known.machine, known.section):
+        if factory == (known.machine, known.section):
             documents |= {f"factory/{c.name}": c.calibration for c in known.conditions}
     documents |= {t.name: t.calibration for t in site.factory_thresholds}
-    return [KnownThreshold(c.name, c.threshold, documents[c.name].value(c.threshold)) for c in conditions.conditions]
+    known_here = () if conditions is None else conditions.conditions
+    return [KnownThreshold(c.name, c.threshold, documents[c.name].value(c.threshold)) for c in known_here]
 
 
 def propose_threshold(

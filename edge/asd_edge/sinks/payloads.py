@@ -59,7 +59,7 @@ class DeviceReport:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Score and alarm messages since the daemon started; the status itself is not counted.
+    """Scores, alarms and events since the daemon started; the status itself is not counted.
 
     `published`: handed to the broker. `acknowledged`: confirmed by it. `denied`: refused by it (MQTT 5 only).
     `dropped`: given up while the broker was away.

@@ -72,15 +72,15 @@ def calibrate_clips(
     decision = decision or DecisionSpec()
     held = [held_levels(clip, every_s, decision) for clip in clips]
     rate = _rate(held, prior or Spread(), chances_per_week(decision))
-    everything = np.concatenate(clips)
+    count = sum(map(len, clips))
     found = Calibration(
         method="few_clips",
         threshold=0.0,
-        count=len(everything),
+        count=count,
         clips=len(clips),
-        hours=len(everything) * every_s / 3600.0,
-        mean=float(everything.mean()),
-        deviation=float(everything.std()),
+        hours=count * every_s / 3600.0,
+        mean=rate.mean,
+        deviation=rate.deviation,
         rate=rate,
         alarms_per_week=alarms_per_week,
     )

@@ -34,9 +34,11 @@ def fit_pareto(excesses: NDArray[np.float64]) -> ParetoFit:
     b = 1.0 / x[-1] + (1.0 - np.sqrt(m / (j - 0.5))) / (3.0 * x[int(n / 4.0 + 0.5) - 1])
     k = -np.log1p(-b[:, None] * x).mean(axis=1)  # [m]
     likelihood = n * (np.log(b / k) + k - 1.0)
-    weights = 1.0 / np.exp(likelihood - likelihood[:, None]).sum(axis=1)
-    b_hat = float(b @ weights)
+    weights = np.exp(likelihood - likelihood.max())
+    b_hat = float(b @ weights / weights.sum())
     shape = float(np.log1p(-b_hat * x).mean())
     scale = -shape / b_hat
-    shrunk = n * shape / (n + PRIOR)
-    return ParetoFit(shrunk, scale)
+    return ParetoFit(max(n * shape / (n + PRIOR), _LOWEST), scale)
+
+
+_LOWEST = -0.45  # from −½ on the estimates have no normal errors (Smith 1987), and no sound's tail ends so hard

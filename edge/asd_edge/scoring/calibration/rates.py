@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
-
-import numpy as np
 
 _Z90 = 1.6449
 """A normal variable lies within this many deviations of its mean with probability 0.9."""
@@ -31,20 +30,30 @@ class RateModel(Protocol):
     def per_week(self, threshold: float) -> float:
         """Return the expected alarms per week at a threshold."""
 
-    def log_error(self, threshold: float) -> float:
-        """Return the standard error of the logarithm of that."""
-
     def threshold_for(self, alarms_per_week: float) -> float:
         """Return the threshold at which so many alarms per week are expected."""
 
+    def neighbours(self) -> Sequence[tuple[RateModel, RateModel]]:
+        """Return the model with one parameter at either end of its 90 % interval, for independent parameters."""
 
-# A rate is positive and its errors are factors: the interval is rate · exp(±1.645 · error of log rate), the error by
-# the delta method (Coles 2001, section 2.6.4).
+
+# The delta method (Coles, "An Introduction to Statistical Modeling of Extreme Values", 2001, section 2.6.4) adds the
+# variances that each parameter's error gives the log of the rate. Far out in a tail that is no longer linear in the
+# parameters: we take the rate at the ends of each one's interval instead of a derivative, upwards and downwards apart.
 def rate_at(model: RateModel, threshold: float) -> AlarmRate:
     """Return the expected alarms per week at a threshold, with their interval."""
     likely = model.per_week(threshold)
-    factor = math.exp(min(_Z90 * model.log_error(threshold), 700.0))
-    return AlarmRate(likely / factor, likely, max(likely, min(likely * factor, model.most)))
+    log_likely = _log(likely)
+    down = up = 0.0
+    for pair in model.neighbours():
+        moves = [_log(neighbour.per_week(threshold)) - log_likely for neighbour in pair]
+        down, up = math.hypot(down, min(0.0, *moves)), math.hypot(up, max(0.0, *moves))
+    low, high = math.exp(log_likely - down), math.exp(min(log_likely + up, _log(model.most)))
+    return AlarmRate(min(low, likely), likely, max(high, likely))
+
+
+def _log(rate: float) -> float:
+    return math.log(max(rate, 1e-300))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +69,21 @@ class GammaRate:
     mean_error: float
     shape_error: float
 
+    @property
+    def mean(self) -> float:
+        """Mean of the distribution."""
+        return self.shape * self.scale
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the distribution."""
+        return math.sqrt(self.shape) * self.scale
+
     def per_week(self, threshold: float) -> float:
         """Return the expected alarms per week at a threshold."""
-        return self.most * math.exp(self._log_share(threshold, 0.0, 0.0))
+        from scipy.special import gammaincc
 
-    def log_error(self, threshold: float) -> float:
-        """Return the standard error of the logarithm of that, from those of mean and shape."""
-        h = 1e-3
-        by_mean = (self._log_share(threshold, h, 0.0) - self._log_share(threshold, -h, 0.0)) / (2.0 * h)
-        by_shape = (self._log_share(threshold, 0.0, h) - self._log_share(threshold, 0.0, -h)) / (2.0 * h)
-        return math.hypot(by_mean * self.mean_error, by_shape * self.shape_error)
+        return self.most * float(gammaincc(self.shape, max(threshold, 0.0) / self.scale))
 
     def threshold_for(self, alarms_per_week: float) -> float:
         """Return the threshold at which so many alarms per week are expected."""
@@ -77,19 +91,22 @@ class GammaRate:
 
         return self.scale * float(gammainccinv(self.shape, min(1.0, alarms_per_week / self.most)))
 
-    def _log_share(self, threshold: float, log_mean: float, log_shape: float) -> float:
-        """Return the log of the share above a threshold, with mean and shape larger by these factors (in logs)."""
-        from scipy.special import gammaincc
-
-        shape = self.shape * math.exp(log_shape)
-        scale = self.scale * math.exp(log_mean - log_shape)
-        return float(np.log(np.maximum(gammaincc(shape, max(threshold, 0.0) / scale), np.finfo(float).tiny)))
+    def neighbours(self) -> Sequence[tuple[GammaRate, GammaRate]]:
+        """Return the model with its mean, then with its shape, at either end of the 90 % interval."""
+        mean, shape = math.exp(_Z90 * self.mean_error), math.exp(_Z90 * self.shape_error)
+        return (
+            (replace(self, scale=self.scale / mean), replace(self, scale=self.scale * mean)),
+            (
+                replace(self, shape=self.shape * shape, scale=self.scale / shape),
+                replace(self, shape=self.shape / shape, scale=self.scale * shape),
+            ),
+        )
 
 
 # Peaks over a threshold (Davison & Smith 1990; Coles 2001, section 5.3): clusters above `level` come at the rate λ,
 # their peaks exceed it by a generalised Pareto variable, so with z = (θ − level) / scale and ξ = shape
 #     alarms per week at θ = λ (1 + ξ z)^(−1/ξ), λ exp(−z) for ξ = 0.
-# For n clusters the estimates of (scale, ξ) have the covariance (1 + ξ) / n · [[2 scale², −scale], [−scale, 1 + ξ]]
+# For n clusters the estimates of (log scale, ξ) have the covariance (1 + ξ) / n · [[2, −1], [−1, 1 + ξ]], ξ > −½
 # (Smith, "Estimating tails of probability distributions", Annals of Statistics 15, 1987), log λ the variance 1/n.
 @dataclass(frozen=True, slots=True)
 class ParetoRate:
@@ -116,20 +133,24 @@ class ParetoRate:
             rate = self.at_level * math.pow(reach, -1.0 / self.shape) if reach > 0.0 else 0.0
         return min(rate, self.most)
 
-    def log_error(self, threshold: float) -> float:
-        """Return the standard error of the logarithm of that: infinite where the tail is said to have ended."""
-        xi, z = self.shape, (threshold - self.level) / self.scale
-        reach = 1.0 + xi * z
-        if reach <= 0.0:
-            return math.inf
-        by_scale = z / reach  # d log rate / d log scale
-        by_shape = z * z / 2.0 if abs(xi) < 1e-4 else math.log(reach) / xi**2 - z / (xi * reach)
-        tail = 2.0 * by_scale**2 - 2.0 * by_scale * by_shape + (1.0 + xi) * by_shape**2
-        return math.sqrt((1.0 + (1.0 + xi) * tail) / self.clusters)
-
     def threshold_for(self, alarms_per_week: float) -> float:
         """Return the threshold at which so many alarms per week are expected; 0 or more."""
         ratio = self.at_level / alarms_per_week
         if abs(self.shape) < 1e-9:
             return max(0.0, self.level + self.scale * math.log(ratio))
         return max(0.0, self.level + self.scale / self.shape * (math.pow(ratio, self.shape) - 1.0))
+
+    def neighbours(self) -> Sequence[tuple[ParetoRate, ParetoRate]]:
+        """Return the model with the rate, then with scale and shape along the axes of their covariance, moved."""
+        xi, n = self.shape, self.clusters
+        first = math.sqrt(2.0 * (1.0 + xi) / n), -math.sqrt((1.0 + xi) / (2.0 * n))  # Cholesky's columns
+        second = 0.0, math.sqrt((1.0 + xi) * (0.5 + xi) / n)
+        rate = math.exp(_Z90 / math.sqrt(n))
+        return (
+            (replace(self, at_level=self.at_level / rate), replace(self, at_level=self.at_level * rate)),
+            *((self._moved(-_Z90, *axis), self._moved(_Z90, *axis)) for axis in (first, second)),
+        )
+
+    def _moved(self, deviations: float, log_scale: float, shape: float) -> ParetoRate:
+        scale = self.scale * math.exp(deviations * log_scale)
+        return replace(self, scale=scale, shape=self.shape + deviations * shape)

@@ -17,12 +17,11 @@ class Calibration:
 
     `method`: "tail" (peaks of sustained scores over hours), "few_clips" (a gamma distribution that leans on a prior),
     "gamma" (the same from minutes of sound, or the factory's fitted quantile), "percentile" (the factory's empirical
-    quantile), "manual" (set by hand). `alarms_per_week`: the budget it was made for; None for the factory's rule.
-    `expected`: alarms per week of running at the threshold. `count`: scores of windows behind it, `clips`: recordings
-    (or, in hours, clusters) that are independent of each other, `hours`: of sound. `mean`, `deviation`: of the scores.
-    `rate`: alarms per week by threshold, for other budgets; None when scores have no spread. `heard`: alarms that the
-    decision would have raised in the very sound, None where that says nothing. `quantile`, `percentile_threshold`,
-    `gamma`: of the factory's rule.
+    quantile), "manual" (set by hand). `count`: scores of windows behind it. `clips`: recordings, or clusters of peaks,
+    that are independent of each other. `hours`: of sound. `mean`, `deviation`: of the scores that new normal sound is
+    expected to have. `rate`: alarms per week by threshold, for other budgets; None when scores have no spread.
+    `alarms_per_week`: the budget it was made for; None for the factory's rule. `heard`: alarms that the decision would
+    have raised in the very sound, None for clips. `quantile`, `percentile_threshold`, `gamma`: of the factory's rule.
     """
 
     method: Method

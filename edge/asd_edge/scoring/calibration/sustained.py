@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -68,22 +69,28 @@ def sustained(trace: Trace, decision: DecisionSpec) -> NDArray[np.float64]:
 # that with its lower limit and off-delay, so that the clusters above a level are the alarms at that level.
 def alarms_at(trace: Trace, threshold: float, decision: DecisionSpec) -> list[slice]:
     """Return the windows of each alarm that the detector would have raised, from its first to its last."""
-    state, found, began, before = DecisionState(), [], 0, -np.inf
-    longest = 1.5 * trace.step_s
-    for i, (time, score) in enumerate(zip(trace.times.tolist(), trace.scores.tolist(), strict=True)):
+    times, scores = trace.times.tolist(), trace.scores.tolist()
+    apart = (np.diff(trace.times, prepend=-np.inf) > 1.5 * trace.step_s).tolist()
+    over = np.flatnonzero(trace.scores > threshold)
+    found: list[slice] = []
+    state, i, began = DecisionState(), 0, 0
+    while i < len(scores):
+        if state == DecisionState():  # which only a score above the threshold changes
+            ahead = int(np.searchsorted(over, i))
+            if ahead == len(over):
+                break
+            i = int(over[ahead])
         was = state.active
-        if time - before > longest:
+        if apart[i] or math.isnan(scores[i]):
             state = interrupt(state)
-        before = time
-        if score != score:  # NaN
-            state = interrupt(state)
-            continue
-        state = decide(decision, state, score=score, threshold=threshold, time=time)
+        if not math.isnan(scores[i]):
+            state = decide(decision, state, score=scores[i], threshold=threshold, time=times[i])
         if state.active and not was:
             began = i
         elif was and not state.active:
             found.append(slice(began, i + 1))
-    return [*found, slice(began, len(trace.times))] if state.active else found
+        i += 1
+    return [*found, slice(began, len(scores))] if state.active else found
 
 
 def chances_per_week(decision: DecisionSpec) -> float:
