@@ -33,7 +33,7 @@ BEGINNING = 100_000
 _PATIENCE_S = 600.0
 
 
-class _Heard(Listener):
+class TimedListener(Listener):
     """Notes in every message when it came."""
 
     def _keep(self, client: Any, userdata: Any, message: Any) -> None:
@@ -111,7 +111,7 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 @contextmanager
 def _running(
     bundle: str, factory: str, *, seconds: float, speed: float
-) -> Iterator[tuple[subprocess.Popen[bytes], _Heard]]:
+) -> Iterator[tuple[subprocess.Popen[bytes], TimedListener]]:
     """Run the daemon on so many seconds of noise a channel, with a real broker and a subscriber."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -119,7 +119,7 @@ def _running(
         machine = {"source": f"file:{sound}", "speed": speed, "factory": factory}
         broker = Broker(folder)
         broker.start()
-        heard = _Heard(broker.port)
+        heard = TimedListener(broker.port)
         machines = ({"id": f"noise-{i:02}"} | machine for i in range(CHANNELS))
         config = write_device(folder, Path(bundle), broker.port, *machines)
         process = subprocess.Popen([*ASD_EDGE, "run", "--config", str(config)], stderr=subprocess.DEVNULL)
