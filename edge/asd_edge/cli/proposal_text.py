@@ -104,7 +104,7 @@ def _effect(report: Report) -> list[str]:
     if effect is None:
         return ["  no stored sound yet, so its effect on the past cannot be shown"]
     lines = [
-        f"  in the last {effect.hours:.1f} hours ({effect.windows} windows) there were {effect.alarms_before} alarms; "
+        f"  in the last {_span(effect.hours)} ({effect.windows} windows) there were {effect.alarms_before} alarms; "
         f"with it there would have been {effect.alarms_after}"
     ]
     for what, alarms in (("would vanish", effect.vanish), ("would appear", effect.appear)):
@@ -112,6 +112,10 @@ def _effect(report: Report) -> list[str]:
         if len(alarms) > _SHOWN:
             lines.append(f"    {what}: {len(alarms) - _SHOWN} more")
     return lines
+
+
+def _span(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 2.0 else f"{hours * 60.0:.0f} minutes"
 
 
 def _alarm(alarm: AlarmReport) -> str:
