@@ -48,6 +48,7 @@ def clips(label: str, count: int, *, seed: int, spread: float = 0.3) -> dict[str
 
 SOURCE: Clips = clips("slow", 12, seed=1) | clips("fast", 12, seed=2)
 TARGET: Clips = clips("hot", 3, seed=3)
+ALWAYS: Clips = {"same": [np.ones((7, DIMS), np.float32)] * 20}  # sound that never varies
 SINGLE: Clips = {"only": [clips("only", 1, seed=4)["only"][0][:1]]}  # one clip of one segment
 
 
@@ -63,9 +64,16 @@ def source(backend: Backend) -> Fitted:
 
 @pytest.fixture(scope="module")
 def conditions(backend: Backend, source: Fitted) -> list[Fitted]:
-    """The source, a condition of few clips, one of the same that has no source, and one of a single segment."""
+    """The source, a condition of few clips, one of the same that has no source, of a single segment, of one sound."""
     few = backend.fit(TARGET, source=source)
-    return [source, few, backend.fit(TARGET), backend.fit(SINGLE, source=source), backend.fit(SINGLE)]
+    return [
+        source,
+        few,
+        backend.fit(TARGET),
+        backend.fit(SINGLE, source=source),
+        backend.fit(SINGLE),
+        backend.fit(ALWAYS),
+    ]
 
 
 def rows(count: int, *, seed: int = 0) -> Embeddings:

@@ -125,13 +125,30 @@ def test_a_mixtures_score_is_sklearns_log_likelihood_of_the_same_parameters() ->
     np.testing.assert_allclose(shifted, 0.0, atol=1e-5 * np.ptp(ours))
 
 
+def test_few_clips_of_a_mixture_are_a_gaussian_that_leans_on_the_components_of_the_source() -> None:
+    learned = GMM(components=4).fit(SOURCE)
+    precisions = [factor @ factor.T for factor in learned["whitenings"].astype(np.float64)]
+    within = sum(np.exp(w) * np.linalg.inv(p) for w, p in zip(learned["log_weights"], precisions, strict=True))
+    rows = segments_of(TARGET)
+    own = np.cov(rows.T, bias=True) + DIAGONAL * np.eye(DIMS)
+    mixed = (4 * own + PRIOR_CLIPS * within) / (4 + PRIOR_CLIPS) + LEAST_VARIANCE * np.eye(DIMS)
+    theirs = cdist(UNIT, rows.mean(axis=0, keepdims=True), "mahalanobis", VI=np.linalg.inv(mixed))[:, 0]
+    np.testing.assert_allclose(distances(GMM(components=4), target=True), theirs**2 / 2, **SINGLE)
+
+
 def test_k_means_is_as_tight_as_sklearns_and_keeps_every_target_clip() -> None:
     backend = KMeans(centres=4)
     source = backend.fit(SOURCE)
     best = SklearnKMeans(4, n_init=20, random_state=0).fit(means_of(SOURCE)).inertia_
     ours = cdist(means_of(SOURCE), source["references"], "sqeuclidean").min(axis=1).sum()
     assert ours <= 1.05 * best
-    np.testing.assert_allclose(backend.fit(TARGET, source=source)["references"], means_of(TARGET), atol=1e-6)
+    few = KMeans(centres=2).fit(TARGET, source=source)["references"]  # more clips than centres, and all are kept
+    np.testing.assert_allclose(few, means_of(TARGET), atol=1e-6)
+
+
+def test_centres_are_in_the_order_of_the_labels_that_stand_beside_them() -> None:
+    theirs = [np.mean([clip.mean(axis=0) for clip in members], axis=0) for members in SOURCE.values()]
+    np.testing.assert_allclose(NearestCentre().fit(SOURCE)["references"], theirs, atol=1e-6)
 
 
 def test_local_density_divides_by_the_mean_distance_to_the_neighbours_of_the_reference() -> None:

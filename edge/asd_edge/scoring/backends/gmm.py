@@ -19,6 +19,7 @@ from asd_edge.scoring.backends.backend import (
     check_shapes,
     count_of,
 )
+from asd_edge.scoring.backends.clusters import k_means
 from asd_edge.scoring.backends.gaussians import Matrix, check_whitening, covariance_of, shrunk, whitening
 from asd_edge.scoring.distances import normalised
 from asd_edge.strict import RefusalError
@@ -114,11 +115,8 @@ def _stored(weights: Matrix, means: Matrix, factors: Matrix) -> Fitted:
 
 def _first_guess(rows: Matrix, components: int) -> Matrix:
     """Return which cluster of k-means each row is in, as responsibilities [n, components]."""
-    from scipy.cluster.vq import kmeans2  # learning may; the daemon, which scores, never imports scipy
-
-    _, labels = kmeans2(rows, components, iter=100, minit="++", seed=0)
-    taken = np.unique(labels)  # rows that are all alike fill fewer clusters
-    return np.asarray(labels[:, None] == taken, dtype=np.float64)
+    _, labels = k_means(rows, components)
+    return np.asarray(labels[:, None] == np.unique(labels), dtype=np.float64)  # a cluster may have stayed empty
 
 
 # Expectation-maximisation: responsibilities r_nk = w_k N(x_n; μ_k, Σ_k) / Σ_j ..., then weights, means and covariances

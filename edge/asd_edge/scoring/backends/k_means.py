@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from asd_edge.scoring.backends.backend import Clips, Fitted, clip_means
+from asd_edge.scoring.backends.clusters import k_means
 from asd_edge.scoring.backends.references import CosineReferences
 
 
@@ -28,7 +29,5 @@ class KMeans(CosineReferences):
         means = clip_means(clips)
         if source is not None or len(means) <= self.centres:
             return {"references": means}
-        from scipy.cluster.vq import kmeans2  # learning may; the daemon, which scores, never imports scipy
-
-        centres, _ = kmeans2(means.astype(np.float64), self.centres, iter=100, minit="++", seed=0)
+        centres, _ = k_means(means.astype(np.float64), self.centres)
         return {"references": centres.astype(np.float32)}
