@@ -230,7 +230,16 @@ def test_an_unknown_machine_is_a_clear_error(bundle: Path, tmp_path: Path) -> No
     assert "fan-1" in told.stderr
 
 
-def test_a_full_disk_changes_nothing(bundle: Path, normal_clips: list[Path], tmp_path: Path) -> None:
+def test_ten_thousand_clips_are_refused_before_one_is_read(bundle: Path, tmp_path: Path) -> None:
+    device = write_device(tmp_path, bundle, 1883, FAN)
+    clips = [f"{number}.wav" for number in range(10_000)]
+    told = asd_edge("enroll", "--config", device, "--machine", "fan-1", "--condition", "rated", *clips)
+    assert told.returncode == 1
+    for word in ("10000", "at most 500", "remedy:"):
+        assert word in told.stderr
+
+
+def test_a_full_and_a_read_only_disk_change_nothing(bundle: Path, normal_clips: list[Path], tmp_path: Path) -> None:
     """A tiny file system of its own, filled to the last byte; skipped where nothing may be mounted."""
     state = tmp_path / "state"
     state.mkdir()
@@ -250,6 +259,12 @@ def test_a_full_disk_changes_nothing(bundle: Path, normal_clips: list[Path], tmp
             assert word in full.stderr
         assert SiteStore(state, "fan-1").load() == before
         assert not list(state.rglob("*.tmp"))
+        subprocess.run(["mount", "-o", "remount,ro", str(state)], check=True)
+        read_only = asd_edge("conditions", "remove", *which, "rated")
+        assert read_only.returncode == 1
+        for word in ("Read-only file system", "remedy:"):
+            assert word in read_only.stderr
+        assert asd_edge("conditions", "show", *which, "rated").returncode == 0  # reading still works
     finally:
         subprocess.run(["umount", str(state)], check=True)
 

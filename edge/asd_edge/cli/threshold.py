@@ -135,7 +135,7 @@ def _text(known: KnownThreshold) -> str:
     sure = (
         "nothing can be said about false alarms"
         if expected is None
-        else f"{expected.likely:.2g} false alarms a week expected, {expected.low:.2g} to {expected.high:.2g} (90 %)"
+        else f"{expected.likely:.2g} false alarms a week to be expected, {expected.low:.2g} to {expected.high:.2g} (90 %)"
     )
     base = f"{calibration.hours:.1f} hours" if calibration.hours >= 1.0 else f"{calibration.clips} clips"
     return (
@@ -145,12 +145,17 @@ def _text(known: KnownThreshold) -> str:
 
 
 def _lines(new: NewThreshold) -> list[str]:
-    from asd_edge.enrollment.thresholds import KnownThreshold
+    from asd_edge.enrollment.thresholds import FEWEST_HOURS, KnownThreshold
 
     after = KnownThreshold(new.before.condition, new.calibration.threshold, new.calibration)
     lines = [f"  before  {_text(new.before)}", f"  after   {_text(after)}"]
     if new.hours:
         lines.append(f"  found from {new.hours:.1f} stored hours of this condition")
+    elif new.calibration.method != "manual":
+        lines.append(
+            f"  found from what is known already: less than {FEWEST_HOURS:g} h of this condition is stored, and a tail "
+            "needs more"
+        )
     lines.append(f"  of the alarms in the past {len(new.vanish)} would vanish, and {len(new.appear)} would appear")
     if new.refusal is not None:
         lines.append(f"  REFUSED without --force: {new.refusal}")

@@ -14,7 +14,7 @@ from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.effect import Outcome
 from asd_edge.enrollment.propose import Proposed
 
-_WIDTH, _PANEL, _LEFT, _RIGHT, _TOP = 860, 190, 70, 20, 64
+_WIDTH, _PANEL, _LEFT, _RIGHT, _TOP = 860, 190, 70, 20, 78
 _MOST_POINTS = 600
 _INK, _GREY, _RED, _BLUE = "#222", "#999", "#c0392b", "#2166ac"
 
