@@ -252,6 +252,11 @@ class TestAnomalousClips:
             after = commit(machine.store, bundle, made, author="alice", force=True)
         assert [(c.name, c.forced) for c in after.conditions] == [("rpm1200", False), ("strange", True)]
 
+    def test_playing_them_softly_is_no_way_around(self, machine: Machine, bundle: Bundle) -> None:
+        enroll(machine, bundle, clips())
+        soft = [RecordedClip(clip.name, clip.samples * np.float32(0.05)) for clip in self.strange()]
+        assert proposed(machine, bundle, soft, name="soft").report.refusal is not None
+
     def test_nothing_is_anomalous_where_nothing_is_known(self, machine: Machine, bundle: Bundle) -> None:
         assert proposed(machine, bundle, self.strange()).report.refusal is None
 

@@ -135,7 +135,7 @@ def _text(known: KnownThreshold) -> str:
     sure = (
         "nothing can be said about false alarms"
         if expected is None
-        else f"{expected.likely:.2g} false alarms a week to be expected, {expected.low:.2g} to {expected.high:.2g} (90 %)"
+        else f"expect {expected.likely:.2g} false alarms a week, {expected.low:.2g} to {expected.high:.2g} (90 %)"
     )
     base = f"{calibration.hours:.1f} hours" if calibration.hours >= 1.0 else f"{calibration.clips} clips"
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -139,7 +139,8 @@ def propose(
     check_threshold(made.condition.threshold, unrelated=backend.unrelated)
     enrolled = _enrolled(made, heard, idle_floor, author=author, bundle_id=bundle.bundle_id)
     changed = machine.conditions(bundle, site.with_condition(enrolled))
-    against = _against(pipeline, used_sounds(heard), known)
+    # Softer than the known idle floor is no way around the comparison: the clips' own floor holds.
+    against = _against(pipeline, used_sounds(heard), known and replace(known, idle_floor=idle_floor))
     before = replay(history, pipeline, known, machine.decision) if history else None
     after = replay(history, pipeline, changed, machine.decision) if history else None
     report = report_of(
@@ -185,8 +186,6 @@ def _against(pipeline: Pipeline, clips: Sequence[EmbeddedClip], known: Condition
     if known is None:
         return Against((), 0.0, None)
     distances = _scores(pipeline, clips, known)
-    if not len(distances):  # softer than the machine's idle floor
-        return Against((), 0.0, None)
     thresholds = np.array([condition.threshold for condition in known.conditions])
     compared = [
         Comparison(
