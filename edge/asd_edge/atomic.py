@@ -29,13 +29,14 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         temporary.chmod(mode)
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Put a directory's entries on the disk: a new name, or a changed one."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
