@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
 from types import FrameType
@@ -16,6 +17,7 @@ from asd_edge.config import DeviceConfig
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.notify import notify
+from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SinkError
 from asd_edge.pipeline import SegmentStreams
@@ -36,17 +38,22 @@ _Note = MachineThread | signal.Signals  # what wakes the main thread
 class Daemon:
     """Everything `asd-edge run` runs.
 
+    Args:
+        config: the device.
+        path: the file it was read from.
+
     Raises:
         AsdEdgeError: the bundle or a file named in the configuration cannot be used.
     """
 
-    def __init__(self, config: DeviceConfig) -> None:
+    def __init__(self, config: DeviceConfig, path: Path) -> None:
         self._notes: SimpleQueue[_Note] = SimpleQueue()
         bundle = load_bundle(config.bundle.path)
         streams = SegmentStreams(bundle.pipeline(threads=config.bundle.threads))
         self._scorer = Scorer()
         self._bundle_id = bundle.bundle_id
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
+        self._remote = remote_enrollment(config, path, self._sink)
         shared = SharedDevices(config.machines)
         self._machines = [
             MachineThread(
@@ -71,6 +78,8 @@ class Daemon:
         1: a source failed, or sources ended and the broker never confirmed what they gave.
         """
         with self._signals():
+            if self._remote is not None:
+                self._remote.start()
             self._sink.start()
             if not self._sink.wait_open(_BROKER_HEAD_START_S):
                 _log.warning("Listening begins without the broker; only recent messages are kept for it")
@@ -92,6 +101,8 @@ class Daemon:
         return None
 
     def _stop(self, signalled: signal.Signals | None) -> int:
+        if self._remote is not None:
+            self._remote.stop()
         for machine in self._machines:
             machine.stop()
         deadline = monotonic() + _STOP_PATIENCE_S

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 from asd_edge.errors import StateError
 from asd_edge.remote.challenges import ChallengeBook
 from asd_edge.remote.command import Command, decode, signed_message
-from asd_edge.remote.keys import AuthorisedKeys
 from asd_edge.remote.rate_limit import RateLimit
 from asd_edge.remote.reasons import Reason
 from asd_edge.remote.requests import SIZE_LIMIT, ChallengeRequest, CommandRequest, from_base64, parse_request
 from asd_edge.remote.used_nonces import UsedNonces
 from asd_edge.strict import RefusalError
+
+if TYPE_CHECKING:  # whoever does not take commands need not have the library
+    from asd_edge.remote.keys import AuthorisedKeys
 
 REQUESTS_PER_MINUTE = 20
 """Of anybody: what comes beyond is no longer even answered, or a flood would wash away the audit file."""
@@ -26,9 +28,10 @@ REQUESTS_PER_MINUTE = 20
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A new challenge."""
+    """A new challenge, to be answered within `life_s` seconds."""
 
     nonce: str
+    life_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Gate:
         try:
             request = parse_request(payload)
             if isinstance(request, ChallengeRequest):
-                return Issued(self._challenges.issue())
+                return Issued(self._challenges.issue(), self._challenges.life_s)
             return self._judge_command(request, busy=busy)
         except RefusalError as refusal:
             return Refused("malformed", f"{refusal.found}; expected {refusal.expected}")
@@ -119,10 +122,8 @@ class Gate:
             command = decode(data)
         except RefusalError as refusal:
             return Refused("malformed", f"{refusal.found}; expected {refusal.expected}", signer.name)
-        refusal_ = self._judge_genuine(command, busy=busy)
-        if refusal_ is None:
-            return Accepted(signer.name, command)
-        return Refused(*refusal_, signer.name, command)
+        why_not = self._judge_genuine(command, busy=busy)
+        return Accepted(signer.name, command) if why_not is None else Refused(*why_not, signer.name, command)
 
     def _judge_genuine(self, command: Command, *, busy: bool) -> tuple[Reason, str] | None:
         """Judge a command that a known key has signed; return why it is refused all the same."""

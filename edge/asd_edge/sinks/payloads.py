@@ -42,7 +42,7 @@ class DeviceReport:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Score and alarm messages since the daemon started; the status itself is not counted.
+    """Score, alarm and remote messages since the daemon started; the status itself is not counted.
 
     `published`: handed to the broker. `acknowledged`: confirmed by it. `denied`: refused by it (MQTT 5 only).
     `dropped`: given up while the broker was away.
@@ -108,7 +108,12 @@ def will_message(topics: Topics) -> Message:
     return Message(topics.status, _json(payload), retain=True)
 
 
-def schema(name: Literal["score", "alarm", "status"]) -> dict[str, Any]:
+def remote_message(topics: Topics, response: dict[str, Any]) -> Message:
+    """Return the message of an answer to a remote request."""
+    return Message(topics.remote_response, _json(response))
+
+
+def schema(name: Literal["score", "alarm", "status", "remote"]) -> dict[str, Any]:
     """Return the JSON Schema of a payload."""
     loaded: dict[str, Any] = json.loads((files("asd_edge.sinks") / "schemas" / f"{name}.json").read_text("utf-8"))
     return loaded
