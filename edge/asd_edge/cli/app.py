@@ -9,6 +9,7 @@ from asd_edge.cli.bench import bench
 from asd_edge.cli.conditions import conditions
 from asd_edge.cli.demo import demo
 from asd_edge.cli.enroll import enroll
+from asd_edge.cli.remote import remote
 from asd_edge.cli.run import run
 from asd_edge.cli.score import score
 
@@ -27,6 +28,7 @@ app.command()(enroll)
 app.command()(conditions)
 app.command()(run)
 app.command()(bench)
+app.add_typer(remote, name="remote")
 
 
 @app.command()

@@ -74,6 +74,18 @@ Command = Union[Propose, Commit, Discard, Remove, Rollback, Conditions]  # noqa:
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="action")])
 
 
+def command_of(**fields: str | int) -> Command:
+    """Return the command of `action` with these fields.
+
+    Raises:
+        RefusalError: a field is missing, unknown or impossible.
+    """
+    try:
+        return _COMMAND.validate_python(fields)
+    except ValidationError as error:
+        raise refusal_of(error, _Signed) from None
+
+
 def encode(command: Command) -> bytes:
     """Return a command's canonical JSON."""
     return canonical(command.model_dump(mode="json"))
