@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 remote = typer.Typer(
     no_args_is_help=True,
     help="Enroll on a device from afar, over MQTT, with signed commands.\n\n"
-    "The device must have [remote] enabled and your key in its keys_file (docs/security.md). The connection's options"
+    "The device must have `remote.enabled` and your key in its keys_file (docs/security.md). The connection's options"
     " come before the command: `asd-edge remote --host BROKER --device ID --key FILE propose ...`.",
 )
 
