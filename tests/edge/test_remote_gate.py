@@ -19,7 +19,7 @@ from asd_edge.remote.keys import read_authorised_keys
 from asd_edge.remote.rate_limit import RateLimit
 from asd_edge.remote.requests import SIZE_LIMIT, challenge_request
 from asd_edge.remote.used_nonces import UsedNonces
-from tests.edge.operator import COMMAND, Operator
+from tests.edge.remote_operator import COMMAND, Operator
 
 ANNA, MALLORY = Operator("anna"), Operator("mallory")
 LIFE_S = 120.0

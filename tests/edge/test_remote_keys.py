@@ -11,7 +11,7 @@ from asd_edge.config import RemoteTable
 from asd_edge.daemon.remote import authorised_keys
 from asd_edge.errors import ConfigError
 from asd_edge.remote.keys import KEYS_LIMIT, fingerprint, read_authorised_keys, read_private_key, write_private_key
-from tests.edge.operator import Operator
+from tests.edge.remote_operator import Operator
 from tests.edge.required import required_tool
 
 ANNA, BERT = Operator("anna"), Operator("bert")
