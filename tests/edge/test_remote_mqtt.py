@@ -40,7 +40,7 @@ class Asker:
     """Publishes requests and waits for what answers them."""
 
     def __init__(self, listener: Any, port: int) -> None:
-        self._listener = listener
+        self.listener = listener
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
@@ -56,13 +56,13 @@ class Asker:
         def is_it(_response: dict[str, Any]) -> bool:
             return len(self.answers(digest)) >= count
 
-        self._listener.wait("/remote/response", is_it)
+        self.listener.wait("/remote/response", is_it)
         response = self.answers(digest)[count - 1]
         RESPONSES.validate(response)
         return response
 
     def answers(self, digest: str) -> list[dict[str, Any]]:
-        return [response for response in self._listener.of("/remote/response") if response["request"] == digest]
+        return [response for response in self.listener.of("/remote/response") if response["request"] == digest]
 
     def ask(self, payload: bytes) -> dict[str, Any]:
         before = len(self.answers(hashlib.sha256(payload).hexdigest()))
@@ -197,7 +197,7 @@ def test_each_refusal_has_its_reason_on_the_wire_and_in_the_audit_file(
     refused = [*faults, "replayed", "rate_limited", "expired"]
     assert [line["reason"] for line in audit(tmp_path) if line["verdict"] == "refused"] == refused
     assert all(f"refused ({reason})" in caplog.text for reason in refused)
-    assert not any("detail" in response for _, response in anna._listener.messages)  # that is the device's alone
+    assert not any("detail" in response for _, response in anna.listener.messages)  # that is the device's alone
 
 
 def test_a_flood_is_answered_once_and_counted(broker: Any, ask: Any, start_device: Any, tmp_path: Path) -> None:
