@@ -38,10 +38,11 @@ class Device:
 
     def __init__(self, folder: Path, commands_per_hour: int = 12) -> None:
         self.clock = Clock()
+        self.challenges = ChallengeBook(LIFE_S, self.clock, Numbers())
         self.gate = Gate(
             "box",
             read_authorised_keys(ANNA.authorise(folder / "keys")),
-            ChallengeBook(LIFE_S, self.clock, Numbers()),
+            self.challenges,
             UsedNonces(folder / "used.json"),
             commands_per_hour=commands_per_hour,
             clock=self.clock,
@@ -90,6 +91,7 @@ def test_an_answered_challenge_lets_a_command_through_once(device: Device) -> No
         "nonce": nonce,
     }
     assert reason(device.judge(request)) == "replayed"
+    assert device.challenges.state(nonce) == "unknown"
 
 
 def test_a_replay_is_refused_after_a_restart_even_if_the_challenge_came_again(tmp_path: Path) -> None:

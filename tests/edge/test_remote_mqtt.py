@@ -21,9 +21,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from asd_edge.config import BundleTable, DeviceConfig, DeviceTable, MachineTable, MqttTable, RemoteTable
 from asd_edge.daemon.remote import remote_enrollment
-from asd_edge.errors import ConfigError, StateError
+from asd_edge.errors import ConfigError, RemoteError, SinkError, StateError
+from asd_edge.remote.client import perform
 from asd_edge.remote.runner import Runner
 from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.mqtt_exchange import exchange
 from asd_edge.sinks.payloads import DeviceReport, schema
 from asd_edge.sinks.topics import Topics
 from tests.edge.device import FAN_SOURCE, asd_edge, write_device
@@ -149,7 +151,7 @@ def test_a_command_is_done_once_and_written_down(broker: Any, ask: Any, start_de
     request = ANNA.request(anna.challenge())
     done = anna.ask(request)
     assert done["verdict"] == "done"
-    assert done["result"]["nice"] == 10
+    assert done["result"]["nice"] >= 10
     common = [f"--config={tmp_path / 'device.toml'}", "--machine=fan-1", "--author=remote:anna", "--json"]
     assert done["result"]["arguments"] == ["enroll", "--condition=rpm1200", "--last=30", "--propose", *common]
     assert reason(anna.ask(request)) == "replayed"
@@ -198,6 +200,19 @@ def test_each_refusal_has_its_reason_on_the_wire_and_in_the_audit_file(
     assert [line["reason"] for line in audit(tmp_path) if line["verdict"] == "refused"] == refused
     assert all(f"refused ({reason})" in caplog.text for reason in refused)
     assert not any("detail" in response for _, response in anna.listener.messages)  # that is the device's alone
+
+
+def test_a_stranger_writes_no_lines_of_his_own_into_the_log(
+    broker: Any, ask: Any, start_device: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    start_device(broker.port)
+    anybody = ask(broker.port)
+    assert reason(anybody.ask(json.dumps({"\nINFO all is well\x1b[2J" + "x" * 5000: 1}).encode())) == "malformed"
+    (line,) = audit(tmp_path)
+    assert "all is well" in line["detail"]
+    assert len(line["detail"]) == 200
+    for text in (line["detail"], caplog.records[-1].getMessage()):
+        assert text.isprintable()
 
 
 def test_a_flood_is_answered_once_and_counted(broker: Any, ask: Any, start_device: Any, tmp_path: Path) -> None:
@@ -299,6 +314,18 @@ def test_a_device_that_cannot_judge_does_not_start(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("asd_edge.daemon.remote.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="remote extra"):
         remote_enrollment(config, tmp_path / "device.toml", sink)
+
+
+def test_a_device_that_does_not_answer_or_is_another_is_an_error(broker: Any) -> None:
+    with exchange(MqttTable(port=broker.port, protocol="3.1.1"), TOPICS) as send, pytest.raises(SinkError) as caught:
+        send(b"anybody?", 0.2)
+    assert TOPICS.remote_response in caught.value.found
+
+    def stranger(_request: bytes, _patience_s: float) -> dict[str, Any]:
+        return {"verdict": "challenge", "device": "other", "nonce": "ab" * 32, "life_s": 120}
+
+    with pytest.raises(RemoteError, match="Another device"):
+        perform(stranger, ANNA.key, "box", lambda _: pytest.fail("something was signed for a stranger"))
 
 
 @pytest.fixture(scope="module")

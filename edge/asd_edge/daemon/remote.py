@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MOST_WAITING = 32  # requests not judged yet; a flood must not fill the memory
-_LONGEST_DETAIL = 1000  # characters in the audit file
+_LONGEST_DETAIL = 200  # characters, most of which a stranger may have chosen
 _STOP_PATIENCE_S = 3.0
 
 
@@ -179,8 +179,8 @@ class RemoteEnrollment:
             self._refuse(request, decision)
 
     def _refuse(self, request: str, refused: Refused) -> None:
-        _log.warning("Remote request refused (%s): %s", refused.reason, refused.detail)
-        detail = refused.detail[:_LONGEST_DETAIL]
+        detail = _one_line(refused.detail)
+        _log.warning("Remote request refused (%s): %s", refused.reason, detail)
         self._note(request, "refused", reason=refused.reason, key=refused.key, command=refused.command, detail=detail)
         self._respond(refusal_response(request, time=time(), reason=refused.reason))
 
@@ -208,7 +208,7 @@ class RemoteEnrollment:
         self._child = None
         verdict: Verdict = "done" if outcome.error is None else "failed"
         _log.info("Remote command of %s: %s", accepted.key, outcome.error or verdict)
-        detail = None if outcome.error is None else outcome.error[:_LONGEST_DETAIL]
+        detail = None if outcome.error is None else _one_line(outcome.error)
         self._note(request, verdict, key=accepted.key, command=accepted.command, detail=detail)
         self._respond(outcome_response(request, time=time(), outcome=outcome))
 
@@ -229,3 +229,8 @@ class RemoteEnrollment:
         )
         self._audit.write(entry)
         self._unanswered = 0
+
+
+def _one_line(text: str) -> str:
+    """Return text that can neither begin a line of its own in a log nor command a terminal, nor fill a disk."""
+    return "".join(char if char.isprintable() else " " for char in text[:_LONGEST_DETAIL])

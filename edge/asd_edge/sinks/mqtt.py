@@ -187,9 +187,9 @@ class MqttSink:
             self._client = self._new_client()
             self._connect()
         elif refusal is None:
-            self._greeting = self._send_status("online", "connected")
-            if self._subscription is not None:
+            if self._subscription is not None:  # first, so that a device that is online listens
                 self._subscription.subscribe(client, self._link.protocol)
+            self._greeting = self._send_status("online", "connected")
         else:
             self._refused = True
             self._warn(
