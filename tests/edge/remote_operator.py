@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-COMMAND = {"machine": "fan-1", "action": "propose", "condition": "rpm1200", "last_s": 30}
+COMMAND: dict[str, Any] = {"machine": "fan-1", "action": "propose", "condition": "rpm1200", "last_s": 30}
 
 
 class Operator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from asd_edge.config import BundleTable, DeviceConfig, DeviceTable, MachineTable
 from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.errors import ConfigError, RemoteError, SinkError, StateError
 from asd_edge.remote.client import perform
+from asd_edge.remote.command import command_of
 from asd_edge.remote.runner import Runner
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.mqtt_exchange import exchange
@@ -31,8 +33,10 @@ from asd_edge.sinks.topics import Topics
 from tests.edge.device import FAN_SOURCE, asd_edge, write_device
 from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.remote_operator import COMMAND, Operator
+from tests.edge.required import required_tool
 
 TOPICS = Topics("asd-edge", "box")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
 STAND_IN = (sys.executable, str(Path(__file__).parent / "stand_in_enroll.py"))
 ANNA, MALLORY = Operator("anna"), Operator("mallory")
 RESPONSES = jsonschema.Draft202012Validator(schema("remote"))
@@ -274,6 +278,26 @@ def test_a_device_listens_again_after_its_broker_was_away(
         anna.send(b"anybody?")  # lost until the device is back
         time.sleep(1.0)
     assert anna.ask(ANNA.request(nonce))["verdict"] == "done"  # a challenge outlives the connection
+
+
+def test_the_rights_in_the_document_are_enough_for_each_side(
+    make_broker: Any, start_device: Any, tmp_path: Path
+) -> None:
+    rights = re.search(r"```\n(user press-hall-3\n.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert rights is not None
+    (tmp_path / "acl").write_text(rights[1].replace("press-hall-3", "box"))
+    (tmp_path / "passwords").write_text("box:one\nanna:two\n")
+    subprocess.run([required_tool("mosquitto_passwd", "mosquitto"), "-U", tmp_path / "passwords"], check=True)
+    files = f"password_file {tmp_path / 'passwords'}\nacl_file {tmp_path / 'acl'}\n"
+    broker = make_broker(f"allow_anonymous false\n{files}")
+    broker.start()
+    (tmp_path / "one").write_text("one")
+    (tmp_path / "two").write_text("two")
+    start_device(broker.port, mqtt={"username": "box", "password_file": tmp_path / "one"})
+    anna = MqttTable(port=broker.port, protocol="3.1.1", username="anna", password_file=tmp_path / "two")
+    with exchange(anna, TOPICS) as send:
+        result = perform(send, ANNA.key, "box", lambda nonce: command_of(device="box", nonce=nonce, **COMMAND))
+    assert result["proposal"] == "p1"
 
 
 def test_a_broker_that_lets_nobody_listen_is_said_in_the_log(

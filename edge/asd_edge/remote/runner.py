@@ -62,7 +62,7 @@ class Runner:
             except OSError as error:
                 return Outcome(error=f"the command cannot be started: {error}")
         with suppress(ProcessLookupError):  # it may be over already
-            # Not by preexec_fn, which may hang in a process with threads. Nobody may make a child nicer to itself.
+            # Not in a preexec_fn, which may hang in a process with threads; a value below our own needs privileges.
             os.setpriority(os.PRIO_PROCESS, child.pid, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
         try:
             return self._outcome(child)
