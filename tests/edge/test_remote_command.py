@@ -17,7 +17,7 @@ from asd_edge.strict import RefusalError
 
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 FIELDS = {
-    "propose": {"condition": NAMES, "last_s": st.integers(1, 86_400)},
+    "propose": {"condition": NAMES, "last_s": st.integers(4, 600)},
     "commit": {"proposal": NAMES},
     "discard": {"proposal": NAMES},
     "remove": {"condition": NAMES},
@@ -49,8 +49,9 @@ def test_a_command_is_read_as_it_was_written_and_in_no_other_form(fields: dict[s
 def test_no_name_becomes_an_option(fields: dict[str, Any]) -> None:
     """Names may begin with a dash: each stays the value of the option that it was meant for."""
     line = arguments(command_of(**fields), config=Path("/etc/asd-edge/device.toml"), author="remote:anna")
-    words = {"enroll", "conditions", "remove", "rollback", "list", "--propose", "--yes", "--json"}
-    given_ = dict(word.split("=", 1) for word in line if word not in words)
+    options, _, rest = " ".join(line).partition(" -- ")
+    words = {"enroll", "conditions", "remove", "rollback", "list", "--propose", "--json"}
+    given_ = dict(word.split("=", 1) for word in options.split() if word not in words)
     wanted = {"--machine": fields["machine"], "--config": "/etc/asd-edge/device.toml"}
     if fields["action"] != "conditions":
         wanted["--author"] = "remote:anna"
@@ -59,9 +60,8 @@ def test_no_name_becomes_an_option(fields: dict[str, Any]) -> None:
             wanted |= {"--condition": fields["condition"], "--last": str(fields["last_s"])}
         case "commit" | "discard" as action:
             wanted[f"--{action}"] = fields["proposal"]
-        case "remove":
-            wanted["--condition"] = fields["condition"]
     assert given_ == wanted
+    assert rest == (fields["condition"] if fields["action"] == "remove" else "")
 
 
 def test_each_action_has_its_command_line() -> None:
@@ -69,16 +69,15 @@ def test_each_action_has_its_command_line() -> None:
         command = command_of(action=action, device="box", machine="fan-7", nonce="0" * 64, **fields)
         return arguments(command, config=Path("/c"), author="remote:anna")
 
-    common = ["--config=/c", "--machine=fan-7", "--author=remote:anna", "--json"]
-    assert line("propose", condition="hot", last_s=30) == [
-        *("enroll", "--condition=hot", "--last=30", "--propose"),
-        *common,
-    ]
-    assert line("commit", proposal="p1") == ["enroll", "--commit=p1", *common]
-    assert line("discard", proposal="p1") == ["enroll", "--discard=p1", *common]
-    assert line("remove", condition="hot") == ["conditions", "remove", "--condition=hot", "--yes", *common]
-    assert line("rollback") == ["conditions", "rollback", "--yes", *common]
-    assert line("conditions") == ["conditions", "list", "--config=/c", "--machine=fan-7", "--json"]
+    where = ["--config=/c", "--machine=fan-7", "--json"]
+    changing = [*where, "--author=remote:anna"]
+    proposed = line("propose", condition="hot", last_s=30)
+    assert proposed == ["enroll", *changing, "--propose", "--condition=hot", "--last=30"]
+    assert line("commit", proposal="p1") == ["enroll", *changing, "--commit=p1"]
+    assert line("discard", proposal="p1") == ["enroll", *changing, "--discard=p1"]
+    assert line("remove", condition="-hot") == ["conditions", "remove", *changing, "--", "-hot"]
+    assert line("rollback") == ["conditions", "rollback", *changing]
+    assert line("conditions") == ["conditions", "list", *where]
 
 
 @given(st.binary(max_size=80))

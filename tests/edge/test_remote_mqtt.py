@@ -156,8 +156,8 @@ def test_a_command_is_done_once_and_written_down(broker: Any, ask: Any, start_de
     done = anna.ask(request)
     assert done["verdict"] == "done"
     assert done["result"]["nice"] >= 10
-    common = [f"--config={tmp_path / 'device.toml'}", "--machine=fan-1", "--author=remote:anna", "--json"]
-    assert done["result"]["arguments"] == ["enroll", "--condition=rpm1200", "--last=30", "--propose", *common]
+    common = [f"--config={tmp_path / 'device.toml'}", "--machine=fan-1", "--json", "--author=remote:anna"]
+    assert done["result"]["arguments"] == ["enroll", *common, "--propose", "--condition=rpm1200", "--last=30"]
     assert reason(anna.ask(request)) == "replayed"
     lines = audit(tmp_path)
     assert [line["verdict"] for line in lines] == ["challenge", "accepted", "done", "refused"]

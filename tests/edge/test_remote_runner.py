@@ -42,7 +42,6 @@ def test_the_child_gets_arguments_and_little_else(monkeypatch: pytest.MonkeyPatc
         ("import sys; sys.exit(3)", "ended with 3"),
         ("print('hello')", "else than JSON"),
         ("print('NaN')", "NaN"),
-        ("", "else than JSON"),
         (f"print('1' * {OUTPUT_LIMIT + 1}); import time; time.sleep(60)", f"more than {OUTPUT_LIMIT} bytes"),
         (f"import sys; print('1' * {OUTPUT_LIMIT + 1}, file=sys.stderr)", f"more than {OUTPUT_LIMIT} bytes"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended with -9"),
@@ -53,6 +52,11 @@ def test_a_child_that_fails_gives_an_error(code: str, error: str) -> None:
     assert outcome.result is None
     assert outcome.error is not None
     assert error in outcome.error
+
+
+def test_a_child_that_does_its_work_in_silence_has_done_it() -> None:
+    outcome = runner("import sys; print('done', file=sys.stderr)").run([])
+    assert (outcome.result, outcome.error) == (None, None)
 
 
 def test_an_executable_that_is_not_there_is_an_error() -> None:

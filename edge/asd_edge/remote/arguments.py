@@ -10,19 +10,21 @@ from asd_edge.remote.command import Command, Commit, Conditions, Discard, Propos
 def arguments(command: Command, *, config: Path, author: str) -> list[str]:
     """Return what follows `asd-edge`.
 
-    Values are joined to their option by "=": a name may begin with a dash, and must not become an option itself.
+    A name may begin with a dash and must not become an option itself: it is joined to its option by "=", or follows
+    "--". Nobody can insist from afar (`--force`) on what the device advises against.
     """
+    where = [f"--config={config}", f"--machine={command.machine}", "--json"]
+    changing = [*where, f"--author={author}"]
     match command:
         case Propose():
-            what = ["enroll", f"--condition={command.condition}", f"--last={command.last_s}", "--propose"]
+            return ["enroll", *changing, "--propose", f"--condition={command.condition}", f"--last={command.last_s}"]
         case Commit():
-            what = ["enroll", f"--commit={command.proposal}"]
+            return ["enroll", *changing, f"--commit={command.proposal}"]
         case Discard():
-            what = ["enroll", f"--discard={command.proposal}"]
+            return ["enroll", *changing, f"--discard={command.proposal}"]
         case Remove():
-            what = ["conditions", "remove", f"--condition={command.condition}", "--yes"]
+            return ["conditions", "remove", *changing, "--", command.condition]
         case Rollback():
-            what = ["conditions", "rollback", "--yes"]
+            return ["conditions", "rollback", *changing]
         case Conditions():
-            return ["conditions", "list", f"--config={config}", f"--machine={command.machine}", "--json"]
-    return [*what, f"--config={config}", f"--machine={command.machine}", f"--author={author}", "--json"]
+            return ["conditions", "list", *where]

@@ -24,7 +24,7 @@ _KEPT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR")  # no credentials, no
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the child printed, as JSON; or why there is nothing, as text."""
+    """What the child printed, as JSON (None: it did its work in silence); or why it failed, as text."""
 
     result: Any = None
     error: str | None = None
@@ -96,6 +96,8 @@ class Runner:
             return Outcome(error=f"the command was stopped: it printed more than {OUTPUT_LIMIT} bytes")
         if code != 0:
             return Outcome(error=errors.data.decode("utf-8", "replace").strip() or f"the command ended with {code}")
+        if not output.data.strip():
+            return Outcome()
         try:
             return Outcome(json.loads(output.data, parse_constant=_no_constant))
         except ValueError as error:
