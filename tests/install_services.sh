@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Install what tests talk to for real: an MQTT broker, arecord for the microphone path, openssl, systemd-analyze.
+# Install what tests talk to for real: an MQTT broker, arecord for the microphone path, openssl, ssh-keygen, systemd-analyze.
 # Without root it only says what is missing; the tests that need it then skip, which CI does not allow.
 set -euo pipefail
 missing=()
 [ -n "$(command -v mosquitto || ls /usr/sbin/mosquitto 2>/dev/null)" ] || missing+=(mosquitto)
 command -v arecord >/dev/null || missing+=(alsa-utils)
 command -v openssl >/dev/null || missing+=(openssl)
+command -v ssh-keygen >/dev/null || missing+=(openssh-client)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

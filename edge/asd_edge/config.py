@@ -165,12 +165,30 @@ class MachineTable(Strict):
         return machine, section
 
 
+class RemoteTable(Strict):
+    """`[remote]`: enrollment over MQTT by signed commands (docs/security.md)."""
+
+    enabled: bool = Field(default=False, description="Whether signed commands are taken over MQTT at all.")
+    keys_file: FilePath | None = Field(
+        default=None, description="Public keys that may command: lines `ssh-ed25519 AAAA… NAME`; required when enabled."
+    )
+    challenge_s: int = Field(default=120, ge=10, le=600, description="Life of a challenge, seconds.")
+    commands_per_hour: int = Field(default=12, ge=1, le=600, description="Commands that are let through in an hour.")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> RemoteTable:
+        if self.enabled and self.keys_file is None:
+            raise ValueError("enabled without a keys_file")
+        return self
+
+
 class DeviceConfig(Strict):
     """A whole device file."""
 
     device: DeviceTable
     bundle: BundleTable = BundleTable()
     mqtt: MqttTable = MqttTable()
+    remote: RemoteTable = RemoteTable()
     machines: Annotated[tuple[MachineTable, ...], Field(strict=False, min_length=1, max_length=64)]
 
     @model_validator(mode="after")
@@ -237,4 +255,5 @@ def _anchored(config: DeviceConfig, folder: Path) -> DeviceConfig:
         bundle = bundle.model_copy(update={"path": str(folder / bundle.path)})
     if mqtt.tls is not None:
         mqtt = mqtt.model_copy(update={"tls": anchored(mqtt.tls, "ca_file", "cert_file", "key_file")})
-    return config.model_copy(update={"device": anchored(config.device, "state_dir"), "bundle": bundle, "mqtt": mqtt})
+    device, remote = anchored(config.device, "state_dir"), anchored(config.remote, "keys_file")
+    return config.model_copy(update={"device": device, "bundle": bundle, "mqtt": mqtt, "remote": remote})

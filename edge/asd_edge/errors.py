@@ -56,3 +56,7 @@ class SinkError(AsdEdgeError):
 
 class DataError(AsdEdgeError):
     """A training or evaluation data set that cannot be used."""
+
+
+class RemoteError(AsdEdgeError):
+    """A remote command that a device refused, could not do, or never answered."""

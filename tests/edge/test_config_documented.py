@@ -15,6 +15,7 @@ from asd_edge.config import (
     DeviceTable,
     MachineTable,
     MqttTable,
+    RemoteTable,
     TlsTable,
     load_config,
 )
@@ -26,6 +27,7 @@ TABLES: dict[str, type[Strict]] = {
     "[bundle]": BundleTable,
     "[mqtt]": MqttTable,
     "[mqtt.tls]": TlsTable,
+    "[remote]": RemoteTable,
     "[[machines]]": MachineTable,
     "[machines.decision]": DecisionTable,
 }
@@ -50,6 +52,8 @@ def default(field: Any) -> str:
         return "required"
     if field.default is None:
         return "–"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     text = f'"{field.default}"' if isinstance(field.default, (str, Path)) else f"{field.default}"
     return f"`{text}`"
 
@@ -59,7 +63,7 @@ def allowed(schema: dict[str, Any]) -> str:
     kind = next((part for part in schema.get("anyOf", []) if part.get("type") != "null"), schema)
     if "enum" in kind:
         return " or ".join(f'`"{value}"`' for value in kind["enum"])
-    name = {"string": "text", "integer": "whole number", "number": "number"}[kind["type"]]
+    name = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[kind["type"]]
     low, high = kind.get("minimum"), kind.get("maximum", kind.get("exclusiveMaximum"))
     if low is None:
         return name
@@ -94,5 +98,5 @@ def test_the_whole_example_loads_and_says_every_key(tmp_path):
     config = load_config(path)
     machine = config.machines[0]
     assert config.mqtt.tls is not None
-    for said in (config.device, config.bundle, config.mqtt, config.mqtt.tls, machine, machine.decision):
+    for said in (config.device, config.bundle, config.mqtt, config.mqtt.tls, config.remote, machine, machine.decision):
         assert said.model_fields_set == set(type(said).model_fields)

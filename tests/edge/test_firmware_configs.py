@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_edge.config import load_config
+from asd_edge.config import RemoteTable, load_config
 from asd_edge.sources.open import open_source
 from tests.edge.required import required_tool
 
@@ -68,6 +68,22 @@ def test_the_fault_that_the_desk_s_profile_proposes_exists():
     open_source(machine.source + proposed, rate=16_000, speed=0.0).close()
 
 
+def remote_profile(folder: Path) -> Path:
+    """The board's profile with what it has in comments under [remote]."""
+    text = (FOLDER / "jetson-orin-nano.toml").read_text()
+    begin, end = text.index("# [remote]"), text.index("[[machines]]")
+    path = folder / "device.toml"
+    path.write_text(text[:begin] + text[begin:end].replace("# ", "", 1).replace("\n# ", "\n") + text[end:])
+    return path
+
+
+def test_remote_enrollment_is_off_and_what_switches_it_on_is_there_as_a_comment(tmp_path):
+    assert all(not load_config(path).remote.enabled for path in PROFILES)
+    assert load_config(remote_profile(tmp_path)).remote == RemoteTable(
+        enabled=True, keys_file=Path("/etc/asd-edge/remote-keys")
+    )
+
+
 class TestUnit:
     def test_it_stays_up(self, unit):
         assert unit["Service"]["Restart"] == "always"
@@ -96,6 +112,12 @@ class TestUnit:
         credential, path = service["LoadCredential"].split(":")
         assert config.mqtt.password_file == Path(path)  # what root checks with
         assert config.mqtt.password_file.name == credential  # how the service finds its copy
+
+    def test_its_comment_and_the_board_s_comment_on_remote_enrollment_agree(self, tmp_path):
+        text = (FOLDER / "asd-edge.service").read_text()
+        name, path = text.split("\n# LoadCredential=")[1].split("\n")[0].split(":")
+        assert load_config(remote_profile(tmp_path)).remote.keys_file == Path(path)
+        assert Path(path).name == name
 
     def test_systemd_accepts_it(self, tmp_path):
         verify = required_tool("systemd-analyze", "systemd")

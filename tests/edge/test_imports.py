@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnxruntime", "paho", "scipy", "scipy.signal", "soundfile", "pydantic", "asd_train", "asd_export")
+HEAVY = ("torch", "onnxruntime", "paho", "scipy", "scipy.signal", "soundfile", "pydantic", "cryptography")
+HEAVY += ("asd_train", "asd_export")
 
 
 def modules_after(code: str) -> set[str]:
@@ -22,10 +23,12 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("module", ["asd_edge.detector", "asd_edge.daemon.supervisor", "asd_edge.cli.app"])
 def test_the_device_never_loads_torch_or_scipy(module: str) -> None:
-    assert modules_after(f"import {module}").isdisjoint({"torch", "scipy", "asd_train", "asd_export", "matplotlib"})
+    assert modules_after(f"import {module}").isdisjoint(
+        {"torch", "scipy", "cryptography", "asd_train", "asd_export", "matplotlib"}
+    )
 
 
 def test_help_loads_no_engine_and_no_broker_client() -> None:
     code = "from asd_edge.cli import main\nimport sys\nsys.argv = ['asd-edge', '--help']\n"
     code += "try: main()\nexcept SystemExit: pass"
-    assert modules_after(code).isdisjoint({"torch", "onnxruntime", "paho", "scipy", "matplotlib"})
+    assert modules_after(code).isdisjoint({"torch", "onnxruntime", "paho", "scipy", "cryptography", "matplotlib"})

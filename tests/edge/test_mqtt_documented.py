@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from asd_edge.bundle.archive import load_bundle
+from asd_edge.remote.command import DOMAIN, Command, canonical, decode
+from asd_edge.remote.gate import REQUESTS_PER_MINUTE
+from asd_edge.remote.reasons import REASONS
+from asd_edge.remote.requests import SIZE_LIMIT
+from asd_edge.remote.runner import TIMEOUT_S
 from asd_edge.sinks.mqtt import WAITING
 from asd_edge.sinks.payloads import schema
 from asd_edge.sinks.topics import Topics
@@ -20,7 +27,7 @@ EXAMPLES = re.findall(r"```json (\w+)\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_there_is_an_example_of_every_payload() -> None:
-    assert {name for name, _ in EXAMPLES} == {"score", "alarm", "status", "event"}
+    assert {name for name, _ in EXAMPLES} == {"score", "alarm", "status", "event", "remote"}
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
@@ -38,6 +45,36 @@ def test_the_score_is_of_one_window_of_the_default_bundle() -> None:
 
 def test_topics_and_limits_are_those_of_the_code() -> None:
     topics = Topics("<prefix>", "<device>")
-    for topic in (topics.status, topics.score("<machine>"), topics.alarm("<machine>"), topics.event("<machine>")):
+    machines = (topics.score("<machine>"), topics.alarm("<machine>"), topics.event("<machine>"))
+    for topic in (topics.status, *machines, topics.remote_request, topics.remote_response):
         assert f"`{topic}`" in TEXT
     assert f"the {WAITING} most recent messages" in TEXT
+
+
+def test_remote_requests_are_described_as_the_device_judges_them() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .*? \|$", TEXT.partition("| `reason` |")[2], re.MULTILINE)
+    assert rows == list(REASONS.items())
+    refused = schema("remote")["$defs"]["refused"]["properties"]["reason"]["enum"]
+    assert refused == list(REASONS)
+    assert f"more than {REQUESTS_PER_MINUTE} requests in a minute" in REASONS["rate_limited"]
+    assert f"{SIZE_LIMIT} bytes" in REASONS["oversized"]
+    text, zero = DOMAIN.decode()[:-1], DOMAIN[-1]
+    assert zero == 0
+    assert f"the {len(text)} bytes `{text}`, a zero byte" in TEXT
+    assert TIMEOUT_S == 5 * 60
+    assert "up to five minutes" in TEXT
+
+
+def test_the_command_in_the_document_is_one_and_its_signature_is_right() -> None:
+    remote = [json.loads(text) for name, text in EXAMPLES if name == "remote"]
+    (command,) = (example for example in remote if "action" in example)
+    (request,) = (example for example in remote if "signature" in example)
+    data = canonical(command)
+    assert decode(data).model_dump() == command
+    assert base64.b64decode(request["command"]) == data
+    seed = re.search(r"private key of RFC 8032, 7.1, test 1: `([0-9a-f]{64})`", TEXT)
+    assert seed is not None
+    signature = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed[1])).sign(DOMAIN + data)
+    assert base64.b64decode(request["signature"]) == signature
+    actions = re.findall(r"^\| `(\w+)` \|", TEXT.partition("| `action` |")[2].partition("**3.")[0], re.MULTILINE)
+    assert actions == [model.model_fields["action"].default for model in get_args(Command)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,13 +38,13 @@ def run(
         level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     device = load_config(config)
-    raise typer.Exit(_check(device) if check else _run(device))
+    raise typer.Exit(_check(device) if check else _run(device, config))
 
 
-def _run(device: DeviceConfig) -> int:
+def _run(device: DeviceConfig, path: Path) -> int:
     from asd_edge.daemon.supervisor import Daemon
 
-    return Daemon(device).run()
+    return Daemon(device, path).run()
 
 
 def _check(device: DeviceConfig) -> int:

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from asd_edge.bundle.archive import Bundle, load_bundle
 from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.remote import authorised_keys
 from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sources.block import Source
@@ -42,6 +43,8 @@ def check(config: DeviceConfig) -> Iterator[Finding]:
         for bundle in bundles:
             yield _try(f"machine {machine.id}: conditions", partial(_known, config, machine, bundle))
             yield _try(f"machine {machine.id}: source", partial(_hear, machine, bundle, shared))
+    if config.remote.enabled:
+        yield _try("remote enrollment", lambda: f"taken from {', '.join(authorised_keys(config.remote).names)}")
     yield _try("broker", lambda: f"{config.mqtt.host}:{config.mqtt.port} answers, MQTT {probe(config.mqtt)}")
 
 

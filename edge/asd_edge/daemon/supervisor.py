@@ -6,7 +6,8 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from time import monotonic
 from types import FrameType
 
@@ -18,6 +19,7 @@ from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.notify import notify
+from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SinkError
 from asd_edge.pipeline import SegmentStreams
@@ -30,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _BROKER_HEAD_START_S = 3.0  # a file read at full speed would else be over before the broker has answered
 _STOP_PATIENCE_S = 3.0
+_WAKE_S = 1.0
 _DELIVERY_PATIENCE_S = 5.0
 
 _Note = MachineThread | signal.Signals  # what wakes the main thread
@@ -38,11 +41,15 @@ _Note = MachineThread | signal.Signals  # what wakes the main thread
 class Daemon:
     """Everything `asd-edge run` runs.
 
+    Args:
+        config: the device.
+        path: the file it was read from.
+
     Raises:
         AsdEdgeError: the bundle or a file named in the configuration cannot be used.
     """
 
-    def __init__(self, config: DeviceConfig) -> None:
+    def __init__(self, config: DeviceConfig, path: Path) -> None:
         self._notes: SimpleQueue[_Note] = SimpleQueue()
         bundle = load_bundle(config.bundle.path)
         streams = SegmentStreams(bundle.pipeline(threads=config.bundle.threads))
@@ -51,6 +58,7 @@ class Daemon:
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
         self._keeping = Keeping(config, bundle, streams.pipeline)
         self._control = ControlServer(config.device.state_dir, self._keeping.answer)
+        self._remote = remote_enrollment(config, path, self._sink)
         shared = SharedDevices(config.machines)
         self._machines = [
             MachineThread(
@@ -81,6 +89,8 @@ class Daemon:
         """
         self._control.start()
         with self._signals():
+            if self._remote is not None:
+                self._remote.start()
             self._sink.start()
             if not self._sink.wait_open(_BROKER_HEAD_START_S):
                 _log.warning("Listening begins without the broker; only recent messages are kept for it")
@@ -96,7 +106,10 @@ class Daemon:
 
     def _wait(self) -> signal.Signals | None:
         while not all(machine.over for machine in self._machines):
-            note = self._notes.get()
+            try:
+                note = self._notes.get(timeout=_WAKE_S)
+            except Empty:  # a signal that comes just before a wait begins is handled after it: none may be endless
+                continue
             if isinstance(note, signal.Signals):
                 return note
             report = note.report
@@ -105,6 +118,8 @@ class Daemon:
         return None
 
     def _stop(self, signalled: signal.Signals | None) -> int:
+        if self._remote is not None:
+            self._remote.stop()
         for machine in self._machines:
             machine.stop()
         deadline = monotonic() + _STOP_PATIENCE_S

@@ -10,24 +10,23 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from time import time
-from typing import Any, Literal
+from typing import Literal
 
 import paho.mqtt.client as paho
-from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import MqttTable
 from asd_edge.events import Event
+from asd_edge.sinks.delivery import Delivery
 from asd_edge.sinks.mqtt_client import (
     CHECK_PROTOCOL,
     CLOSED_AT_ONCE,
     VERSION_REFUSED,
     address,
     broker_error,
-    connection_failure,
+    call_back,
     leave_it_to_the_will,
     new_client,
     stop_loop,
@@ -42,12 +41,11 @@ from asd_edge.sinks.payloads import (
     status_message,
     will_message,
 )
+from asd_edge.sinks.subscription import Subscription
 from asd_edge.sinks.topics import Topics
-from asd_edge.sinks.waiting import Waiting
 
 _log = logging.getLogger(__name__)
 
-_UNACKNOWLEDGED = 20  # messages on their way at once; a stalled link is noticed by this window filling up
 WAITING = 256  # messages kept while the broker is away: about a minute of four machines
 
 
@@ -79,9 +77,8 @@ class MqttSink:
         # A broker of 3.1.1 refuses MQTT 5, but some (amqtt) never answer when the CONNECT holds a will, so the
         # first connection has none and only asks for the version.
         self._asking = config.protocol == "5"
-        self._counts = Counts()
-        self._waiting = Waiting(WAITING)
-        self._unacknowledged: set[int] = set()
+        self._delivery = Delivery(WAITING)
+        self._subscription: Subscription | None = None
         self._refused = False
         self._greeting: int | None = None
         self._farewell: int | None = None
@@ -94,7 +91,12 @@ class MqttSink:
     @property
     def counts(self) -> Counts:
         """What became of the messages so far."""
-        return self._counts
+        return self._delivery.counts
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Listen to a topic from the first connection on; called before `start`."""
+        self._subscription = subscription
+        self._listen_to(self._client)
 
     def start(self) -> None:
         """Begin to connect; return at once."""
@@ -107,11 +109,15 @@ class MqttSink:
 
     def publish(self, event: Event) -> None:
         """Send an event as soon as the broker takes it; return at once."""
-        self._do(lambda: self._keep(event_message(self._topics, event)))
+        self.send(event_message(self._topics, event))
 
     def publish_no_alarm(self, machine: str) -> None:
         """Say that a machine's detector has just started, without an alarm."""
-        self._do(lambda: self._keep(no_alarm_message(self._topics, machine, time=time())))
+        self.send(no_alarm_message(self._topics, machine, time=time()))
+
+    def send(self, message: Message) -> None:
+        """Send a message as soon as the broker takes it; return at once."""
+        self._do(partial(self._delivery.keep, message))
 
     def announce(self, reason: str) -> None:
         """Publish the status anew."""
@@ -129,28 +135,7 @@ class MqttSink:
         self._do(self._disconnect)
         self._inbox.put(None)
         self._sender.join()
-        counts = self._counts
-        return len(self._waiting) + len(self._unacknowledged) + counts.dropped + counts.denied
-
-    # --- called by paho's network thread ---
-
-    def _listen_to(self, client: paho.Client) -> None:
-        def on_connect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-            self._do(partial(self._on_answer, client, str(reason) if reason.is_failure else None))
-
-        def on_connect_fail(_c: Any, _u: Any) -> None:
-            self._do(partial(self._on_unreachable, connection_failure()))
-
-        def on_disconnect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-            self._do(partial(self._on_lost, client, str(reason)))
-
-        def on_publish(_c: Any, _u: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
-            self._do(partial(self._on_acknowledged, mid, str(reason) if reason.is_failure else None))
-
-        client.on_connect = on_connect
-        client.on_connect_fail = on_connect_fail
-        client.on_disconnect = on_disconnect
-        client.on_publish = on_publish
+        return self._delivery.unconfirmed
 
     # --- the sender's tasks ---
 
@@ -164,6 +149,18 @@ class MqttSink:
                 self._send_waiting()
             except Exception:  # one bad message must not end the sender
                 _log.exception("MQTT sender")
+
+    def _listen_to(self, client: paho.Client) -> None:
+        call_back(
+            client,
+            self._do,
+            answered=self._on_answer,
+            unreachable=self._on_unreachable,
+            lost=self._on_lost,
+            acknowledged=self._on_acknowledged,
+        )
+        if self._subscription is not None:
+            self._subscription.listen_to(client, lambda reason: self._do(partial(self._on_deaf, reason)))
 
     def _new_client(self) -> paho.Client:
         client = new_client(self._config, self._link.protocol, f"asd-edge-{self._topics.device}")
@@ -190,6 +187,8 @@ class MqttSink:
             self._client = self._new_client()
             self._connect()
         elif refusal is None:
+            if self._subscription is not None:  # first, so that a device that is online listens
+                self._subscription.subscribe(client, self._link.protocol)
             self._greeting = self._send_status("online", "connected")
         else:
             self._refused = True
@@ -224,13 +223,9 @@ class MqttSink:
                 "permission to publish",
                 f"Allow writing to {self._topics.prefix}/{self._topics.device}/#.",
             )
-        if mid in self._unacknowledged:
-            self._unacknowledged.discard(mid)
-            if refusal is None:
-                self._counts = replace(self._counts, acknowledged=self._counts.acknowledged + 1)
-            else:
-                self._counts = replace(self._counts, denied=self._counts.denied + 1)
-        elif mid == self._greeting:
+        if self._delivery.answered(mid, denied=refusal is not None):
+            return
+        if mid == self._greeting:
             self._greeting = None
             self._trouble = refusal
             self._opened.set()
@@ -238,24 +233,20 @@ class MqttSink:
         elif mid == self._farewell:
             self._left.set()
 
-    def _keep(self, message: Message) -> None:
-        self._counts = replace(self._counts, dropped=self._counts.dropped + self._waiting.add(message))
+    def _on_deaf(self, reason: str) -> None:
+        assert self._subscription is not None
+        self._warn(reason, "permission to subscribe", f"Allow reading {self._subscription.topic}.")
 
     def _send_waiting(self) -> None:
-        while self._opened.is_set() and self._waiting and len(self._unacknowledged) < _UNACKNOWLEDGED:
-            mid = self._send(self._waiting.take())
-            self._unacknowledged.add(mid)
-            self._counts = replace(self._counts, published=self._counts.published + 1)
-        done = not self._waiting and not self._unacknowledged
-        if self._leaving and self._farewell is None and self._opened.is_set() and done:
+        while self._opened.is_set() and (message := self._delivery.take()) is not None:
+            self._delivery.sent(self._send(message))
+        if self._leaving and self._farewell is None and self._opened.is_set() and self._delivery.done:
             self._farewell = self._send_status("offline", self._leaving)
 
     def _send_status(self, state: Literal["online", "offline"], reason: str) -> int:
         device = self._describe()
         return self._send(
-            status_message(
-                self._topics, state, reason, time=time(), device=device, link=self._link, counts=self._counts
-            )
+            status_message(self._topics, state, reason, time=time(), device=device, link=self._link, counts=self.counts)
         )
 
     def _send(self, message: Message) -> int:

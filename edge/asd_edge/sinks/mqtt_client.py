@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import MqttTable
+from asd_edge.credentials import credential
 from asd_edge.errors import SinkError
 
 VERSION_REFUSED = "Unsupported protocol version"  # the reason code's text; the fallback to 3.1.1 follows it
@@ -46,6 +48,38 @@ def new_client(config: MqttTable, protocol: Literal["5", "3.1.1"], client_id: st
     if config.tls is not None:
         _set_tls(client, config)
     return client
+
+
+def call_back(
+    client: paho.Client,
+    do: Callable[[Callable[[], None]], None],
+    *,
+    answered: Callable[[paho.Client, str | None], None],
+    unreachable: Callable[[str], None],
+    lost: Callable[[paho.Client, str], None],
+    acknowledged: Callable[[int, str | None], None],
+) -> None:
+    """Let a client's callbacks, in paho's network thread, do no more than hand a task to `do`.
+
+    `answered` and `acknowledged` are given the text of a refusal, or None.
+    """
+
+    def on_connect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        do(partial(answered, client, str(reason) if reason.is_failure else None))
+
+    def on_connect_fail(_c: Any, _u: Any) -> None:
+        do(partial(unreachable, connection_failure()))
+
+    def on_disconnect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        do(partial(lost, client, str(reason)))
+
+    def on_publish(_c: Any, _u: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        do(partial(acknowledged, mid, str(reason) if reason.is_failure else None))
+
+    client.on_connect = on_connect
+    client.on_connect_fail = on_connect_fail
+    client.on_disconnect = on_disconnect
+    client.on_publish = on_publish
 
 
 def probe(config: MqttTable, *, timeout_s: float = 10.0) -> str:
@@ -133,10 +167,8 @@ def broker_error(config: MqttTable, found: str, expected: str, remedy: str) -> S
 def _password(path: Path | None) -> str | None:
     if path is None:
         return None
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd's LoadCredential=
+    path = credential(path)
     try:
-        if credentials and (given := Path(credentials, path.name)).exists():
-            path = given
         return path.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise SinkError(

@@ -59,7 +59,7 @@ class DeviceReport:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Scores, alarms and events since the daemon started; the status itself is not counted.
+    """Scores, alarms, events and remote answers since the daemon started; the status itself is not counted.
 
     `published`: handed to the broker. `acknowledged`: confirmed by it. `denied`: refused by it (MQTT 5 only).
     `dropped`: given up while the broker was away.
@@ -125,7 +125,12 @@ def will_message(topics: Topics) -> Message:
     return Message(topics.status, _json(payload), retain=True)
 
 
-def schema(name: Literal["score", "alarm", "status", "event"]) -> dict[str, Any]:
+def remote_message(topics: Topics, response: dict[str, Any]) -> Message:
+    """Return the message of an answer to a remote request."""
+    return Message(topics.remote_response, _json(response))
+
+
+def schema(name: Literal["score", "alarm", "status", "event", "remote"]) -> dict[str, Any]:
     """Return the JSON Schema of a payload."""
     loaded: dict[str, Any] = json.loads((files("asd_edge.sinks") / "schemas" / f"{name}.json").read_text("utf-8"))
     return loaded

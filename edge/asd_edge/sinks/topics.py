@@ -24,6 +24,16 @@ class Topics:
         """Retained; the last will goes here too."""
         return f"{self.prefix}/{self.device}/status"
 
+    @property
+    def remote_request(self) -> str:
+        """What the device listens to when remote enrollment is on."""
+        return f"{self.prefix}/{self.device}/remote/request"
+
+    @property
+    def remote_response(self) -> str:
+        """What it answers there; not retained."""
+        return f"{self.prefix}/{self.device}/remote/response"
+
     def score(self, machine: str) -> str:
         """One message a window."""
         return f"{self.prefix}/{self.device}/{machine}/score"
