@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -59,6 +60,9 @@ def test_the_fit_agrees_with_the_alarms_of_the_very_sound() -> None:
     found = calibrate_hours(trace(20.0, seed=20), alarms_per_week=504.0)
     assert found.heard is not None
     assert found.heard == pytest.approx(60, abs=3 * np.sqrt(60))  # a Poisson count
+    assert found.agrees
+    assert not replace(found, heard=140).agrees
+    assert not replace(found, heard=15).agrees
 
 
 def test_a_few_minutes_tell_no_tail() -> None:

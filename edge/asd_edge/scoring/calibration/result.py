@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -46,6 +47,18 @@ class Calibration:
     def alarms_per_week_at(self, threshold: float) -> AlarmRate | None:
         """Return the alarms per week expected at another threshold; None when nothing can be said."""
         return None if self.rate is None else rate_at(self.rate, threshold)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the alarms `heard` in the very sound are as many as the fit says, but for its error and chance.
+
+        A count of mean m is off by more than 2.6 √m once in a hundred times (Poisson); the fit by its interval.
+        """
+        if self.heard is None or self.expected is None:
+            return True
+        weeks = self.hours / 168.0
+        low, high = self.expected.low * weeks, self.expected.high * weeks
+        return low - 2.6 * math.sqrt(low) - 1.0 <= self.heard <= high + 2.6 * math.sqrt(high) + 1.0
 
     def threshold_for(self, alarms_per_week: float) -> float:
         """Return the threshold for another budget; this one's when nothing is known of others.
