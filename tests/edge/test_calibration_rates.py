@@ -38,6 +38,13 @@ def test_a_higher_threshold_never_promises_more_alarms_and_is_less_sure(model: R
     assert all(rate.low <= rate.likely <= rate.high <= model.most for rate in rates)
 
 
+@pytest.mark.parametrize("model", [GAMMA, PARETO, EXPONENTIAL, ENDING])
+def test_any_threshold_has_a_rate_that_a_week_has_room_for(model: RateModel) -> None:
+    for threshold in (-1e9, -1.0, 0.0, 1e-9, 2.0, 1e9):
+        rate = rate_at(model, threshold)
+        assert 0.0 <= rate.low <= rate.likely <= rate.high <= model.most * (1.0 + 1e-12)
+
+
 def test_beyond_the_end_of_a_tail_alarms_are_still_possible() -> None:
     rate = rate_at(ENDING, 0.35)
     assert rate.likely == 0.0

@@ -126,7 +126,7 @@ class ParetoRateFields(Strict):
 
     kind: Literal["pareto"] = "pareto"
     most: Positive
-    level: NotNegative
+    level: float
     at_level: Positive
     shape: float
     scale: Positive

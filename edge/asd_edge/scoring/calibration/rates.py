@@ -126,12 +126,11 @@ class ParetoRate:
     def per_week(self, threshold: float) -> float:
         """Return the expected alarms per week at a threshold."""
         z = (threshold - self.level) / self.scale
-        if abs(self.shape) < 1e-9:
-            rate = self.at_level * math.exp(-z)
-        else:
-            reach = 1.0 + self.shape * z
-            rate = self.at_level * math.pow(reach, -1.0 / self.shape) if reach > 0.0 else 0.0
-        return min(rate, self.most)
+        reach = 1.0 + self.shape * z
+        if reach <= 0.0:  # beyond the tail's end, or so far below the level that it says nothing
+            return 0.0 if self.shape < 0.0 else self.most
+        folds = z if abs(self.shape) < 1e-9 else math.log(reach) / self.shape
+        return math.exp(min(math.log(self.at_level) - folds, math.log(self.most)))
 
     def threshold_for(self, alarms_per_week: float) -> float:
         """Return the threshold at which so many alarms per week are expected; 0 or more."""
