@@ -18,7 +18,7 @@ def made(scores: list[list[float]], budget: float = 1.0, prior: Spread | None = 
 
 
 def test_more_windows_of_the_same_clips_say_nothing_new() -> None:
-    repeated = [clip * 50 for clip in ([0.03], [0.05], [0.02])]
+    repeated = [[0.03], [0.05] * 50, [0.02]]
     assert made(repeated).threshold == pytest.approx(made([[0.03], [0.05], [0.02]]).threshold, rel=1e-9)
 
 
