@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle
-from asd_edge.bundle.manifest import Calibration
+from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteStore
 from asd_edge.errors import EnrollmentError
 from asd_edge.imprint import Groups, Imprint, active_embeddings, alike, centres_of, leave_one_out_scores

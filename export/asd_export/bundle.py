@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from asd_edge import __version__
 from asd_edge.bundle.archive import Bundle, write_bundle
+from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.manifest import (
-    Calibration,
     Description,
     FactoryCondition,
     FactoryMachine,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import gamma
 
-from asd_edge.bundle import manifest
+from asd_edge.bundle import calibration as documents
 from asd_edge.scoring.calibration import Calibration, Spread, calibrate_clips
 from asd_edge.scoring.calibration.clips import PRIOR_CLIPS
 
@@ -89,9 +89,9 @@ def test_nine_of_ten_intervals_hold_the_rate_where_the_assumptions_hold(clips: i
 
 def test_a_calibration_survives_its_document() -> None:
     found = made(THREE)
-    document = manifest.Calibration.of(found)
+    document = documents.Calibration.of(found)
     assert document.expected is not None
-    again = manifest.Calibration.model_validate_json(document.model_dump_json()).value(found.threshold)
+    again = documents.Calibration.model_validate_json(document.model_dump_json()).value(found.threshold)
     assert again == found
     assert found.set_by_hand(0.4).expected == found.alarms_per_week_at(0.4)
 

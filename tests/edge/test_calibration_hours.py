@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from asd_edge.bundle import manifest
+from asd_edge.bundle import calibration as documents
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.scoring.calibration import Trace, alarms_at, calibrate_hours
 from asd_edge.scoring.calibration.hours import ENOUGH_CLUSTERS, FEWEST_CLUSTERS, dispersion
@@ -98,7 +98,7 @@ def test_alarms_that_crowd_in_some_hours_make_the_interval_wider() -> None:
 
 def test_a_tail_survives_its_document() -> None:
     found = calibrate_hours(trace(3.0, seed=60), alarms_per_week=300.0)
-    document = manifest.Calibration.model_validate_json(manifest.Calibration.of(found).model_dump_json())
+    document = documents.Calibration.model_validate_json(documents.Calibration.of(found).model_dump_json())
     assert document.value(found.threshold) == found
 
 

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from asd_edge.atomic import atomic_write
 from asd_edge.bundle.archive import Bundle
-from asd_edge.bundle.manifest import Calibration
+from asd_edge.bundle.calibration import Calibration
 from asd_edge.errors import ConfigError, StateError
 from asd_edge.scoring.nearest_centre import Condition, ConditionSet
 from asd_edge.strict import Name, RefusalError, Sha256, Strict, UtcTime, parse_versioned

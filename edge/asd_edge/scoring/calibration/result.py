@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from asd_edge.scoring.calibration.gamma import GammaFit
-from asd_edge.scoring.calibration.rates import AlarmRate, GammaRate, ParetoRate, rate_at
+from asd_edge.scoring.calibration.rates import AlarmRate, GammaRate, ParetoRate, rate_at, threshold_between
 
 Method = Literal["tail", "gamma", "percentile", "few_clips", "manual"]
 
@@ -47,6 +47,13 @@ class Calibration:
     def alarms_per_week_at(self, threshold: float) -> AlarmRate | None:
         """Return the alarms per week expected at another threshold; None when nothing can be said."""
         return None if self.rate is None else rate_at(self.rate, threshold)
+
+    @property
+    def threshold_interval(self) -> tuple[float, float] | None:
+        """90 % interval of the threshold that keeps the budget; None without a budget, or when nothing can be said."""
+        if self.rate is None or self.alarms_per_week is None:
+            return None
+        return threshold_between(self.rate, self.alarms_per_week)
 
     @property
     def agrees(self) -> bool:
