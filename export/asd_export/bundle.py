@@ -9,9 +9,9 @@ from pathlib import Path
 
 from asd_edge import __version__
 from asd_edge.bundle.archive import Bundle, write_bundle
+from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import joined, shapes_of
 from asd_edge.bundle.manifest import (
-    Calibration,
     Description,
     FactoryCondition,
     FactoryMachine,

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 import pickle
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from asd_edge.atomic import atomic_write
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.detector import Detector, advance
-from asd_edge.events import WindowScore
+from asd_edge.events import AlarmChange, Event, WindowScore
 from asd_edge.imprint import centres_of
 from asd_edge.offline import embed_clip, idle_floor_of
 from asd_edge.pipeline import ChannelState, Pipeline, Samples, SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments
+from asd_edge.scoring.calibration import Trace, alarms_at
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.simulator import OperatingState, SimulatedMachine
 from asd_edge.sources.block import Block
@@ -37,7 +38,6 @@ CLIPS, CLIP_S, BETWEEN_CLIPS_S = 3, 10, 120
 UNIT = 3
 """A copy of each machine that the default bundle was not trained on."""
 _SEED = 2026
-_BLOCK_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class KeepingStreams(SegmentStreams):
 
     latest: list[EmbeddedSegments]
 
-    def advance(self, states: list[ChannelState], blocks: list[Samples]) -> list[EmbeddedSegments]:  # type: ignore[override]
+    def advance(self, states: Sequence[ChannelState], blocks: Sequence[Samples]) -> list[EmbeddedSegments]:
         """Take the next samples of some channels; return the segments they complete."""
         self.latest = super().advance(states, blocks)
         return self.latest
@@ -93,6 +93,30 @@ def main() -> None:
         with atomic_write(hour_file(folder, hour)) as stream:
             np.savez(stream, **found)  # type: ignore[arg-type]  # NumPy's stub takes the names for allow_pickle
         print(f"hour {hour}: {time.process_time() - began:.0f} s of CPU", flush=True)
+
+
+def raised_and_counted(folder: Path, thresholds: Sequence[float], minutes: int) -> list[tuple[int, int]]:
+    """Let real detectors with these thresholds hear some more minutes; return what they raised and what we count."""
+    pipeline = load_bundle("default").pipeline()
+    machines, enrolled = _begin(folder, pipeline)
+    streams, decision = SegmentStreams(pipeline), DecisionSpec()
+    known = [
+        replace(conditions, conditions=(replace(conditions.conditions[0], threshold=threshold),))
+        for conditions, threshold in zip(enrolled, thresholds, strict=True)
+    ]
+    detectors = [Detector(m.kind, streams, one, decision) for m, one in zip(MACHINES, known, strict=True)]
+    events: list[list[Event]] = [[] for _ in machines]
+    for minute in range(minutes):
+        for heard, new in zip(events, advance(detectors, _minute(machines, minute)), strict=True):
+            if isinstance(new, Exception):
+                raise new
+            heard += new
+    found = []
+    for heard, threshold in zip(events, thresholds, strict=True):
+        raised = sum(isinstance(event, AlarmChange) and event.active for event in heard)
+        times, scores = _scores(heard, pipeline.front_end.sample_rate)
+        found.append((raised, len(alarms_at(Trace(np.array(times), np.array(scores)), threshold, decision))))
+    return found
 
 
 def hour_file(folder: Path, hour: int) -> Path:
@@ -139,15 +163,13 @@ def _hour(
     times: list[list[float]] = [[] for _ in machines]
     scores: list[list[float]] = [[] for _ in machines]
     segments: list[list[EmbeddedSegments]] = [[] for _ in machines]
-    for minute in range(3600 // _BLOCK_S):
-        start_s = 3600 * hour + _BLOCK_S * minute
-        blocks = [Block(m.render(_BLOCK_S * rate), start_s * rate, float(start_s)) for m in machines]
-        for i, events in enumerate(advance(detectors, blocks)):
+    for minute in range(60):
+        for i, events in enumerate(advance(detectors, _minute(machines, 60 * hour + minute))):
             if isinstance(events, Exception):
                 raise events
-            windows = [event for event in events if isinstance(event, WindowScore)]
-            times[i] += [window.stop / rate for window in windows]
-            scores[i] += [np.nan if window.score is None else window.score for window in windows]
+            new_times, new_scores = _scores(events, rate)
+            times[i] += new_times
+            scores[i] += new_scores
             segments[i].append(streams.latest[i].copied())
     found: dict[str, NDArray[np.generic]] = {}
     for i, machine in enumerate(MACHINES):
@@ -158,6 +180,17 @@ def _hour(
         found[f"{machine.kind}-power"] = np.concatenate([part.power for part in segments[i]])
         found[f"{machine.kind}-high_power"] = np.concatenate([part.high_power for part in segments[i]])
     return found
+
+
+def _minute(machines: Sequence[SimulatedMachine], minute: int) -> list[Block]:
+    rate = machines[0].sample_rate
+    return [Block(machine.render(60 * rate), 60 * minute * rate, 60.0 * minute) for machine in machines]
+
+
+def _scores(events: Sequence[Event], rate: int) -> tuple[list[float], list[float]]:
+    windows = [event for event in events if isinstance(event, WindowScore)]
+    scores = [np.nan if window.score is None else window.score for window in windows]
+    return [window.stop / rate for window in windows], scores
 
 
 if __name__ == "__main__":

@@ -24,6 +24,15 @@ def test_fit_finds_the_distribution_that_made_the_scores() -> None:
     assert fitted.shape * fitted.scale == pytest.approx(0.05, rel=0.02)
 
 
+@pytest.mark.parametrize("shape", [0.3, 1.3, 9.0, 200.0])
+def test_the_fit_is_the_likeliest_that_scipy_finds(shape: float) -> None:
+    scores = np.array(normals(30, shape=shape))
+    fitted = fit_gamma(scores)
+    assert fitted is not None
+    expected_shape, _, expected_scale = gamma.fit(scores, floc=0)
+    assert (fitted.shape, fitted.scale) == pytest.approx((expected_shape, expected_scale), rel=1e-6)
+
+
 def test_new_normals_exceed_the_threshold_as_often_as_asked() -> None:
     threshold = calibrate(normals(2_000), clips=2_000, quantile=0.99).threshold
     share = np.mean(np.array(normals(50_000, seed=1)) > threshold)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import gamma
 
-from asd_edge.bundle import manifest
+from asd_edge.bundle import calibration as documents
 from asd_edge.scoring.calibration import Calibration, Spread, calibrate_clips
 from asd_edge.scoring.calibration.clips import PRIOR_CLIPS
 
@@ -18,7 +18,7 @@ def made(scores: list[list[float]], budget: float = 1.0, prior: Spread | None = 
 
 
 def test_more_windows_of_the_same_clips_say_nothing_new() -> None:
-    repeated = [clip * 50 for clip in ([0.03], [0.05], [0.02])]
+    repeated = [[0.03], [0.05] * 50, [0.02]]
     assert made(repeated).threshold == pytest.approx(made([[0.03], [0.05], [0.02]]).threshold, rel=1e-9)
 
 
@@ -89,9 +89,9 @@ def test_nine_of_ten_intervals_hold_the_rate_where_the_assumptions_hold(clips: i
 
 def test_a_calibration_survives_its_document() -> None:
     found = made(THREE)
-    document = manifest.Calibration.of(found)
+    document = documents.Calibration.of(found)
     assert document.expected is not None
-    again = manifest.Calibration.model_validate_json(document.model_dump_json()).value(found.threshold)
+    again = documents.Calibration.model_validate_json(document.model_dump_json()).value(found.threshold)
     assert again == found
     assert found.set_by_hand(0.4).expected == found.alarms_per_week_at(0.4)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from asd_edge.bundle import manifest
+from asd_edge.bundle import calibration as documents
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.scoring.calibration import Trace, alarms_at, calibrate_hours
 from asd_edge.scoring.calibration.hours import ENOUGH_CLUSTERS, FEWEST_CLUSTERS, dispersion
@@ -59,6 +60,9 @@ def test_the_fit_agrees_with_the_alarms_of_the_very_sound() -> None:
     found = calibrate_hours(trace(20.0, seed=20), alarms_per_week=504.0)
     assert found.heard is not None
     assert found.heard == pytest.approx(60, abs=3 * np.sqrt(60))  # a Poisson count
+    assert found.agrees
+    assert not replace(found, heard=140).agrees
+    assert not replace(found, heard=15).agrees
 
 
 def test_a_few_minutes_tell_no_tail() -> None:
@@ -94,7 +98,7 @@ def test_alarms_that_crowd_in_some_hours_make_the_interval_wider() -> None:
 
 def test_a_tail_survives_its_document() -> None:
     found = calibrate_hours(trace(3.0, seed=60), alarms_per_week=300.0)
-    document = manifest.Calibration.model_validate_json(manifest.Calibration.of(found).model_dump_json())
+    document = documents.Calibration.model_validate_json(documents.Calibration.of(found).model_dump_json())
     assert document.value(found.threshold) == found
 
 

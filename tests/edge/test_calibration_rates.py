@@ -8,7 +8,7 @@ from scipy.stats import gamma, genpareto
 
 from asd_edge.scoring.calibration import GammaRate, ParetoRate
 from asd_edge.scoring.calibration.pareto import PRIOR, fit_pareto
-from asd_edge.scoring.calibration.rates import RateModel, rate_at
+from asd_edge.scoring.calibration.rates import RateModel, rate_at, threshold_between
 
 GAMMA = GammaRate(most=25_200.0, shape=3.0, scale=0.03, mean_error=0.2, shape_error=0.4)
 PARETO = ParetoRate(most=25_200.0, level=0.1, at_level=800.0, shape=0.2, scale=0.04, clusters=50.0)
@@ -36,6 +36,13 @@ def test_a_higher_threshold_never_promises_more_alarms_and_is_less_sure(model: R
     assert np.all(np.diff([rate.likely for rate in rates]) < 0.0)
     assert np.all(np.diff([rate.high / rate.likely for rate in rates if rate.high < model.most]) > 0.0)
     assert all(rate.low <= rate.likely <= rate.high <= model.most for rate in rates)
+
+
+@pytest.mark.parametrize("model", [GAMMA, PARETO, EXPONENTIAL, ENDING])
+def test_any_threshold_has_a_rate_that_a_week_has_room_for(model: RateModel) -> None:
+    for threshold in (-1e9, -1.0, 0.0, 1e-9, 2.0, 1e9):
+        rate = rate_at(model, threshold)
+        assert 0.0 <= rate.low <= rate.likely <= rate.high <= model.most * (1.0 + 1e-12)
 
 
 def test_beyond_the_end_of_a_tail_alarms_are_still_possible() -> None:
@@ -67,13 +74,17 @@ def test_the_interval_of_a_tail_is_what_repetition_shows() -> None:
     """Smith's covariance holds for many clusters: refit 400 samples of 400, look at what is exceeded ten times."""
     n, level, threshold = 400, 0.1, 0.29
     rng = np.random.default_rng(3)
-    rates = []
+    rates, thresholds = [], []
     for _ in range(400):
         fitted = fit_pareto(genpareto.rvs(0.1, scale=0.04, size=n, random_state=rng))
-        rates.append(ParetoRate(1e9, level, float(rng.poisson(n)), fitted.shape, fitted.scale, n).per_week(threshold))
-    promised = rate_at(ParetoRate(1e9, level, n, 0.1, 0.04, n), threshold)
+        model = ParetoRate(1e9, level, float(rng.poisson(n)), fitted.shape, fitted.scale, n)
+        rates.append(model.per_week(threshold))
+        thresholds.append(model.threshold_for(10.0))
+    truth = ParetoRate(1e9, level, n, 0.1, 0.04, n)
+    promised = rate_at(truth, threshold)
     low, high = np.log(np.quantile(rates, [0.05, 0.95]))
     width = np.log(promised.high / promised.low)
     assert high - low == pytest.approx(width, rel=0.2)  # quantiles of 400: 5 % of the width each
     assert low == pytest.approx(np.log(promised.low), abs=0.15 * width)
     assert high == pytest.approx(np.log(promised.high), abs=0.15 * width)
+    np.testing.assert_allclose(np.quantile(thresholds, [0.05, 0.95]), threshold_between(truth, 10.0), rtol=0.03)

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle, write_bundle
+from asd_edge.bundle.calibration import Calibration, Gamma
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph, Tensor
 from asd_edge.bundle.manifest import (
-    Calibration,
     Description,
     FactoryCondition,
     FactoryMachine,
     FrontEndFields,
-    Gamma,
     Provenance,
     SegmentFields,
     WindowFields,

@@ -9,8 +9,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import ArrayName, StoredArray
-from asd_edge.bundle.manifest import Calibration
 from asd_edge.errors import ConfigError, StateError
 from asd_edge.scoring.backends.backend import Fitted
 from asd_edge.scoring.conditions import Condition, ConditionSet

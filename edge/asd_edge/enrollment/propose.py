@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import StoredArray
-from asd_edge.bundle.manifest import Calibration
 from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteState, condition_set
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.checks import (

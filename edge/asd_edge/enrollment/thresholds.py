@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asd_edge.bundle import manifest
+from asd_edge.bundle import calibration as documents
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.site import FactoryThreshold, SiteState
 from asd_edge.enrollment.checks import LEAST_THRESHOLD
@@ -138,7 +138,7 @@ def commit_threshold(
 
 def with_threshold(site: SiteState, condition: str, calibration: Calibration) -> SiteState:
     """Return the state with another threshold of one of its conditions, or of a factory one."""
-    document = manifest.Calibration.of(calibration)
+    document = documents.Calibration.of(calibration)
     enrolled = site.condition(condition)
     if enrolled is None:
         threshold = FactoryThreshold(name=condition, threshold=calibration.threshold, calibration=document)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -43,13 +43,25 @@ class RateModel(Protocol):
 def rate_at(model: RateModel, threshold: float) -> AlarmRate:
     """Return the expected alarms per week at a threshold, with their interval."""
     likely = model.per_week(threshold)
-    log_likely = _log(likely)
+    down, up = _moves(model, lambda moved: _log(moved.per_week(threshold)))
+    low, high = math.exp(_log(likely) - down), math.exp(min(_log(likely) + up, _log(model.most)))
+    return AlarmRate(min(low, likely), likely, max(high, likely))
+
+
+def threshold_between(model: RateModel, alarms_per_week: float) -> tuple[float, float]:
+    """Return the 90 % interval of the threshold that keeps a budget."""
+    likely = model.threshold_for(alarms_per_week)
+    down, up = _moves(model, lambda moved: moved.threshold_for(alarms_per_week))
+    return max(0.0, likely - down), likely + up
+
+
+def _moves(model: RateModel, value: Callable[[RateModel], float]) -> tuple[float, float]:
+    """Return how far down and up a value of the model may lie."""
     down = up = 0.0
     for pair in model.neighbours():
-        moves = [_log(neighbour.per_week(threshold)) - log_likely for neighbour in pair]
+        moves = [value(neighbour) - value(model) for neighbour in pair]
         down, up = math.hypot(down, min(0.0, *moves)), math.hypot(up, max(0.0, *moves))
-    low, high = math.exp(log_likely - down), math.exp(min(log_likely + up, _log(model.most)))
-    return AlarmRate(min(low, likely), likely, max(high, likely))
+    return down, up
 
 
 def _log(rate: float) -> float:
@@ -126,12 +138,11 @@ class ParetoRate:
     def per_week(self, threshold: float) -> float:
         """Return the expected alarms per week at a threshold."""
         z = (threshold - self.level) / self.scale
-        if abs(self.shape) < 1e-9:
-            rate = self.at_level * math.exp(-z)
-        else:
-            reach = 1.0 + self.shape * z
-            rate = self.at_level * math.pow(reach, -1.0 / self.shape) if reach > 0.0 else 0.0
-        return min(rate, self.most)
+        reach = 1.0 + self.shape * z
+        if reach <= 0.0:  # beyond the tail's end, or so far below the level that it says nothing
+            return 0.0 if self.shape < 0.0 else self.most
+        folds = z if abs(self.shape) < 1e-9 else math.log(reach) / self.shape
+        return math.exp(min(math.log(self.at_level) - folds, math.log(self.most)))
 
     def threshold_for(self, alarms_per_week: float) -> float:
         """Return the threshold at which so many alarms per week are expected; 0 or more."""

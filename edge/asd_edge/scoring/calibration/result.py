@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from asd_edge.scoring.calibration.gamma import GammaFit
-from asd_edge.scoring.calibration.rates import AlarmRate, GammaRate, ParetoRate, rate_at
+from asd_edge.scoring.calibration.rates import AlarmRate, GammaRate, ParetoRate, rate_at, threshold_between
 
 Method = Literal["tail", "gamma", "percentile", "few_clips", "manual"]
 
@@ -46,6 +47,25 @@ class Calibration:
     def alarms_per_week_at(self, threshold: float) -> AlarmRate | None:
         """Return the alarms per week expected at another threshold; None when nothing can be said."""
         return None if self.rate is None else rate_at(self.rate, threshold)
+
+    @property
+    def threshold_interval(self) -> tuple[float, float] | None:
+        """90 % interval of the threshold that keeps the budget; None without a budget, or when nothing can be said."""
+        if self.rate is None or self.alarms_per_week is None:
+            return None
+        return threshold_between(self.rate, self.alarms_per_week)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the alarms `heard` in the very sound are as many as the fit says, but for its error and chance.
+
+        A count of mean m is off by more than 2.6 √m once in a hundred times (Poisson); the fit by its interval.
+        """
+        if self.heard is None or self.expected is None:
+            return True
+        weeks = self.hours / 168.0
+        low, high = self.expected.low * weeks, self.expected.high * weeks
+        return low - 2.6 * math.sqrt(low) - 1.0 <= self.heard <= high + 2.6 * math.sqrt(high) + 1.0
 
     def threshold_for(self, alarms_per_week: float) -> float:
         """Return the threshold for another budget; this one's when nothing is known of others.
