@@ -15,7 +15,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from time import process_time
@@ -44,6 +44,7 @@ RESULTS = render_finetuning.RESULTS
 MACHINES = ("fan", "gearbox", "slider")
 SEEDS = (0, 1, 2, 3)
 SHOTS = (1, 3, 5)  # n clips of each class
+POOLED = 3  # n of those that are also imprinted as if they were one class
 TARGET, SOURCES = "00", ("01", "02")
 DATA_SEED, TRAIN_CLIPS, TEST_CLIPS = 21, 60, 40
 SILENT = Progress(enabled=False)
@@ -105,6 +106,11 @@ def _few(units: dict[str, Unit], seed: int) -> dict[str, float]:
         tuned = finetune(run, target, learned, seed=seed, progress=SILENT)
         figures[f"finetune n={n}"] = _auc(tuned, target, units[TARGET].test)
         figures[f"finetune n={n} source"] = _source_auc(tuned, units)
+    target = [replace(clip, attributes="") for clip in _draw(units[TARGET].train, POOLED, seed)]
+    tuned = finetune(run, target, learned, seed=seed, progress=SILENT)
+    figures["one class imprint"] = _auc(run, target, units[TARGET].test)
+    figures["one class finetune"] = _auc(tuned, target, units[TARGET].test)
+    figures["one class finetune source"] = _source_auc(tuned, units)
     return figures
 
 

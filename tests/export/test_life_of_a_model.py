@@ -1,8 +1,9 @@
-"""The whole life of a model through the real commands: simulate, fit, evaluate, bundle, score, enroll."""
+"""The whole life of a model through the real commands: simulate, fit, evaluate, bundle, score, enroll, fine-tune."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,10 @@ width = 0.25
 [fast.training]
 batch = 8
 schedule = [{ epochs = 2, learning_rate = 0.1 }]
+
+[fast.finetune]
+iterations = 2
+batch = 4
 """
 
 
@@ -107,6 +112,29 @@ def test_score_and_enroll_use_the_bundle(folder: Path) -> None:
     assert json.loads(enrolled.stdout)["revision"] == 1
     again = command("asd-edge", "score", "--config", config, "--machine", "fan-7", "--json", clips[3])
     assert json.loads(again.stdout.splitlines()[0])["condition"] == "night"
+
+
+@pytest.mark.parametrize("option", [[], ["--finetune"]])
+def test_a_run_takes_in_target_clips_and_its_bundle_has_their_centres(folder: Path, option: list[str]) -> None:
+    root = folder / f"imprint{len(option)}"
+    for name, numbers in (("fast", (0, 2)), ("moved", (1,))):
+        (root / "clips" / name).mkdir(parents=True)
+        for number in numbers:
+            (clip,) = (folder / "data" / "fan" / "test").glob(f"*_target_test_normal_{number:04d}_*")
+            shutil.copy(clip, root / "clips" / name)
+    arguments = ("asd-train", "imprint", "--run", folder / "run", "--clips", root / "clips", "--machine", "fan/00")
+    command(*arguments, "--data", folder / "data", "--out", root / "run", *option)
+    command("asd-export", "bundle", "--run", root / "run", "--out", root / "model.asd", "--served-only")
+    bundle = load_bundle(root / "model.asd")
+    fan, pump = bundle.manifest.machines
+    assert {"target/fast", "target/moved"} < set(fan.conditions[1].labels)
+    assert not {"target/fast", "target/moved"} & set(pump.conditions[1].labels)
+    assert bundle.manifest.provenance.data == ("data", "clips")
+    before, after = ((which / "run" / "weights.safetensors").read_bytes() for which in (folder, root))
+    assert (before == after) is (not option)
+    clip = next((root / "clips" / "fast").iterdir())
+    scored = command("asd-edge", "score", "--bundle", root / "model.asd", "--factory", "fan/00", "--json", clip)
+    assert json.loads(scored.stdout.splitlines()[0])["condition"] == "target"
 
 
 def test_a_bundle_without_training_normals_is_refused(folder: Path) -> None:
