@@ -16,6 +16,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from time import process_time
@@ -80,18 +81,17 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.data or Path(temporary)
-        for seed in arguments.seeds:
-            for machine in MACHINES:
-                for part, measure in (("few", _few), ("all", _all)):
-                    cells = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-                    name = f"{machine} seed {seed} {part}"
-                    if name not in cells:
-                        began = process_time()
-                        cells[name] = measure(_units(folder / machine, machine), seed)
-                        cells[name]["cpu_s"] = round(process_time() - began)
-                        cells["machine"] = computer("torch", "numpy")
-                        RESULTS.write_text(json.dumps(cells, indent=1) + "\n")
-                        print(name, json.dumps(cells[name]), flush=True)
+        for (part, measure), seed, machine in product((("few", _few), ("all", _all)), arguments.seeds, MACHINES):
+            cells = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+            name = f"{machine} seed {seed} {part}"
+            if name in cells:
+                continue
+            began = process_time()
+            cells[name] = measure(_units(folder / machine, machine), seed)
+            cells[name]["cpu_s"] = round(process_time() - began)
+            cells["machine"] = computer("torch", "numpy")
+            RESULTS.write_text(json.dumps(cells, indent=1) + "\n")
+            print(name, json.dumps(cells[name]), flush=True)
     render_finetuning.main()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.errors import ConfigError, DataError
 from asd_edge.imprint import active_embeddings
 from asd_edge.offline import EmbeddedClip, idle_floor_of
@@ -22,7 +23,6 @@ from .centre_loss import centre_loss
 from .crops import Crops
 from .data.clip import Clip
 from .embedder import torch_pipeline
-from .features import read_features
 from .labels import class_of
 from .optimise import descend, sgd
 from .progress import Progress
@@ -78,20 +78,18 @@ def finetune(
     classes = tuple(sorted({class_of(clip) for clip in target}))
     anchors = _anchors(run, target[0], source, settings.source_clips, generator) if len(classes) == 1 else []
     source_classes = tuple(sorted({class_of(clip) for clip in anchors}))
+    sounds = {clip: _read(clip, run) for clip in (*target, *anchors)}
+    members = [[sounds[clip] for clip in sounds if class_of(clip) == name] for name in (*classes, *source_classes)]
     network = deepcopy(run.network).eval()
     crops = Crops(network, run.recipe)
-    features = read_features(target, run.recipe.front_end, channel=run.channel, progress=progress)
+    features = [FrontEnd(run.recipe.front_end).push(sounds[clip]).features for clip in target]
     crops.check(target, features)
-    rate = run.recipe.front_end.sample_rate
-    groups: dict[str, list[Sound]] = defaultdict(list)
-    for clip in (*target, *anchors):
-        groups[class_of(clip)].append(read_clip(clip.path, rate=rate, channel=run.channel))
     labels = torch.tensor([classes.index(class_of(clip)) for clip in target])
     optimiser = sgd(network.parameters(), run.recipe.training, settings.learning_rate)
     adapted = replace(run, network=network)
     history = []
     for iteration in progress.track(range(1, settings.iterations + 1), "fine-tuning", settings.iterations):
-        centres = class_centres(torch_pipeline(adapted), [groups[name] for name in (*classes, *source_classes)])
+        centres = class_centres(torch_pipeline(adapted), members)
         batch = generator.integers(0, len(target), size=settings.batch)
         embeddings = crops.embed(crops.cut([features[i] for i in batch], generator))
         history.append(descend(optimiser, centre_loss(embeddings, torch.from_numpy(centres), labels[batch])))
@@ -116,6 +114,10 @@ def embed_together(pipeline: Pipeline, sounds: Sequence[Sound]) -> list[Embedded
     streams = SegmentStreams(pipeline)
     segments = streams.advance([streams.initial_state() for _ in sounds], sounds)
     return [EmbeddedClip("", heard) for heard in segments]
+
+
+def _read(clip: Clip, run: Run) -> Sound:
+    return read_clip(clip.path, rate=run.recipe.front_end.sample_rate, channel=run.channel)
 
 
 def _anchors(run: Run, target: Clip, source: Sequence[Clip], count: int, generator: np.random.Generator) -> list[Clip]:
