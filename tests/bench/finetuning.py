@@ -2,10 +2,10 @@
 
     python -m tests.bench.finetuning
 
-One network a machine learns from the source clips of sections 01 and 02, two units in other halls. Section 00, a third
-unit, is the target: n clips of each of its attribute classes are imprinted, with and without fine-tuning, and its test
-clips are scored against their centres. Finished cells are kept in docs/benchmarks/finetuning.json and not computed
-again; docs/finetuning.md shows them.
+One network learns from the source clips of sections 01 and 02 of three machines, two units of each in other halls.
+Section 00, a third unit, is the target: n clips of each of its attribute classes are imprinted, with and without
+fine-tuning for that machine, and its test clips are scored against their centres. Finished cells are kept in
+docs/benchmarks/finetuning.json and not computed again; docs/finetuning.md shows them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from asd_train.labels import class_of
 from asd_train.metrics import auc
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe, load_recipe
-from asd_train.run import Run
+from asd_train.run import Run, load_run, save_run
 from asd_train.simulate import simulate_dataset
 from tests.bench import render_finetuning
 from tests.bench.machine import machine as computer
@@ -81,24 +81,33 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.data or Path(temporary)
+        units = {machine: _units(folder / machine, machine) for machine in MACHINES}
         for (part, measure), seed, machine in product((("few", _few), ("all", _all)), arguments.seeds, MACHINES):
             cells = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
             name = f"{machine} seed {seed} {part}"
             if name in cells:
                 continue
+            sections = SOURCES if part == "few" else (TARGET, *SOURCES)
+            learned = [clip for own in units.values() for section in sections for clip in own[section].train]
+            run = _trained(folder / "runs" / f"seed-{seed}-{part}", learned, seed)
             began = process_time()
-            cells[name] = measure(_units(folder / machine, machine), seed)
-            cells[name]["cpu_s"] = round(process_time() - began)
+            cells[name] = measure(run, units[machine], seed) | {"cpu_s": round(process_time() - began)}
             cells["machine"] = computer("torch", "numpy")
             RESULTS.write_text(json.dumps(cells, indent=1) + "\n")
             print(name, json.dumps(cells[name]), flush=True)
     render_finetuning.main()
 
 
-def _few(units: dict[str, Unit], seed: int) -> dict[str, float]:
-    """Train on the two source sections; imprint the target with and without fine-tuning."""
+def _trained(folder: Path, clips: Sequence[Clip], seed: int) -> Run:
+    """Train, or take the network that an interrupted benchmark left."""
+    if not folder.exists():
+        save_run(fit(recipe(), clips, datasets=[], seed=seed, progress=SILENT), folder)
+    return load_run(folder)
+
+
+def _few(run: Run, units: dict[str, Unit], seed: int) -> dict[str, float]:
+    """Imprint the target of a network that knows the two source sections, with and without fine-tuning."""
     learned = [clip for section in SOURCES for clip in units[section].train]
-    run = fit(recipe(), learned, datasets=[], seed=seed, progress=SILENT)
     figures = {"source": _source_auc(run, units)}
     for n in SHOTS:
         target = _draw(units[TARGET].train, n, seed)
@@ -114,10 +123,8 @@ def _few(units: dict[str, Unit], seed: int) -> dict[str, float]:
     return figures
 
 
-def _all(units: dict[str, Unit], seed: int) -> dict[str, float]:
-    """Train on all three sections, as if the target had been known."""
-    learned = [clip for unit in units.values() for clip in unit.train]
-    run = fit(recipe(), learned, datasets=[], seed=seed, progress=SILENT)
+def _all(run: Run, units: dict[str, Unit], seed: int) -> dict[str, float]:
+    """Score the target of a network that learned from all three sections, as if the target had been known."""
     return {"target": _auc(run, _kept(run, units[TARGET]), units[TARGET].test), "source": _source_auc(run, units)}
 
 
