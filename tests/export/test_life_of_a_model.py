@@ -1,8 +1,9 @@
-"""The whole life of a model through the real commands: simulate, fit, evaluate, bundle, score, enroll."""
+"""The whole life of a model through the real commands: simulate, fit, evaluate, bundle, score, enroll, fine-tune."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,10 @@ width = 0.25
 [fast.training]
 batch = 8
 schedule = [{ epochs = 2, learning_rate = 0.1 }]
+
+[fast.finetune]
+iterations = 2
+batch = 4
 """
 
 
@@ -115,6 +120,27 @@ def test_score_and_enroll_use_the_bundle(folder: Path) -> None:
     assert json.loads(enrolled.stdout)["revision"] == 1
     again = command("asd-edge", "score", "--config", config, "--machine", "fan-7", "--json", clips[3])
     assert json.loads(again.stdout.splitlines()[0])["condition"] == "night"
+
+
+def test_a_fine_tuned_run_becomes_a_bundle_that_knows_the_new_clips(folder: Path) -> None:
+    clips = folder / "clips"
+    for name, numbers in (("fast", (0, 2)), ("moved", (1,))):
+        (clips / name).mkdir(parents=True)
+        for number in numbers:
+            (clip,) = (folder / "data" / "fan" / "test").glob(f"*_target_test_normal_{number:04d}_*")
+            shutil.copy(clip, clips / name)
+    tuned, bundle = folder / "tuned", folder / "tuned.asd"
+    arguments = ("--run", folder / "run", "--clips", clips, "--machine", "fan/00", "--data", folder / "data")
+    command("asd-train", "imprint", "--finetune", *arguments, "--out", tuned)
+    command("asd-export", "bundle", "--served-only", "--run", tuned, "--out", bundle)
+    manifest = load_bundle(bundle).manifest
+    fan, pump = manifest.machines
+    assert {"target/fast", "target/moved"} < set(fan.conditions[1].labels)
+    assert not {"target/fast", "target/moved"} & set(pump.conditions[1].labels)
+    assert manifest.provenance.data == ("data", "clips")
+    (clip,) = (clips / "moved").iterdir()
+    scored = command("asd-edge", "score", "--bundle", bundle, "--factory", "fan/00", "--json", clip)
+    assert json.loads(scored.stdout.splitlines()[0])["condition"] == "factory/target"
 
 
 def test_a_bundle_without_training_normals_is_refused(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.bench import render_finetuning
 from tests.bench.render import ALARMS, DETECTION, FLIGHTS, render
 
 OLD = dict.fromkeys((*FLIGHTS, *ALARMS), 0.5) | {"classes": 20, "epochs": 16, "training_s": 200}
@@ -34,3 +35,19 @@ def test_the_default_bundle_stands_beside_the_naive_baseline_with_both_quantiles
     assert row(page, "pump")[-2:] == ["– / –", "– / –"]
     assert "the 0.995 quantile" in page
     assert "the 0.9 quantile" in page
+
+
+def test_the_gain_of_fine_tuning_is_that_of_the_pairs() -> None:
+    def few(imprint: float, gain: float) -> dict[str, float]:
+        cell = {"source": 0.5, "one class imprint": imprint, "one class finetune": imprint + gain}
+        cell["one class finetune source"] = 0.5
+        for n in render_finetuning.SHOTS:
+            cell |= {f"imprint n={n}": imprint, f"finetune n={n}": imprint + gain, f"finetune n={n} source": 0.4}
+        return cell
+
+    told = {"date": "2026-01-01", "processor": "a processor", "python": "3.12"}
+    page = render_finetuning.render({"machine": told, "fan seed 0 few": few(0.5, 0.1), "fan seed 1 few": few(0.9, 0.1)})
+    assert "Finished seeds: fan 2." in page
+    assert "| fan | imprint | 0.700 ± 0.283 | 0.700 ± 0.283 | 0.700 ± 0.283 | – |" in page
+    assert "| fan | gain | +0.100 ± 0.000 | +0.100 ± 0.000 | +0.100 ± 0.000 |  |" in page
+    assert "| fan | 0.500 ± 0.000 | -0.100 ± 0.000 |" in page

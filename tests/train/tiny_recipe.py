@@ -10,4 +10,5 @@ def tiny_recipe(*, epochs: int = 2) -> Recipe:
     values["network"]["width"] = 0.25
     values["training"]["schedule"] = [{"epochs": epochs, "learning_rate": 0.1}]
     values["training"]["batch"] = 8
+    values["finetune"] |= {"iterations": 2, "batch": 4}
     return Recipe.model_validate(values)

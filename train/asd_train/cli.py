@@ -1,4 +1,4 @@
-"""The asd-train command: simulate, fit, evaluate."""
+"""The asd-train command: simulate, fit, imprint, evaluate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ Data = Annotated[
     list[str],
     typer.Option(
         "--data",
-        help="Data set in the DCASE layout, DIR or PREFIX=DIR; may be given several times, all are taken together.",
+        help="Data set in the DCASE layout, DIR or PREFIX=DIR, or target clips of one machine, MACHINE/SECTION=DIR; "
+        "may be given several times, all are taken together.",
     ),
 ]
 
@@ -89,6 +90,43 @@ def fit(
     )
     save_run(run, out)
     typer.echo(f"Wrote {out}. Next: asd-train evaluate --run {out} --data {data[0]}")
+
+
+@app.command()
+def imprint(
+    run: Annotated[Path, typer.Option(help="Folder of a training run.")],
+    clips: Annotated[Path, typer.Option(help="Folder of normal clips: one class, or a sub-folder for each class.")],
+    machine: Annotated[str, typer.Option(help="Whose clips they are, MACHINE/SECTION, for example fan/00.")],
+    out: Annotated[Path, typer.Option(help="New folder for the new run.")],
+    tune: Annotated[
+        bool, typer.Option("--finetune", help="Adapt the network to the clips; without it no weight changes.")
+    ] = False,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="The run's data sets where they lie now; by default where they lay."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the fine-tuning.")] = 0,
+) -> None:
+    """Take a few clips of a new condition into a run, so that its bundle has their centre."""
+    from .imprint import imprint_run
+    from .run import check_free, load_run, save_run
+
+    check_free(out)
+    trained = load_run(run)
+    made = imprint_run(
+        trained,
+        clips,
+        machine,
+        datasets=data or trained.datasets,
+        tune=tune,
+        seed=seed,
+        progress=Progress(),
+        report=lambda iteration, loss: typer.echo(f"iteration {iteration}  loss {loss:.4f}", err=True),
+    )
+    save_run(made, out)
+    if tune and made.finetuned[-1].source_classes:
+        typer.echo("A single target class: the centres of the source classes joined the loss (an extension of ours).")
+    typer.echo(f"Wrote {out}. Next: asd-export bundle --run {out} --out {out}.asd")
 
 
 @app.command()

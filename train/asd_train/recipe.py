@@ -87,6 +87,18 @@ class CalibrationRule(_Table):
     quantile: float = Field(gt=0.5, lt=1)
 
 
+class FineTuning(_Table):
+    """How `asd-train imprint --finetune` adapts a trained network to a few target clips (docs/finetuning.md).
+
+    `batch`: crops an iteration. `source_clips`: clips a source class whose centre joins a single target class.
+    """
+
+    iterations: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    source_clips: int = Field(ge=1)
+
+
 class Recipe(_Table):
     """A system: front end, segments, network, training, scoring.
 
@@ -103,6 +115,7 @@ class Recipe(_Table):
     training: Training
     backend: AnyBackend = NearestCentre()
     calibration: CalibrationRule
+    finetune: FineTuning | None = None  # runs from before fine-tuning have none
 
     @model_validator(mode="after")
     def _streamable(self) -> Recipe:

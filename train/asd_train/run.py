@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,25 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
+class FineTuned:
+    """One fine-tuning of a run's network, for the record.
+
+    `classes`: the target classes. `source_classes`: those whose centres joined the sum of the loss, our extension for
+    a single target class; empty when the loss was the published one. `history`: loss of each iteration.
+    """
+
+    seed: int
+    classes: tuple[str, ...]
+    source_classes: tuple[str, ...]
+    history: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """A trained network with its provenance.
 
     `datasets`: as given to --data. `held_out`: keys of the source normals that training never saw.
-    `history`: mean training loss of each epoch.
+    `history`: mean training loss of each epoch. `finetuned`: what was done to the network since, in order.
     """
 
     recipe: Recipe
@@ -42,6 +56,7 @@ class Run:
     held_out: tuple[str, ...]
     history: tuple[float, ...]
     network: EmbeddingNetwork
+    finetuned: tuple[FineTuned, ...] = ()
 
 
 def build_network(recipe: Recipe) -> EmbeddingNetwork:
@@ -104,6 +119,7 @@ def save_run(run: Run, folder: Path) -> None:
             "classes": list(run.classes),
             "held_out": list(run.held_out),
             "history": list(run.history),
+            "finetuned": [asdict(finetuned) for finetuned in run.finetuned],
             "recipe": run.recipe.model_dump(),
         }
         (temporary / "run.json").write_text(json.dumps(facts, indent=1), "utf-8")
@@ -144,4 +160,8 @@ def load_run(folder: Path) -> Run:
         held_out=tuple(facts["held_out"]),
         history=tuple(facts["history"]),
         network=network,
+        finetuned=tuple(
+            FineTuned(f["seed"], tuple(f["classes"]), tuple(f["source_classes"]), tuple(f["history"]))
+            for f in facts.get("finetuned", [])  # runs from before fine-tuning say nothing of it
+        ),
     )

@@ -13,6 +13,7 @@ from asd_edge.errors import DataError
 from asd_edge.strict import NAME_PATTERN
 
 from .clip import Clip
+from .plain import UNIT_PATTERN, read_target_clips
 
 _NAME = re.compile(
     r"section_(?P<section>\d\d)_(?P<domain>source|target)_(?P<split>train|test)_(?P<label>normal|anomaly)_\d+"
@@ -26,16 +27,20 @@ def read_datasets(datasets: Sequence[str]) -> list[Clip]:
 
     Args:
         datasets: folders, each `DIR` or `PREFIX=DIR`; the prefix goes before the machine names, so that the `fan`
-            of one data set and the `fan` of another stay apart.
+            of one data set and the `fan` of another stay apart. `MACHINE/SECTION=DIR` is a plain folder of target
+            clips of that machine, which may have other clips in another data set.
 
     Raises:
         DataError: a folder is missing, has another layout or a machine whose name a device cannot use, or two
-            folders hold the same machine and section.
+            folders in the DCASE layout hold the same machine and section.
     """
     clips: list[Clip] = []
     seen: dict[str, str] = {}
     for dataset in datasets:
         prefix, folder = parse_dataset(dataset)
+        if "/" in prefix:
+            clips += read_target_clips(folder, *prefix.split("/"))
+            continue
         found = read_dataset(folder, prefix=prefix and f"{prefix}-")
         for unit in sorted({clip.unit for clip in found}):
             if unit in seen:
@@ -51,9 +56,13 @@ def read_datasets(datasets: Sequence[str]) -> list[Clip]:
 
 
 def parse_dataset(dataset: str) -> tuple[str, Path]:
-    """Return prefix (empty without one) and folder of `DIR` or `PREFIX=DIR`; a folder's own name may have a "="."""
+    """Return prefix (empty without one) and folder of `DIR`, `PREFIX=DIR` or `MACHINE/SECTION=DIR`.
+
+    A folder's own name may have a "=".
+    """
     prefix, equals, folder = dataset.partition("=")
-    if equals and re.fullmatch(NAME_PATTERN, prefix) and not Path(dataset).is_dir():
+    known = re.fullmatch(NAME_PATTERN, prefix) or re.fullmatch(UNIT_PATTERN, prefix)
+    if equals and known and not Path(dataset).is_dir():
         return prefix, Path(folder)
     return "", Path(dataset)
 
