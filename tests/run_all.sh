@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
-# All tests: everything in .venv, then the device's tests on every Python this machine has, without torch, two
-# versions at a time (they mostly wait for brokers and clocks).
+# All tests: everything in .venv, then the device's tests on the other Pythons that devices and developers have, without
+# torch. Two processes at a time: most tests wait for brokers and clocks. One thread each, or they would spin against
+# each other for two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-ASD_EDGE_FULL=1 .venv/bin/python -m pytest "$@"
-printf '%s\n' 3.10 3.11 3.12 3.13 | xargs -P 2 -I '{}' tests/run_base.sh '{}'
-ls -d .venv-edge-* >/dev/null || { echo "no Python from 3.10 to 3.13 to test the base installation on" >&2; exit 1; }
+export OMP_NUM_THREADS=1
+ASD_EDGE_FULL=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
+own=$(.venv/bin/python -c 'import sys; print("{}.{}".format(*sys.version_info))')
+for version in 3.10 3.11 3.12 3.13; do
+    [ "$version" = "$own" ] || tests/run_base.sh "$version"
+done
+ls -d .venv-edge-* >/dev/null || { echo "no other Python from 3.10 to 3.13 to test the base installation on" >&2; exit 1; }

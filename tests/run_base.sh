@@ -10,4 +10,4 @@ if [ ! -e "$environment/ready" ] || [ pyproject.toml -nt "$environment/ready" ];
     "$environment/bin/python" -m pip install --quiet --editable '.[test]' 2>"$log"
     touch "$environment/ready"
 fi
-"$environment/bin/python" -m pytest --quiet tests/contracts tests/edge -m "not slow" >"$log" 2>&1
+"$environment/bin/python" -m pytest --quiet --numprocesses 2 --dist loadfile tests/contracts tests/edge -m "not slow" >"$log" 2>&1
