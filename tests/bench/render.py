@@ -101,7 +101,8 @@ def _flights(folder: Path) -> str:
     text = (
         "The flights have one class a domain: they train together with simulated machines, genuine DCASE 2023 clips, a "
         f"desk fan and an eight-channel fan as further classes ({seeds[0]['classes']} in all; half width, "
-        f"{seeds[0]['epochs']} epochs of one crop a clip, `--fast`). AUC and McClish-standardised pAUC within each domain; official: 2022 and later. "
+        f"{seeds[0]['epochs']} epochs of one crop a clip, `--fast`). AUC and McClish-standardised pAUC "
+        "within each domain; official: 2022 and later. "
         f"{THRESHOLDS} One AUC's 95 % interval is about ±0.07. {results.get('note', '')}\n\n"
         "| | AUC source | pAUC source | AUC target | pAUC target | official | false alarms s | false alarms t "
         "| detection s | detection t |\n|---|---|---|---|---|---|---|---|---|---|\n"
