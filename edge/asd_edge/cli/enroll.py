@@ -107,7 +107,7 @@ def enroll(
         if yes or (not propose_only and _agreed(proposal, force=force)):
             _commit(opened, bundle, proposal, author=name, force=force, as_json=as_json)
         else:
-            typer.echo(later_text(proposal, picture or picture_path(opened.store, proposal.id)), err=True)
+            typer.echo(later_text(proposal, picture or picture_path(opened.store, proposal.id), config), err=True)
 
 
 def _check_usage(

@@ -68,12 +68,12 @@ def committed_text(proposal: Proposal, after: SiteState) -> str:
     )
 
 
-def later_text(proposal: Proposal, picture: Path) -> str:
+def later_text(proposal: Proposal, picture: Path, config: Path) -> str:
     """Return how to commit what was only proposed."""
     force = " --force" if proposal.report.refusal is not None else ""
     return (
         f"Nothing has changed. The proposal is kept for a day, its picture is {picture}.\n"
-        f"Commit it: asd-edge enroll --config FILE --machine {proposal.machine} --commit {proposal.id}{force}"
+        f"Commit it: asd-edge enroll --config {config} --machine {proposal.machine} --commit {proposal.id}{force}"
     )
 
 
@@ -91,8 +91,8 @@ def _threshold(report: Report) -> list[str]:
     if report.alarms_per_week is not None and report.expected_alarms is not None:
         low, high = report.expected_alarms
         lines.append(
-            f"found for {report.alarms_per_week:g} false alarms a week; between {low:.2g} and {high:.2g} a week are to "
-            "be expected (90 %)"
+            f"found for a budget of {report.alarms_per_week:g} a week; between {low:.2g} and {high:.2g} false alarms a "
+            "week are to be expected (90 %)"
         )
     mean, deviation = report.spread
     lines.append(f"without itself a clip scores {mean:.4f}, with a deviation of {deviation:.4f}")
