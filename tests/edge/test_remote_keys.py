@@ -85,6 +85,7 @@ def test_a_key_file_is_not_overwritten(tmp_path: Path) -> None:
         (f"{ANNA.line}\n{BERT.line.replace('bert', 'anna')}", "line 2: a name or a key"),
         ("x" * (KEYS_LIMIT + 1), "more than"),
     ],
+    ids=map(str, range(11)),  # the keys are other ones in every process
 )
 def test_a_keys_file_that_is_not_quite_one_is_refused_as_a_whole(tmp_path: Path, text: str, found: str) -> None:
     with pytest.raises(ConfigError) as caught:

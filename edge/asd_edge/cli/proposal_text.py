@@ -91,8 +91,8 @@ def _threshold(report: Report) -> list[str]:
     if report.alarms_per_week is not None and report.expected_alarms is not None:
         low, high = report.expected_alarms
         lines.append(
-            f"found for a budget of {report.alarms_per_week:g} a week; between {low:.2g} and {high:.2g} false alarms a "
-            "week are to be expected (90 %)"
+            f"found for a budget of {report.alarms_per_week:g} false alarms a week; expect {rate_text(low)} to "
+            f"{rate_text(high)} (90 %)"
         )
     mean, deviation = report.spread
     lines.append(f"without itself a clip scores {mean:.4f}, with a deviation of {deviation:.4f}")
@@ -112,6 +112,11 @@ def _effect(report: Report) -> list[str]:
         if len(alarms) > _SHOWN:
             lines.append(f"    {what}: {len(alarms) - _SHOWN} more")
     return lines
+
+
+def rate_text(per_week: float) -> str:
+    """Return alarms per week as people read them: what is next to never has no exponent."""
+    return f"{per_week:.2g}" if 0.01 <= per_week < 100.0 else f"{per_week:.0f}" if per_week >= 100.0 else "under 0.01"
 
 
 def _span(hours: float) -> str:

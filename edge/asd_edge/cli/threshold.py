@@ -131,11 +131,14 @@ def _new_row(new: NewThreshold, revision: int | None) -> dict[str, Any]:
 
 
 def _text(known: KnownThreshold) -> str:
+    from asd_edge.cli.proposal_text import rate_text
+
     calibration, expected = known.calibration, known.calibration.expected
     sure = (
         "nothing can be said about false alarms"
         if expected is None
-        else f"expect {expected.likely:.2g} false alarms a week, {expected.low:.2g} to {expected.high:.2g} (90 %)"
+        else f"expect {rate_text(expected.likely)} false alarms a week, {rate_text(expected.low)} to "
+        f"{rate_text(expected.high)} (90 %)"
     )
     base = f"{calibration.hours:.1f} hours" if calibration.hours >= 1.0 else f"{calibration.clips} clips"
     return (
