@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.events import AlarmChange, Judgement, WindowScore
 from asd_edge.history.format import Stretch
-from asd_edge.judge import Capture, Judge
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.conditions import ConditionSet
-from asd_edge.scoring.decision import DecisionSpec
+from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, interrupt
+from asd_edge.scoring.many_windows import score_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +49,70 @@ def replay(
     conditions: ConditionSet | None,
     decision: DecisionSpec,
 ) -> Outcome:
-    """Judge what was heard as the daemon would have with these conditions; a gap breaks windows and hold times."""
-    judge = Judge("history", pipeline, conditions, decision)
-    events: list[Judgement] = []
-    rate = pipeline.front_end.sample_rate
-    for stretch in stretches:
-        if not len(stretch.times):
-            continue
-        judge.restart(at=0)
-        _, stop = pipeline.samples_of(stretch.segments)
-        events += judge.push(stretch.segments, Capture(zero_time=float(stretch.times[-1]) - stop / rate))
-    scored = [e for e in events if isinstance(e, WindowScore) and e.score is not None]
+    """Say what the daemon would have made of what was heard; a gap breaks windows and hold times, as it does live."""
+    if conditions is None:
+        return _NOTHING
+    judged = [_judged(stretch, pipeline, conditions) for stretch in stretches]
     return Outcome(
-        times=np.array([e.time for e in scored], dtype=np.float64),
-        scores=np.array([e.score for e in scored], dtype=np.float64),
-        thresholds=np.array([e.threshold for e in scored], dtype=np.float64),
-        by_condition=tuple(e.condition or "" for e in scored),
-        alarms=tuple(_alarms(events, end=scored[-1].time if scored else 0.0)),
+        times=np.concatenate([_NONE, *(part.times[part.scored] for part in judged)]),
+        scores=np.concatenate([_NONE, *(part.scores[part.scored] for part in judged)]),
+        thresholds=np.concatenate([_NONE, *(part.thresholds[part.scored] for part in judged)]),
+        by_condition=tuple(name for part in judged for name in part.names[part.scored].tolist()),
+        alarms=tuple(_alarms(judged, decision)),
     )
 
 
-def _alarms(events: Sequence[Judgement], *, end: float) -> list[PastAlarm]:
-    alarms: list[PastAlarm] = []
-    begun: AlarmChange | None = None
-    for event in events:
-        if isinstance(event, AlarmChange):
-            if event.active:
-                begun = event
-            elif begun is not None:
-                alarms.append(PastAlarm(begun.since, event.time, begun.condition))
-                begun = None
-    if begun is not None:
-        alarms.append(PastAlarm(begun.since, max(end, begun.since), begun.condition))
-    return alarms
+_NONE = np.empty(0, np.float64)
+_NOTHING = Outcome(_NONE, _NONE, _NONE, (), ())
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The windows of one stretch. `heard_s`: seconds of sound at each one's end, which no clock setting moves."""
+
+    times: NDArray[np.float64]
+    heard_s: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+    names: NDArray[np.str_]
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which windows have a score."""
+        return np.isfinite(self.scores)
+
+
+def _judged(stretch: Stretch, pipeline: Pipeline, conditions: ConditionSet) -> _Judged:
+    windows = score_windows(stretch.segments, pipeline.window, conditions, pipeline.aggregation)
+    thresholds = np.array([condition.threshold for condition in conditions.conditions])
+    names = np.array([condition.name for condition in conditions.conditions])
+    return _Judged(
+        times=stretch.times[windows.last],
+        heard_s=stretch.first_sample[windows.last] / pipeline.front_end.sample_rate,
+        scores=windows.scores,
+        thresholds=thresholds[windows.nearest],
+        names=names[windows.nearest],
+    )
+
+
+def _alarms(judged: Sequence[_Judged], decision: DecisionSpec) -> Iterator[PastAlarm]:
+    state, since, condition, time = DecisionState(), 0.0, "", 0.0
+    for part in judged:
+        state = interrupt(state)
+        columns = (part.times, part.heard_s, part.scores, part.thresholds, part.names)
+        for time, heard_s, score, threshold, name in zip(*(column.tolist() for column in columns), strict=True):
+            before = state
+            if score != score:  # NaN: idle
+                state = interrupt(state)
+                continue
+            state = decide(decision, state, score=score, threshold=threshold, time=heard_s)
+            if state.active and not before.active:
+                assert state.since is not None  # an alarm that begins has begun
+                since, condition = time - (heard_s - state.since), name
+            elif before.active and not state.active:
+                yield PastAlarm(since, time, condition)
+    if state.active:
+        yield PastAlarm(since, time, condition)
 
 
 def difference(before: Outcome, after: Outcome) -> tuple[list[PastAlarm], list[PastAlarm]]:
