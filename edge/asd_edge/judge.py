@@ -1,4 +1,4 @@
-"""From embedded segments to events: windows, scores, alarms. The same code judges live sound and what was heard."""
+"""From embedded segments to events: windows, scores, alarms."""
 
 from __future__ import annotations
 
