@@ -160,7 +160,10 @@ def half_scores(
 
     Sound of one occasion is nearer to itself than normal sound is: such scores are too small (calibrate_clips).
     """
-    middle = len(clip.segments) // 2
+    active = np.flatnonzero(clip.segments.power > idle_floor)
+    if len(active) < 2:
+        return []
+    middle = int(active[len(active) // 2])  # so that there is something to hear in both
     halves = [EmbeddedClip(clip.name, clip.segments[:middle]), EmbeddedClip(clip.name, clip.segments[middle:])]
     scores: list[float] = []
     for half, other in (halves, halves[::-1]):

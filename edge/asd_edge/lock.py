@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from asd_edge.atomic import own_like
+
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 
 
@@ -22,8 +24,10 @@ def _whole_file(kind: int) -> bytes:
 
 
 @contextmanager
-def locked(path: Path, holder: str) -> Iterator[int]:
+def locked(path: Path, holder: str, *, like: Path) -> Iterator[int]:
     """Hold the lock on `path`, made if need be, with the text `holder` in it; yield the file's descriptor.
+
+    When root makes it, it gets the owner of `like`, who must be able to lock it too.
 
     Raises:
         BlockingIOError: somebody else holds it.
@@ -31,6 +35,7 @@ def locked(path: Path, holder: str) -> Iterator[int]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
+        own_like(path, like)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder.encode(), 0)

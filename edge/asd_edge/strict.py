@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -16,6 +17,12 @@ UtcTime = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:
 
 Count = Annotated[int, Field(ge=1, le=65_536)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def utc_time(seconds: float | None = None) -> str:
+    """Return UTC seconds as UtcTime, now without any."""
+    moment = datetime.now(timezone.utc) if seconds is None else datetime.fromtimestamp(seconds, tz=timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Strict(BaseModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -18,6 +17,7 @@ from asd_edge.bundle.site_store import SiteStore
 from asd_edge.simulator import OperatingState
 from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, fan, write_clip, write_device
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
+from tests.interrupt import press_ctrl_c
 
 FAN = {"id": "fan-1", "source": FAN_SOURCE, "speed": 0.0}
 KNOWN = FAN | {"factory": "fan/00"}
@@ -61,6 +61,13 @@ def test_propose_look_commit_list_show_score(bundle: Path, normal_clips: list[Pa
     for word in ("70.wav: 10.0 s", "segments used", "threshold", "false alarms a week", "no stored sound"):
         assert word in proposed.stdout
     assert ET.parse(kept.with_suffix(".svg")).getroot().tag.endswith("svg")
+    wanted = tmp_path / "elsewhere" / "wanted.svg"
+    wanted.parent.mkdir()
+    owner = wanted.parent.stat().st_uid
+    os.chown(tmp_path / "state", 4242, -1) if os.geteuid() == 0 else None
+    asd_edge("enroll", *which, "--condition", "rated", "--propose", "--picture", wanted, *normal_clips)
+    assert ET.parse(wanted).getroot().tag.endswith("svg")
+    assert wanted.parent.stat().st_uid == owner  # a folder of somebody else's stays his
     committed = told_json("enroll", *which, "--commit", kept.stem, "--author", "bob")
     assert (committed["committed"], committed["revision"]) == (True, 1)
     (listed,) = told_json("conditions", "list", *which)
@@ -71,7 +78,7 @@ def test_propose_look_commit_list_show_score(bundle: Path, normal_clips: list[Pa
         assert word in shown
     scored = asd_edge("score", *which, "--json", normal_clips[0])
     assert {json.loads(line)["condition"] for line in scored.stdout.splitlines()} == {"rated"}
-    assert list((tmp_path / "state" / "fan-1" / "proposals").iterdir()) == []
+    assert not kept.exists()
 
 
 def test_an_anomalous_condition_needs_force_and_can_be_taken_back(
@@ -108,14 +115,18 @@ def test_conditions_travel_to_another_device_of_the_same_bundle(
     assert not carried.exists()
     told_json("enroll", *one, "--condition", "rated", "--yes", *normal_clips)
     assert asd_edge("conditions", "export", *one, "--out", carried).returncode == 0
-    assert told_json("conditions", "import", *two, carried)["conditions"] == ["rated"]
+    assert told_json("conditions", "import", *two, carried, "--yes")["conditions"] == ["rated"]
     stores = [SiteStore(tmp_path / name / "state", "fan-1").load() for name in ("one", "two")]
     assert stores[0].conditions == stores[1].conditions
-    taken = asd_edge("conditions", "import", *two, carried)
+    carried.write_text(carried.read_text().replace('"machine": "fan-1"', '"machine": "pump-9"'))
+    other = asd_edge("conditions", "import", *two, "--yes", carried)
+    assert other.returncode == 1
+    assert "pump-9" in other.stderr
+    taken = asd_edge("conditions", "import", *two, "--other-machine", "--yes", carried)
     assert taken.returncode == 1
     assert "--replace" in taken.stderr
     carried.write_text(carried.read_text().replace(stores[0].embedding_id or "", "0" * 64))
-    foreign = asd_edge("conditions", "import", *two, "--replace", carried)
+    foreign = asd_edge("conditions", "import", *two, "--other-machine", "--replace", "--yes", carried)
     assert foreign.returncode == 1
     assert "another bundle" in foreign.stderr
 
@@ -287,8 +298,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(bundle: Path, tmp_path: Path) -
     with subprocess.Popen([*ASD_EDGE, *command], stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
         assert child.stderr.readline().startswith("recording 60 s")
-        child.send_signal(signal.SIGINT)
-        _, complaint = child.communicate(timeout=15)
-    assert child.returncode == 130
+        assert press_ctrl_c(child) == 130
+        complaint = child.stderr.read()
     assert "Traceback" not in complaint
     assert not (tmp_path / "state" / "fan-1" / "site.json").exists()

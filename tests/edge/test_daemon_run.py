@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+from asd_edge.bundle.site_store import SiteStore
 from asd_edge.simulator import OperatingState
 from asd_edge.sinks.payloads import schema
 from tests.edge.device import FAN_SOURCE, asd_edge, fan, write_clip, write_device
@@ -135,6 +137,10 @@ def test_an_enrolled_condition_is_picked_up_without_a_restart_and_without_losing
     listener.wait("/fan-1/score", lambda score: score["state"] == "not_enrolled")
     which = ("--config", device, "--machine", "fan-1")
     time.sleep(3.5)  # at four times the clock that is fourteen seconds of sound
+    with SiteStore(tmp_path / "state", "fan-1").exclusive("carl"):
+        listener.wait("/status", lambda status: status["machines"][0]["health"] == "check_function")
+    status = listener.wait("/status", lambda status: status["reason"] == "fan-1 check_function")
+    assert status["machines"][0]["enrolling"].startswith("carl")
     enrolled = asd_edge("enroll", *which, "--condition", "rated", "--last", "12", "--author", "bob", "--yes", "--json")
     assert enrolled.returncode == 0, enrolled.stderr
     assert json.loads(enrolled.stdout)["revision"] == 1
@@ -146,11 +152,7 @@ def test_an_enrolled_condition_is_picked_up_without_a_restart_and_without_losing
     assert (event["revision"], event["conditions"]) == (1, ["rated"])
     score = listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
     assert score["condition"] == "rated"
-    health = [status["machines"][0]["health"] for status in listener.of("/status")]
-    assert health.count("check_function") >= 1
-    assert listener.wait("/status", lambda status: status["reason"] == "fan-1 running")
-    enrolling = [status["machines"][0]["enrolling"] for status in listener.of("/status")]
-    assert any(who is not None and who.startswith("bob") for who in enrolling)
+    listener.wait("/status", lambda _: listener.of("/status")[-1]["machines"][0]["health"] == "normal")
     starts = [score["start"] for score in listener.of("/score")]
     assert len(set(np.diff(starts))) == 1  # every window came, before, while and after
     for topic in ("score", "status", "event"):
@@ -163,9 +165,16 @@ def test_an_enrolled_condition_is_picked_up_without_a_restart_and_without_losing
     time.sleep(1.5)
     assert len(listener.of("/score")) > before
     assert listener.of("/score")[-1]["condition"] == "rated"
+    wrong = listener.wait("/status", lambda status: status["machines"][0]["health"] == "maintenance_required")
+    assert "site.json" in wrong["machines"][0]["error"]
+    shutil.move(state.parent, tmp_path / "lost")  # a state folder that vanishes is no order to forget either
+    time.sleep(1.0)
+    assert listener.of("/score")[-1]["condition"] == "rated"
+    shutil.move(tmp_path / "lost", state.parent)
     assert asd_edge("conditions", "rollback", *which).returncode == 0
     back = listener.wait("/fan-1/event", lambda event: event["action"] == "rollback")
     assert back["conditions"] == []
+    listener.wait("/status", lambda _: listener.of("/status")[-1]["machines"][0]["health"] == "normal")
     daemon.send_signal(signal.SIGTERM)
     _, log = daemon.communicate(timeout=15)
     assert daemon.returncode == 0

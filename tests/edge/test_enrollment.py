@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,19 @@ class TestWhatIsUsed:
         assert any("guess" in warning for warning in made.report.warnings)
         assert made.condition.threshold > 0.0
 
+    @pytest.mark.parametrize("heard_s", [4.6, 6.0])
+    def test_one_clip_that_is_mostly_silent_is_enough_when_there_are_two_segments(
+        self, machine: Machine, bundle: Bundle, heard_s: float
+    ) -> None:
+        sound = clips(1)[0].samples.copy()
+        sound[: round((10.0 - heard_s) * 16_000)] = 0.0
+        assert proposed(machine, bundle, [RecordedClip("late.wav", sound)]).condition.threshold > 0.0
+
+    def test_one_segment_is_too_little(self, machine: Machine, bundle: Bundle) -> None:
+        short = RecordedClip("short.wav", clips(1)[0].samples[: bundle.pipeline().shortest_samples])
+        with pytest.raises(EnrollmentError, match="too little sound"):
+            proposed(machine, bundle, [short])
+
     def test_sound_that_is_covered_already_is_called_that(self, machine: Machine, bundle: Bundle) -> None:
         enroll(machine, bundle, clips())
         again = proposed(machine, bundle, clips(8)[5:], name="again")
@@ -271,11 +285,22 @@ class TestProposals:
     def test_it_is_kept_and_found_and_discarded(self, machine: Machine, bundle: Bundle) -> None:
         with machine.store.exclusive("alice"):
             made = proposed(machine, bundle, clips())
-            keep(machine.store, made)
+            keep(machine.store, made, b"<svg/>")
         assert find(machine.store, made.id) == made
         discard(machine.store, made.id)
         with pytest.raises(EnrollmentError, match="no such proposal"):
             find(machine.store, made.id)
+
+    def test_it_expires_and_its_picture_with_it(self, machine: Machine, bundle: Bundle) -> None:
+        with machine.store.exclusive("alice"):
+            old, new = (proposed(machine, bundle, clips()) for _ in range(2))
+            keep(machine.store, old, b"<svg/>")
+            folder = machine.store.folder / "proposals"
+            os.utime(folder / f"{old.id}.json", (0, 0))
+            with pytest.raises(EnrollmentError, match="no such proposal"):
+                find(machine.store, old.id)
+            keep(machine.store, new, b"<svg/>")
+        assert sorted(path.name for path in folder.iterdir()) == [f"{new.id}.json", f"{new.id}.svg"]
 
     @pytest.mark.parametrize("name", ["../site", "x", "", "0" * 16])
     def test_an_id_that_is_none(self, machine: Machine, name: str) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 at every single step of storing a condition: the old state or the new one, never a mixture."""
+"""kill -9 at every single step of a change: the old state or the new one, never a mixture."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 # A child is forked for every step. It counts each call of a C function that touches the disk, before and after it
 # runs, and kills itself at the step it was given. Nothing is replaced: the code that runs is the product's own.
@@ -13,19 +16,42 @@ PROGRAM = """
 import json, os, shutil, signal, sys
 from pathlib import Path
 
+from types import SimpleNamespace
+
 from asd_edge.bundle.site_store import SiteStore
-from tests.edge.test_site_state import CHANGE, condition, enroll, site_with
+from asd_edge.enrollment.commit import roll_back
+from asd_edge.errors import StateError
+from tests.edge.test_site_state import OTHER, condition, enroll
 
 TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "chmod", "chown", "replace", "rename",
            "link", "unlink", "close", "ftruncate", "pwrite", "fdopen"}
-folder = Path(sys.argv[1])
+folder, action = Path(sys.argv[1]), sys.argv[2]
+BUNDLE = SimpleNamespace(embedding_id=OTHER, bundle_id="b" * 64)
 
 
 def begin(name):
     store = SiteStore(folder / name, "fan-7")
     enroll(store, condition("old"))
     enroll(store, condition("newer"))
+    if action == "mend":  # the current state is damaged, on the disk alone
+        (folder / name / "damaged").write_bytes(b"{")
+        os.replace(folder / name / "damaged", store.path)
     return store
+
+
+def change(store):
+    if action == "enroll":
+        return enroll(store, condition("newest"))
+    with store.exclusive("alice"):
+        return roll_back(store, BUNDLE, None, author="alice")[1]
+
+
+def known(store):
+    try:
+        state = store.load()
+    except StateError:
+        return None
+    return [state.revision, [c.name for c in state.conditions]]
 
 
 def killed_at(step, store):
@@ -41,7 +67,7 @@ def killed_at(step, store):
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.setprofile(count)
-        enroll(store, condition("newest"))
+        change(store)
         sys.setprofile(None)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
@@ -51,39 +77,43 @@ step, killed = 0, True
 while killed:
     step += 1
     store = begin(f"step-{step}")
-    before = store.load()
     killed = killed_at(step, store)
-    after = store.load()
     told = {
-        "step": step,
         "killed": killed,
-        "revision": after.revision,
-        "names": [c.name for c in after.conditions],
-        "same": after == before,
+        "known": known(store),
         "earlier": [store.load_revision(number).revision == number for number in store.revisions()],
     }
-    told["next"] = enroll(store, condition("afterwards")).revision
+    told["next"] = change(store).revision
     told["left"] = sorted(path.name for path in store.folder.rglob("*") if path.is_file())
     print(json.dumps(told), flush=True)
     shutil.rmtree(folder / f"step-{step}")
 """
 
 
-def test_a_writer_killed_at_any_step_leaves_the_old_or_the_new_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("action", "old", "new", "next_after_old"),
+    [
+        ("enroll", [2, ["old", "newer"]], [3, ["old", "newer", "newest"]], 3),
+        ("roll_back", [2, ["old", "newer"]], [3, ["old"]], 3),
+        ("mend", None, [3, ["old"]], 3),
+    ],
+)
+def test_a_change_killed_at_any_step_leaves_the_old_or_the_new_state(
+    tmp_path: Path, action: str, old: Any, new: Any, next_after_old: int
+) -> None:
     root = Path(__file__).resolve().parents[2]
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM, str(tmp_path), action], cwd=root, capture_output=True, text=True, check=False
     )
+    assert run.returncode == 0, run.stderr
     told = [json.loads(line) for line in run.stdout.splitlines()]
     assert [row["killed"] for row in told] == [*[True] * (len(told) - 1), False]
     assert len(told) > 30  # so many steps there are
-    old = {"revision": 2, "names": ["old", "newer"], "same": True}
-    new = {"revision": 3, "names": ["old", "newer", "newest"], "same": False}
-    found = [{key: row[key] for key in old} for row in told]
-    turn = found.index(new)
+    turn = [row["known"] for row in told].index(new)
     assert 0 < turn < len(told) - 1
-    assert found == [old] * turn + [new] * (len(told) - turn)  # from one step on it is the new one, and stays
-    for row in told:
+    # From one step on it is the new one, and stays.
+    assert [row["known"] for row in told] == [old] * turn + [new] * (len(told) - turn)
+    for number, row in enumerate(told):
         assert all(row["earlier"]), row
-        assert row["next"] == row["revision"] + 1, row
+        assert row["next"] == (next_after_old if number < turn else 4), row
         assert not [name for name in row["left"] if name.endswith(".tmp")], row

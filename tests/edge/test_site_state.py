@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.fitted import StoredArray
-from asd_edge.bundle.site import Change, EnrolledClip, EnrolledCondition, SiteState, condition_set
+from asd_edge.bundle.site import MOST_CONDITIONS, Change, EnrolledClip, EnrolledCondition, SiteState, condition_set
 from asd_edge.bundle.site_store import KEPT_REVISIONS, SiteStore
 from asd_edge.enrollment.commit import roll_back
 from asd_edge.errors import ConfigError, StateError
@@ -50,6 +52,11 @@ def condition(name: str = "rpm1200", **changes: Any) -> EnrolledCondition:
 
 
 CHANGE = Change(action="enroll", subject="rpm1200", author="alice@desk", time_utc="2026-01-02T03:04:05Z")
+
+
+def own(bundle: Bundle) -> Any:
+    """A bundle whose embeddings the states of this file are of."""
+    return SimpleNamespace(embedding_id=OTHER, bundle_id=bundle.bundle_id, manifest=bundle.manifest)
 
 
 def site_with(*conditions: EnrolledCondition, embedding_id: str = OTHER, revision: int = 0) -> SiteState:
@@ -129,35 +136,74 @@ class TestRevisions:
         with pytest.raises(StateError, match="revision 1"):
             store.load_revision(1)
 
-    def test_going_back_is_a_change_that_can_be_taken_back(self, store):
+    def test_going_back_is_a_change_that_can_be_taken_back(self, store, bundle):
         first, second = enroll(store, condition("a")), enroll(store, condition("b"))
         for to, known in ((None, first), (None, second), (0, SiteState())):
             with store.exclusive("alice"):
-                number, after = roll_back(store, to, author="alice")
+                number, after = roll_back(store, own(bundle), to, author="alice")
             assert after.conditions == known.conditions
             assert after.change is not None
             assert (after.change.action, after.change.subject) == ("rollback", f"to revision {number}")
         assert store.load().revision == 5
 
-    def test_there_is_nothing_to_go_back_to_before_the_first_change(self, store):
+    def test_there_is_nothing_to_go_back_to_before_the_first_change(self, store, bundle):
         with store.exclusive("alice"), pytest.raises(StateError, match="no revision to go back to"):
-            roll_back(store, None, author="alice")
+            roll_back(store, own(bundle), None, author="alice")
 
-    def test_a_damaged_state_is_set_aside_for_the_newest_revision_that_is_whole(self, store):
-        enroll(store, condition("a"))
-        enroll(store, condition("b"))
-        store.path.write_bytes(b"{")
-        with store.exclusive("alice"):
-            number, after = roll_back(store, None, author="alice")
-        assert (number, [c.name for c in after.conditions]) == (1, ["a"])
-        assert store.path.with_name("site.json.damaged").read_bytes() == b"{"
-
-    def test_the_numbers_go_on_after_somebody_took_the_state_away(self, store):
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_the_newest_revision_that_is_whole_takes_the_place_of_a_damaged_or_lost_state(self, store, bundle, gone):
         for name in "abc":
             enroll(store, condition(name))
+        if gone:
+            store.path.unlink()
+        else:
+            os.replace(store.folder / "revisions" / "1.json", store.path)  # another inode than its revisions have
+            store.path.write_bytes(b"{")
+        (store.folder / "revisions" / "2.json").write_bytes(b"damaged too")
+        with store.exclusive("alice"):
+            with pytest.raises(StateError, match="no such revision"):
+                roll_back(store, own(bundle), 99, author="alice")
+            assert store.path.exists() != gone  # what cannot be done changes nothing
+            number, after = roll_back(store, own(bundle), None, author="alice")
+        assert (number, [c.name for c in after.conditions]) == ((1, ["a"]) if gone else (0, []))
+        assert after.revision == 4  # three was the lost one's
+        if not gone:
+            assert store.path.with_name("site.json.damaged").read_bytes() == b"{"
+
+    def test_nothing_is_gone_back_to_that_belongs_to_another_bundle(self, store, bundle):
+        for name in "ab":
+            enroll(store, condition(name))
+        before = store.path.read_bytes()
+        with store.exclusive("alice"), pytest.raises(StateError, match="another bundle"):
+            roll_back(store, bundle, None, author="alice")
+        assert store.path.read_bytes() == before
+
+    def test_a_state_that_is_gone_is_an_error_and_not_an_empty_one(self, store):
+        for name in "ab":
+            enroll(store, condition(name))
         store.path.unlink()
-        assert store.load() == SiteState(revision=2)
-        assert enroll(store, condition("d")).revision == 3
+        with pytest.raises(StateError, match=r"(?s)is gone.*rollback"):
+            store.load()
+
+    def test_what_the_reader_would_refuse_is_not_written(self, store):
+        before = enroll(store, condition("a"))
+        conditions = tuple(condition(f"c{number}") for number in range(MOST_CONDITIONS + 1))
+        many = before.model_copy(update={"conditions": conditions})
+        with store.exclusive("alice"), pytest.raises(StateError, match="do not fit"):
+            store.save(many, CHANGE)
+        assert store.load() == before
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    def test_what_root_makes_the_owner_of_the_state_folder_can_go_on_with(self, tmp_path):
+        state = tmp_path / "state"
+        state.mkdir()
+        os.chown(state, 4242, 4242)
+        store = SiteStore(state, "fan-7")
+        for name in "ab":
+            enroll(store, condition(name))
+        made = list(state.rglob("*"))
+        assert len(made) >= 4
+        assert {path.stat().st_uid for path in made} == {4242}
 
 
 class TestBadFiles:

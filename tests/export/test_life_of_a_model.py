@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from importlib import resources
@@ -19,6 +18,7 @@ from asd_edge.sources.file import read_clip
 from asd_train.embedder import torch_pipeline
 from asd_train.recipe import load_recipe
 from asd_train.run import load_run
+from tests.interrupt import press_ctrl_c
 from tests.train.tiny_recipe import tiny_recipe
 
 TINY = """
@@ -115,7 +115,8 @@ def test_score_and_enroll_use_the_bundle(folder: Path) -> None:
         '[mqtt]\nhost = "127.0.0.1"\n[[machines]]\nid = "fan-7"\nsource = "sim:fan"\n'
     )
     enrolled = command(
-        "asd-edge", "enroll", "--config", config, "--machine", "fan-7", "--condition", "night", "--json", *clips[:3]
+        *("asd-edge", "enroll", "--config", config, "--machine", "fan-7"),
+        *("--condition", "night", "--yes", "--json", *clips[:3]),
     )
     assert json.loads(enrolled.stdout)["revision"] == 1
     again = command("asd-edge", "score", "--config", config, "--machine", "fan-7", "--json", clips[3])
@@ -165,8 +166,7 @@ def test_an_interrupted_training_leaves_nothing_behind(folder: Path) -> None:
     )  # fmt: skip
     assert process.stderr is not None
     assert "epoch 1/16" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert press_ctrl_c(process) == 130
     errors = process.stderr.read()
     assert "interrupted" in errors
     assert "Traceback" not in errors

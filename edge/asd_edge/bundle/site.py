@@ -56,8 +56,12 @@ class EnrolledCondition(Strict):
 
 
 class FactoryThreshold(Strict):
-    """A threshold set on site for a condition that the factory delivered."""
+    """A threshold set on site for a condition that the factory delivered for a machine, `fan/00`.
 
+    It holds while the device file names that machine.
+    """
+
+    factory: Text
     name: Text
     threshold: Threshold
     calibration: Calibration
@@ -89,7 +93,8 @@ class SiteState(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> SiteState:
-        for names in ([c.name for c in self.conditions], [t.name for t in self.factory_thresholds]):
+        factory_names = [f"{t.factory} {t.name}" for t in self.factory_thresholds]
+        for names in ([c.name for c in self.conditions], factory_names):
             if len(set(names)) != len(names):
                 raise ValueError("two conditions of one name")
         if (self.conditions or self.factory_thresholds) and self.embedding_id is None:
@@ -118,7 +123,8 @@ class SiteState(Strict):
 
     def with_factory_threshold(self, threshold: FactoryThreshold) -> SiteState:
         """Return this state with another threshold of a factory condition."""
-        kept = tuple(other for other in self.factory_thresholds if other.name != threshold.name)
+        which = threshold.factory, threshold.name
+        kept = tuple(other for other in self.factory_thresholds if (other.factory, other.name) != which)
         return self.model_copy(update={"factory_thresholds": (*kept, threshold)})
 
 
@@ -181,7 +187,7 @@ def _factory(bundle: Bundle, factory: tuple[str, str], thresholds: Sequence[Fact
             expected=f"one of {', '.join(machine.key for machine in bundle.manifest.machines) or 'none'}",
             remedy="Correct the key, or leave it out and enroll the machine.",
         )
-    set_here = {threshold.name: threshold.threshold for threshold in thresholds}
+    set_here = {t.name: t.threshold for t in thresholds if t.factory == "/".join(factory)}
     conditions = tuple(replace(c, threshold=set_here.get(c.name, c.threshold)) for c in known.conditions)
     return replace(known, conditions=conditions)
 

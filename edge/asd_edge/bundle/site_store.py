@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from asd_edge.atomic import atomic_write, own_like, sync_directory
@@ -42,31 +42,27 @@ class SiteStore:
         self._locked = False
 
     def load(self) -> SiteState:
-        """Return the state; an empty one before anything was enrolled, or when somebody took the file away.
+        """Return the state; an empty one before anything was enrolled.
 
         Raises:
-            StateError: the file cannot be read, or is not a site state of this version.
+            StateError: the file cannot be read, is not a site state of this version, or was there and is gone.
         """
         try:
             return self._read(self.path)
         except FileNotFoundError:
-            return SiteState(revision=max(self.revisions(), default=0))  # a number is never given twice
+            if not self.revisions():
+                return SiteState()
+        raise StateError(
+            f"The site state {self.path} is gone",
+            found="revisions before it, and no current one",
+            expected="the current revision",
+            remedy="Go back to an earlier one (asd-edge conditions rollback), or to nothing at all (--to 0).",
+        )
 
     def revisions(self) -> list[int]:
         """Return the numbers of the revisions that are kept beside the current file, rising."""
         stems = (path.stem for path in self._revisions.glob("*.json"))
         return sorted(int(stem) for stem in stems if stem.isdecimal())
-
-    def set_aside(self) -> None:
-        """Rename a site.json that cannot be read, so that an earlier revision can take its place.
-
-        Raises:
-            StateError: it cannot be renamed.
-        """
-        try:
-            self.path.rename(self.path.with_name("site.json.damaged"))
-        except OSError as error:
-            raise self.unusable("set aside", error) from error
 
     def load_revision(self, number: int) -> SiteState:
         """Return an earlier revision; the empty state for 0.
@@ -109,37 +105,33 @@ class SiteStore:
         Raises:
             StateError: another process or thread holds it, or the folder cannot be made.
         """
-        try:
-            self._make_folders()
-            lock = locked(self._lock, f"{who}, process {os.getpid()}")
-            lock.__enter__()
-        except BlockingIOError:
-            raise StateError(
-                f"Cannot change the site state {self.path}",
-                found=f"another enrollment is running: {self.busy() or 'it just ended'}",
-                expected="one enrollment of a machine at a time",
-                remedy="Wait until it has ended, then try again.",
-            ) from None
-        except OSError as error:
-            raise self.unusable("lock", error) from error
-        self._locked = True
-        try:
+        with ExitStack() as held:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                own_like(self.folder, self._state_dir)
+                held.enter_context(locked(self._lock, f"{who}, process {os.getpid()}", like=self._state_dir))
+            except BlockingIOError:
+                raise StateError(
+                    f"Cannot change the site state {self.path}",
+                    found=f"another enrollment is running: {self.busy() or 'it just ended'}",
+                    expected="one enrollment of a machine at a time",
+                    remedy="Wait until it has ended, then try again.",
+                ) from None
+            except OSError as error:
+                raise self.unusable("lock", error) from error
+            self._locked = True
+            held.callback(self._unlock)
             for leftover in self.folder.rglob(".*.tmp"):  # of a writer that was killed
                 leftover.unlink(missing_ok=True)
             yield
-        finally:
-            self._locked = False
-            lock.__exit__(None, None, None)
 
     def save(self, state: SiteState, change: Change) -> SiteState:
         """Write the successor of the revision that `state` was loaded as; return it with its new revision.
 
         Raises:
-            StateError: the state on the disk has changed since, or cannot be written.
+            StateError: the state on the disk has changed since, the new one is too large, or cannot be written.
             RuntimeError: the lock is not held.
         """
-        if not self._locked:
-            raise RuntimeError("save() outside exclusive(): somebody else's change could be lost")
         current = self.load().revision
         if state.revision != current:
             raise StateError(
@@ -148,16 +140,51 @@ class SiteStore:
                 expected=f"revision {state.revision}, which this change was made from",
                 remedy="Look at the conditions as they are now and repeat the change.",
             )
-        successor = state.model_copy(update={"revision": current + 1, "change": change})
-        data = json.dumps(successor.model_dump(mode="json"), indent=1).encode() + b"\n"
+        return self._write(state, change, current + 1)
+
+    def restore(self, state: SiteState, change: Change) -> SiteState:
+        """Write a state in the place of one that is damaged or gone; what is damaged stays as site.json.damaged.
+
+        Raises:
+            StateError: it cannot be written.
+            RuntimeError: the lock is not held.
+        """
+        damaged = self.path.with_name("site.json.damaged")
         try:
-            self._keep_current(current)
+            if self.path.exists():
+                damaged.unlink(missing_ok=True)
+                os.link(self.path, damaged)
+        except OSError as error:
+            raise self.unusable("set aside", error) from error
+        # The lost one's own number was one more than the newest that is kept: it is not given to another.
+        return self._write(state, change, max(self.revisions(), default=0) + 2)
+
+    def _write(self, state: SiteState, change: Change, number: int) -> SiteState:
+        if not self._locked:
+            raise RuntimeError("a change outside exclusive(): somebody else's could be lost")
+        content = state.model_copy(update={"revision": number, "change": change}).model_dump(mode="json")
+        data = json.dumps(content, indent=1).encode() + b"\n"
+        try:  # as the reader will: what it would refuse must not take the place of what it reads
+            if len(data) > SIZE_LIMIT:
+                raise RefusalError(f"a state of {len(data)} bytes", f"at most {SIZE_LIMIT} bytes")
+            successor = parse_versioned(data, SiteState, format=FORMAT, version=VERSION)
+            self._keep_current()
             with atomic_write(self.path, like=self._state_dir) as stream:
                 stream.write(data)
-            self._forget_old(current)
+            self._forget_old(number - 1)
+        except RefusalError as refusal:
+            raise StateError(
+                f"The conditions of {self.machine} do not fit into its site state",
+                found=refusal.found,
+                expected=refusal.expected,
+                remedy="Remove conditions that are not needed any more.",
+            ) from None
         except OSError as error:
             raise self.unusable("write", error) from error
         return successor
+
+    def _unlock(self) -> None:
+        self._locked = False
 
     def write_beside(self, path: Path, data: bytes) -> None:
         """Write another file of this machine's folder, whole or not at all.
@@ -193,13 +220,11 @@ class SiteStore:
                 "file from a backup, or remove it and enroll again.",
             ) from None
 
-    def _make_folders(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        own_like(self.folder, self._state_dir)
-
-    def _keep_current(self, number: int) -> None:
+    def _keep_current(self) -> None:
         """Give the current file a second name: what site.json is replaced by is another file, so nothing is copied."""
-        if not self.path.exists():
+        try:
+            number = self._read(self.path).revision
+        except (FileNotFoundError, StateError):
             return
         self._revisions.mkdir(exist_ok=True)
         own_like(self._revisions, self._state_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,14 +99,15 @@ def rollback(
 ) -> None:
     """Go back to an earlier revision of the machine's conditions; that is a new revision, and can be taken back too.
 
-    A state file that is damaged is set aside as site.json.damaged.
+    Where the state file is damaged or gone, the newest revision that is whole takes its place; what was damaged stays
+    as site.json.damaged.
     """
     from asd_edge.cli.opened import open_machine_of, who
     from asd_edge.enrollment.commit import roll_back
 
-    store = open_machine_of(config, machine).store
-    with store.exclusive(who(author)):
-        number, after = roll_back(store, to, author=who(author))
+    opened = open_machine_of(config, machine)
+    with opened.store.exclusive(who(author)):
+        number, after = roll_back(opened.store, opened.bundle(), to, author=who(author))
     _changed(machine, f"back to what was known in revision {number}", after, as_json)
 
 
@@ -132,21 +134,43 @@ def import_(
     machine: Machine,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `conditions export` wrote.")],
     replace: Annotated[bool, typer.Option("--replace", help="Replace conditions of the same names.")] = False,
+    other_machine: Annotated[
+        bool, typer.Option("--other-machine", help="Take conditions of another machine: a twin, or a new name.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Import without asking.")] = False,
     author: Author = None,
     as_json: Json = False,
 ) -> None:
     """Take over conditions from a file, all or none of them.
 
-    Centres and thresholds belong to a bundle, a microphone and its place: look at the scores afterwards.
+    Centres, thresholds and idle levels belong to a bundle, a microphone and its place: what the last day would have
+    been with them is shown first.
     """
     from asd_edge.cli.opened import open_machine_of, who
-    from asd_edge.enrollment.exchange import import_conditions, read_exported
+    from asd_edge.enrollment.exchange import commit_import, propose_import, read_exported
 
     opened = open_machine_of(config, machine)
     exported = read_exported(file)
     with opened.store.exclusive(who(author)):
-        after = import_conditions(opened.store, opened.bundle(), exported, author=who(author), replace=replace)
-    _changed(machine, f"{len(exported.conditions)} conditions imported", after, as_json)
+        bundle = opened.bundle()
+        imported = propose_import(
+            opened.machine,
+            bundle,
+            exported,
+            replace=replace,
+            other_machine=other_machine,
+            history=opened.history(bundle, hours=24.0),
+        )
+        before, after = imported.windows
+        effect = f"{len(imported.vanish)} alarms would vanish and {len(imported.appear)} appear"
+        scores = f"windows with a score: {before} before, {after} after"
+        names = ", ".join(imported.names)
+        typer.echo(f"{machine}: {names} of {exported.machine}. In the last day {effect}; {scores}", err=True)
+        if not (yes or (sys.stdin.isatty() and typer.confirm("Import", default=False, err=True))):
+            typer.echo("Nothing has changed; add --yes to import.", err=True)
+            return
+        state = commit_import(opened.store, bundle, imported, author=who(author))
+    _changed(machine, f"{len(imported.names)} conditions imported", state, as_json)
 
 
 def _changed(machine: str, what: str, after: SiteState, as_json: bool) -> None:

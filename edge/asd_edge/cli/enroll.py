@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,13 +40,13 @@ def enroll(
     ] = None,
     last: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", min=4.0, max=600.0, help="Take what the running daemon has just heard."),
+        typer.Option(metavar="SECONDS", min=10.0, max=600.0, help="Take what the running daemon has just heard."),
     ] = None,
     mixed: Annotated[
         bool,
         typer.Option("--mixed", help="The clips hold several kinds of healthy sound: each gets a centre of its own."),
     ] = False,
-    propose_only: Annotated[bool, typer.Option("--propose", help="Only propose, and keep the proposal.")] = False,
+    propose_only: Annotated[bool, typer.Option("--propose", help="Only propose; nobody is asked.")] = False,
     commit_id: Annotated[
         str | None, typer.Option("--commit", metavar="ID", help="Commit a proposal that was kept.")
     ] = None,
@@ -60,8 +61,9 @@ def enroll(
     hours: Annotated[
         float, typer.Option(metavar="N", min=0.0, max=336.0, help="How much of the past to show the effect on.")
     ] = 24.0,
-    picture: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the picture (SVG) goes; beside the proposal without.")
+    picture_file: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="Write the picture (SVG) here too; one is beside the proposal."),
     ] = None,
     channel: Channel = None,
     source_rate: SourceRate = None,
@@ -96,18 +98,18 @@ def enroll(
             return
         assert condition is not None  # _check_usage
         sound = _sound(opened, bundle, clips, record, last, channel, source_rate)
-        proposed = _propose(opened, bundle, condition, sound, mixed=mixed, author=name, hours=hours, picture=picture)
+        proposed = _propose(opened, bundle, condition, sound, mixed, name, hours, picture_file)
         proposal = proposed.proposal
-        if as_json and not yes:
+        if as_json and (propose_only or not yes):
             typer.echo(json.dumps(to_json(proposal), indent=2))
             return
         typer.echo(proposal_text(proposal), err=as_json)
         if record is not None or last is not None:
             typer.echo(ONE_RECORDING, err=True)
-        if yes or (not propose_only and _agreed(proposal, force=force)):
+        if not propose_only and (yes or _agreed(proposal, force=force)):
             _commit(opened, bundle, proposal, author=name, force=force, as_json=as_json)
         else:
-            typer.echo(later_text(proposal, picture or picture_path(opened.store, proposal.id), config), err=True)
+            typer.echo(later_text(proposal, picture_file or picture_path(opened.store, proposal.id), config), err=True)
 
 
 def _check_usage(
@@ -199,16 +201,15 @@ def _propose(
     bundle: Bundle,
     condition: str,
     sound: Sound,
-    *,
     mixed: bool,
     author: str,
     hours: float,
-    picture: Path | None,
+    picture_file: Path | None,
 ) -> Proposed:
     """Propose, and keep the proposal and its picture."""
     from asd_edge.cli.steps import Steps
-    from asd_edge.enrollment.picture import write_picture
-    from asd_edge.enrollment.proposal import keep, picture_path
+    from asd_edge.enrollment.picture import picture, write_picture
+    from asd_edge.enrollment.proposal import keep
     from asd_edge.enrollment.propose import propose
 
     count, clips = sound
@@ -224,8 +225,9 @@ def _propose(
             history=history,
             progress=lambda _name: steps.advance(1.0),
         )
-    keep(opened.store, proposed.proposal)
-    write_picture(proposed, picture or picture_path(opened.store, proposed.proposal.id), store=opened.store)
+    keep(opened.store, proposed.proposal, picture(proposed).encode())
+    if picture_file is not None:
+        write_picture(proposed, picture_file)
     return proposed
 
 
@@ -243,9 +245,11 @@ def _commit(
     from asd_edge.cli.proposal_text import committed_text, to_json
     from asd_edge.enrollment.commit import commit
     from asd_edge.enrollment.proposal import discard
+    from asd_edge.errors import AsdEdgeError
 
     after = commit(opened.store, bundle, proposal, author=author, force=force)
-    discard(opened.store, proposal.id)
+    with suppress(AsdEdgeError, OSError):  # it is done: what is left over expires
+        discard(opened.store, proposal.id)
     if as_json:
         typer.echo(json.dumps(to_json(proposal, revision=after.revision), indent=2))
     else:

@@ -9,6 +9,7 @@ from asd_edge.bundle.site import Change, condition_set
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import MachineTable
 from asd_edge.enrollment.thresholds import KnownThreshold, thresholds_of
+from asd_edge.errors import StateError
 from asd_edge.scoring.conditions import ConditionSet
 
 
@@ -37,12 +38,23 @@ class KnownConditions:
         # The stamp comes first: a change in between is then seen again, never missed.
         self._stamp = self._store.stamp()
         site = self._store.load()
+        if site.revision == 0 and self.revision > 0:
+            raise self._gone()
         known = condition_set(
             self._bundle, self._machine.factory_key, site, idle_below_dbfs=self._machine.idle_below_dbfs
         )
         self.revision, self.change = site.revision, site.change
         self.thresholds = thresholds_of(known, self._bundle, self._machine.factory_key, site)
         return known
+
+    def _gone(self) -> StateError:
+        """Return the error of conditions that vanished with their folder: that is no order to forget them."""
+        return StateError(
+            f"The stored conditions of {self._machine.id} are gone",
+            found=f"nothing at {self._store.path}",
+            expected=f"revision {self.revision} or a later one",
+            remedy="Mount or restore device.state_dir. To forget conditions, remove them (asd-edge conditions remove).",
+        )
 
     def changed(self) -> bool:
         """Say whether the state is another one than was loaded last; costs one stat()."""

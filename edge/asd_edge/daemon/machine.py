@@ -213,7 +213,10 @@ class MachineThread:
             detector.conditions = known = self._known.load()
         except AsdEdgeError as error:  # what was known before is better than nothing
             _log.error("Machine %s goes on with the conditions it had. %s", self._machine.id, error)
+            self._set(replace(self.report, error=str(error)))
             return
+        if self.report.error is not None:
+            self._set(replace(self.report, error=None))
         self._drift.expect(self._known.thresholds)
         names = () if known is None else tuple(condition.name for condition in known.conditions)
         _log.info("Machine %s: changed conditions hold from the next window on", self._machine.id)

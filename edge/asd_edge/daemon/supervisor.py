@@ -113,7 +113,7 @@ class Daemon:
             if isinstance(note, signal.Signals):
                 return note
             report = note.report
-            how = report.state if report.enrolling is None else report.health
+            how = report.state if report.health in ("normal", "failure") else report.health
             self._sink.announce(f"{report.machine} {how}")
         return None
 

@@ -47,13 +47,21 @@ def check_name(condition: str) -> None:
 
 
 def check_usable(clips: Sequence[HeardClip]) -> None:
-    """Refuse clips of which none can be used.
+    """Refuse clips of which none can be used, or too little.
 
     Raises:
-        EnrollmentError: every clip is rejected.
+        EnrollmentError: every clip is rejected, or fewer than two segments are left.
     """
-    if any(clip.rejected is None for clip in clips):
+    used = sum(clip.used for clip in clips)
+    if used > 1:
         return
+    if used == 1:
+        raise EnrollmentError(
+            "There is too little sound to enroll",
+            found="one segment that can be used",
+            expected="two segments at the very least; a clip of ten seconds has seven",
+            remedy="Record a longer clip.",
+        )
     raise EnrollmentError(
         "None of the clips can be used",
         found="; ".join(f"{clip.name} is {clip.rejected}" for clip in clips[:5]) + (" …" if len(clips) > 5 else ""),

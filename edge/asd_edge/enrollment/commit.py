@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Literal
 
 from asd_edge.bundle.archive import Bundle
-from asd_edge.bundle.site import Change, SiteState
+from asd_edge.bundle.site import Change, SiteState, check_comparable
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.checks import refused
 from asd_edge.enrollment.proposal import Proposal
 from asd_edge.errors import StateError
+from asd_edge.strict import utc_time
 
 Action = Literal["enroll", "replace", "remove", "rollback", "import", "threshold"]
 
 
 def change_of(action: Action, subject: str, author: str, bundle_id: str | None = None) -> Change:
     """Return the stamp of a change that is made now."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Change(action=action, subject=subject, author=author, time_utc=now, bundle_id=bundle_id)
+    return Change(action=action, subject=subject, author=author, time_utc=utc_time(), bundle_id=bundle_id)
 
 
 def commit(store: SiteStore, bundle: Bundle, proposal: Proposal, *, author: str, force: bool = False) -> SiteState:
@@ -53,11 +52,14 @@ def commit(store: SiteStore, bundle: Bundle, proposal: Proposal, *, author: str,
     return store.save(site.with_condition(condition), change_of(action, name, author, bundle.bundle_id))
 
 
-def roll_back(store: SiteStore, to: int | None, *, author: str) -> tuple[int, SiteState]:
+def roll_back(store: SiteStore, bundle: Bundle, to: int | None, *, author: str) -> tuple[int, SiteState]:
     """Store an earlier revision's content as the newest; the caller holds the machine's lock.
+
+    Where the current state is damaged or gone, the newest revision that can be read takes its place.
 
     Args:
         store: of the machine.
+        bundle: that the device runs.
         to: number of the revision; the one before the current without it.
         author: who does it.
 
@@ -65,23 +67,38 @@ def roll_back(store: SiteStore, to: int | None, *, author: str) -> tuple[int, Si
         The number that was gone back to, and the new state.
 
     Raises:
-        StateError: there is no such revision, or the state cannot be written.
+        StateError: there is no such revision, it belongs to another bundle, or the state cannot be written.
     """
-    damaged = False
-    try:
-        current = store.load()
-    except StateError:
-        store.set_aside()
-        current, damaged = store.load(), True
-    if current.revision == 0 and not damaged:
+    current = _current(store)
+    if current is not None and current.revision == 0:
         raise StateError(
             f"The machine {store.machine} has no revision to go back to",
             found="no change so far",
             expected="an earlier revision",
             remedy="Nothing needs to be done.",
         )
-    whole = store.path.exists()
-    earlier = [number for number in store.revisions() if not whole or number < current.revision]
-    number = max(earlier, default=0) if to is None else to
-    back = store.load_revision(number).model_copy(update={"revision": current.revision})
-    return number, store.save(back, change_of("rollback", f"to revision {number}", author))
+    number, back = _earlier(store, current) if to is None else (to, store.load_revision(to))
+    check_comparable(bundle, back)
+    change = change_of("rollback", f"to revision {number}", author, bundle.bundle_id)
+    if current is None:
+        return number, store.restore(back, change)
+    return number, store.save(back.model_copy(update={"revision": current.revision}), change)
+
+
+def _current(store: SiteStore) -> SiteState | None:
+    try:
+        return store.load()
+    except StateError:
+        return None
+
+
+def _earlier(store: SiteStore, current: SiteState | None) -> tuple[int, SiteState]:
+    """Return the newest revision before the current one; of those that can be read, where the current one cannot."""
+    kept = [number for number in store.revisions() if current is None or number < current.revision]
+    for number in reversed(kept):
+        try:
+            return number, store.load_revision(number)
+        except StateError:
+            if current is not None:
+                raise
+    return 0, SiteState()

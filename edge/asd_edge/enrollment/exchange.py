@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -13,8 +14,12 @@ from asd_edge.atomic import atomic_write
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.site import EnrolledCondition, SiteState, enrolled_condition
 from asd_edge.bundle.site_store import SIZE_LIMIT, SiteStore
+from asd_edge.enrollment.checks import check_threshold
 from asd_edge.enrollment.commit import change_of
+from asd_edge.enrollment.effect import PastAlarm, difference, replay
+from asd_edge.enrollment.propose import Machine
 from asd_edge.errors import EnrollmentError, StateError
+from asd_edge.history.format import Stretch
 from asd_edge.strict import Name, RefusalError, Sha256, Strict, parse_versioned
 
 FORMAT: Final = "asd-edge-conditions"
@@ -78,14 +83,43 @@ def read_exported(path: Path) -> Exported:
     raise StateError(f"Cannot import {path}", found=found, expected=expected, remedy=remedy)
 
 
-def import_conditions(
-    store: SiteStore, bundle: Bundle, exported: Exported, *, author: str, replace: bool = False
-) -> SiteState:
-    """Take exported conditions over, all or none; the caller holds the machine's lock.
+@dataclass(frozen=True)
+class Import:
+    """What importing would give: the new state, and what it would have changed in the past.
+
+    `windows`: windows with a score in the past, before and after; an idle floor of another microphone may end them.
+    """
+
+    site: SiteState
+    names: tuple[str, ...]
+    windows: tuple[int, int]
+    vanish: tuple[PastAlarm, ...]
+    appear: tuple[PastAlarm, ...]
+
+
+def propose_import(
+    machine: Machine,
+    bundle: Bundle,
+    exported: Exported,
+    *,
+    replace: bool = False,
+    other_machine: bool = False,
+    history: Sequence[Stretch] = (),
+) -> Import:
+    """Say what taking exported conditions over would give; nothing is written.
+
+    Args:
+        machine: that is to know them.
+        bundle: that the device runs.
+        exported: the conditions.
+        replace: they may take the place of conditions of their names.
+        other_machine: they may be another machine's.
+        history: what the machine was heard to do.
 
     Raises:
-        EnrollmentError: they belong to another embedding, or have names that are taken and `replace` is not set.
-        StateError: a condition does not fit the bundle, or the state cannot be written.
+        EnrollmentError: they belong to another embedding or machine, have thresholds that cannot be, or names that
+            are taken.
+        StateError: a condition does not fit the bundle.
     """
     if exported.embedding_id != bundle.embedding_id:
         raise EnrollmentError(
@@ -94,8 +128,16 @@ def import_conditions(
             expected=f"conditions of the embedding {bundle.embedding_id[:12]} of the bundle {bundle.manifest.name!r}",
             remedy="Use the bundle they were enrolled with, or enroll the conditions on this device.",
         )
-    site = store.load().of_bundle(bundle)
-    taken = [condition.name for condition in exported.conditions if site.condition(condition.name) is not None]
+    if exported.machine != machine.store.machine and not other_machine:
+        raise EnrollmentError(
+            "The conditions are another machine's",
+            found=f"conditions of {exported.machine}",
+            expected=f"conditions of {machine.store.machine}",
+            remedy="Enroll this machine by its own sound. If it is the same one under another name, or its twin, add "
+            "--other-machine and look at what it would have changed.",
+        )
+    before = machine.store.load().of_bundle(bundle)
+    taken = [condition.name for condition in exported.conditions if before.condition(condition.name) is not None]
     if taken and not replace:
         raise EnrollmentError(
             "The machine has conditions of these names already",
@@ -103,11 +145,29 @@ def import_conditions(
             expected="names that are free",
             remedy="Add --replace to take the imported ones, or remove them first.",
         )
+    after = before
     for condition in exported.conditions:
         enrolled_condition(bundle, condition)
-        site = site.with_condition(condition)
-    names = ", ".join(condition.name for condition in exported.conditions)
-    return store.save(site, change_of("import", _short(names), author, bundle.bundle_id))
+        check_threshold(condition.threshold, unrelated=bundle.manifest.backend.unrelated)
+        after = after.with_condition(condition)
+    pipeline = bundle.pipeline()
+    was, would_be = (
+        replay(history, pipeline, machine.conditions(bundle, site), machine.decision) for site in (before, after)
+    )
+    vanish, appear = difference(was, would_be)
+    names = tuple(condition.name for condition in exported.conditions)
+    return Import(after, names, (len(was.times), len(would_be.times)), tuple(vanish), tuple(appear))
+
+
+def commit_import(store: SiteStore, bundle: Bundle, imported: Import, *, author: str) -> SiteState:
+    """Store imported conditions, all or none; the caller holds the machine's lock since before they were proposed.
+
+    Raises:
+        StateError: the state cannot be written.
+    """
+    names = ", ".join(imported.names)
+    subject = names if len(names) <= 200 else f"{names[:197]}..."
+    return store.save(imported.site, change_of("import", subject, author, bundle.bundle_id))
 
 
 def condition_of(store: SiteStore, site: SiteState, name: str) -> EnrolledCondition:
@@ -126,7 +186,3 @@ def condition_of(store: SiteStore, site: SiteState, name: str) -> EnrolledCondit
             remedy="Look at what there is: asd-edge conditions list.",
         )
     return condition
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -10,22 +10,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.bundle.site_store import SiteStore
+from asd_edge.atomic import atomic_write
 from asd_edge.enrollment.effect import Outcome
 from asd_edge.enrollment.propose import Proposed
+from asd_edge.errors import StateError
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP = 860, 190, 70, 20, 78
 _MOST_POINTS = 600
 _INK, _GREY, _RED, _BLUE = "#222", "#999", "#c0392b", "#2166ac"
 
 
-def write_picture(proposed: Proposed, path: Path, *, store: SiteStore) -> None:
-    """Write the picture, whole or not at all.
+def write_picture(proposed: Proposed, path: Path) -> None:
+    """Write the picture where somebody wants it, whole or not at all.
 
     Raises:
         StateError: it cannot be written.
     """
-    store.write_beside(path, picture(proposed).encode())
+    try:
+        with atomic_write(path) as stream:
+            stream.write(picture(proposed).encode())
+    except OSError as error:
+        raise StateError(
+            f"Cannot write the picture {path}",
+            found=error.strerror or str(error),
+            expected="a folder that exists and can be written",
+            remedy="Name another file.",
+        ) from error
 
 
 def picture(proposed: Proposed) -> str:

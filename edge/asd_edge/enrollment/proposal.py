@@ -109,19 +109,20 @@ class Proposal(Strict):
     report: Report
 
 
-def keep(store: SiteStore, proposal: Proposal) -> None:
-    """Write a proposal beside the machine's conditions, and forget those that are old.
+def keep(store: SiteStore, proposal: Proposal, picture: bytes) -> None:
+    """Write a proposal and its picture beside the machine's conditions, and forget those that are old.
 
     Raises:
         StateError: it cannot be written.
     """
     folder = _folder(store)
     data = json.dumps(proposal.model_dump(mode="json"), indent=1).encode() + b"\n"
+    store.write_beside(picture_path(store, proposal.id), picture)
     store.write_beside(folder / f"{proposal.id}.json", data)
     newest_first = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     for number, path in enumerate(newest_first):
-        if number >= KEPT or time.time() - path.stat().st_mtime > LIFE_S:
-            path.unlink(missing_ok=True)
+        if number >= KEPT or _age_s(path) > LIFE_S:
+            _forget(store, path.stem)
 
 
 def find(store: SiteStore, proposal_id: str) -> Proposal:
@@ -132,7 +133,7 @@ def find(store: SiteStore, proposal_id: str) -> Proposal:
         StateError: it cannot be read.
     """
     path = _folder(store) / f"{proposal_id}.json"
-    known = sorted(other.stem for other in _folder(store).glob("*.json"))
+    known = sorted(other.stem for other in _folder(store).glob("*.json") if _age_s(other) <= LIFE_S)
     if proposal_id not in known:
         raise EnrollmentError(
             f"The machine {store.machine} has no such proposal",
@@ -160,13 +161,21 @@ def discard(store: SiteStore, proposal_id: str) -> None:
         EnrollmentError: there is none of that id.
     """
     find(store, proposal_id)
-    for path in (_folder(store) / f"{proposal_id}.json", picture_path(store, proposal_id)):
-        path.unlink(missing_ok=True)
+    _forget(store, proposal_id)
 
 
 def picture_path(store: SiteStore, proposal_id: str) -> Path:
     """Return where the picture of a proposal is."""
     return _folder(store) / f"{proposal_id}.svg"
+
+
+def _forget(store: SiteStore, proposal_id: str) -> None:
+    for path in (_folder(store) / f"{proposal_id}.json", picture_path(store, proposal_id)):
+        path.unlink(missing_ok=True)
+
+
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 def _folder(store: SiteStore) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +35,7 @@ from asd_edge.scoring.aggregation import condition_distances
 from asd_edge.scoring.calibration import GammaFit, Spread
 from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
+from asd_edge.strict import utc_time
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _enrolled(
         threshold=made.condition.threshold,
         idle_floor=idle_floor,
         clips=tuple(EnrolledClip(name=clip.name, sha256=clip.sha256) for clip in used),
-        enrolled_utc=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        enrolled_utc=utc_time(),
         segments=sum(clip.used for clip in used),
         calibration=Calibration.of(made.calibration),
         author=author,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from asd_edge.enrollment.clips import HeardClip
 from asd_edge.enrollment.effect import Outcome, PastAlarm, difference
 from asd_edge.enrollment.proposal import AlarmReport, ClipReport, EffectReport, KnownReport, Report
 from asd_edge.imprint import Imprint
+from asd_edge.strict import utc_time
 
 COVERED = 0.9
 """Share of windows within a known condition's threshold from which that condition covers the clips."""
@@ -121,8 +121,4 @@ def _effect(before: Outcome, after: Outcome) -> EffectReport:
 
 
 def _alarm(alarm: PastAlarm) -> AlarmReport:
-    return AlarmReport(since_utc=_utc(alarm.since), until_utc=_utc(alarm.until), condition=alarm.condition)
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return AlarmReport(since_utc=utc_time(alarm.since), until_utc=utc_time(alarm.until), condition=alarm.condition)

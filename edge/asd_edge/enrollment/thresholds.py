@@ -63,7 +63,7 @@ def thresholds_of(
     for known in bundle.manifest.machines:
         if factory == (known.machine, known.section):
             documents |= {f"factory/{c.name}": c.calibration for c in known.conditions}
-    documents |= {t.name: t.calibration for t in site.factory_thresholds}
+    documents |= {t.name: t.calibration for t in site.factory_thresholds if factory and t.factory == "/".join(factory)}
     known_here = () if conditions is None else conditions.conditions
     return [KnownThreshold(c.name, c.threshold, documents[c.name].value(c.threshold)) for c in known_here]
 
@@ -109,7 +109,7 @@ def propose_threshold(
         else:
             calibration = before.calibration.for_budget(budget)
         _checked(calibration.threshold, bundle)
-    changed = with_threshold(site, condition, calibration)
+    changed = with_threshold(site, machine.factory, condition, calibration)
     after = replay(history, pipeline, machine.conditions(bundle, changed), machine.decision)
     vanish, appear = difference(heard, after)
     return NewThreshold(before, calibration, hours, tuple(vanish), tuple(appear), refusal)
@@ -133,15 +133,22 @@ def commit_threshold(
         )
     site = machine.store.load().of_bundle(bundle)
     change = change_of("threshold", new.before.condition, author, bundle.bundle_id)
-    return machine.store.save(with_threshold(site, new.before.condition, new.calibration), change)
+    return machine.store.save(with_threshold(site, machine.factory, new.before.condition, new.calibration), change)
 
 
-def with_threshold(site: SiteState, condition: str, calibration: Calibration) -> SiteState:
-    """Return the state with another threshold of one of its conditions, or of a factory one."""
+def with_threshold(
+    site: SiteState, factory: tuple[str, str] | None, condition: str, calibration: Calibration
+) -> SiteState:
+    """Return the state with another threshold of one of its conditions, or of one of the factory's."""
     document = documents.Calibration.of(calibration)
     enrolled = site.condition(condition)
     if enrolled is None:
-        threshold = FactoryThreshold(name=condition, threshold=calibration.threshold, calibration=document)
+        threshold = FactoryThreshold(
+            factory="/".join(factory or ()),
+            name=condition,
+            threshold=calibration.threshold,
+            calibration=document,
+        )
         return site.with_factory_threshold(threshold)
     update = {"threshold": calibration.threshold, "calibration": document}
     conditions = tuple(c.model_copy(update=update) if c.name == condition else c for c in site.conditions)

@@ -11,8 +11,9 @@ from asd_edge.events import AlarmChange, Event, utc
 from asd_edge.sinks.topics import Topics
 
 MachineState = Literal["starting", "running", "ended", "failed"]
-Health = Literal["normal", "failure", "check_function"]
-"""Of the device, not of the machine: NAMUR NE 107. check_function: somebody is at work on it."""
+Health = Literal["normal", "failure", "check_function", "maintenance_required"]
+"""Of the device, not of the machine: NAMUR NE 107. check_function: somebody is at work on it; maintenance_required: it
+goes on, but with something that needs a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class MachineReport:
-    """How one machine's source does; `error` is the text of what ended it, if that was a failure.
+    """How one machine's source does; `error` is the text of what ended it, or of what is wrong while it goes on.
 
     `enrolling`: who is changing the machine's conditions right now, None when nobody is.
     """
@@ -41,7 +42,9 @@ class MachineReport:
         """What the device can be relied on for here, as NE 107 has it; what cannot be heard outweighs the rest."""
         if self.state == "failed":
             return "failure"
-        return "normal" if self.enrolling is None else "check_function"
+        if self.enrolling is not None:
+            return "check_function"
+        return "normal" if self.error is None else "maintenance_required"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
