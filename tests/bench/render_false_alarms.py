@@ -120,9 +120,9 @@ def _few(conditions: dict[str, dict[str, Any]]) -> str:
     text = (
         "What the same hours would have brought with the threshold of three ten-second clips alone and a factory that "
         f"knows nothing of the machine; and with {ENROLLMENTS} other sets of three clips, cut at random out of the "
-        "calibration hours. A measured rate of 0 means none in the hours heard. Asked for one alarm a week, three clips give "
-        "anything from none to hundreds, and some more than their interval admits: these halls are noisier than the "
-        "prior."
+        "calibration hours. A measured rate of 0 means none in the hours heard. Asked for one alarm a week, three "
+        "clips give anything from none to hundreds, and some more than their interval admits: these halls are noisier "
+        "than the prior."
     )
     return f"## With three clips alone\n\n{text}\n\n{_table(head, rows)}"
 
