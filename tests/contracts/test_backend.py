@@ -20,6 +20,7 @@ from asd_edge.scoring.backends.k_means import KMeans
 from asd_edge.scoring.backends.kinds import BACKENDS, AnyBackend
 from asd_edge.scoring.backends.knn import KNN
 from asd_edge.scoring.backends.local_density import LocalDensity
+from asd_edge.scoring.backends.minimum import LEAST_Z, Minimum
 from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.strict import RefusalError
@@ -231,6 +232,24 @@ def test_numbers_that_cannot_have_been_learned_are_refused(
     KINDS[kind].check(learned, DIMS)
     with pytest.raises(RefusalError):
         KINDS[kind].check({**learned, name: change(learned[name])}, DIMS)
+
+
+def test_conditions_of_different_spread_compete_by_z() -> None:
+    """z = (d − m) / s by the formula, of the very distances of the parts."""
+    backend = KINDS["minimum"]
+    assert isinstance(backend, Minimum)
+    known = [backend.fit(clips("a", 12, seed=1, spread=0.1)), backend.fit(clips("a", 12, seed=1, spread=0.6))]
+    heard = np.concatenate(clips("a", 40, seed=1, spread=0.3)["a"])
+    z = np.full((len(heard), 2), np.inf)
+    for i, part in enumerate(backend.parts):
+        arrays_of = [{name[2:]: a for name, a in c.items() if name.startswith(f"{i}.")} for c in known]
+        mean, deviation = (np.array([c[name][i] for c in known]) for name in ("mean", "deviation"))
+        z = np.minimum(z, (part.scorer(arrays_of)(heard) - mean) / deviation)
+    found = backend.scorer(known)(heard)
+    np.testing.assert_allclose(found, np.maximum(z, LEAST_Z) - LEAST_Z, **TOGETHER)
+    decided = np.abs(z[:, 0] - z[:, 1]) > 1e-3
+    np.testing.assert_array_equal(found.argmin(axis=1)[decided], z.argmin(axis=1)[decided])
+    assert 0.05 < z.argmin(axis=1).mean() < 0.95  # either wins some
 
 
 @pytest.mark.parametrize("kind", [name for name, backend in KINDS.items() if math.isfinite(backend.unrelated)])
