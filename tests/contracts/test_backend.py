@@ -238,8 +238,10 @@ def test_conditions_of_different_spread_compete_by_z() -> None:
     """z = (d − m) / s by the formula, of the very distances of the parts."""
     backend = KINDS["minimum"]
     assert isinstance(backend, Minimum)
-    known = [backend.fit(clips("a", 12, seed=1, spread=0.1)), backend.fit(clips("a", 12, seed=1, spread=0.6))]
-    heard = np.concatenate(clips("a", 40, seed=1, spread=0.3)["a"])
+    calm, wild = clips("calm", 12, seed=1, spread=0.1), clips("wild", 12, seed=2, spread=0.6)
+    known = [backend.fit(calm), backend.fit(wild)]
+    one, other = (np.concatenate(next(iter(members.values()))) for members in (calm, wild))
+    heard = np.concatenate([one + share * (other - one) for share in (0.0, 0.05, 0.1, 0.2, 1.0)])
     z = np.full((len(heard), 2), np.inf)
     for i, part in enumerate(backend.parts):
         arrays_of = [{name[2:]: a for name, a in c.items() if name.startswith(f"{i}.")} for c in known]

@@ -45,12 +45,12 @@ def machine(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Machine
 
 
 def history(machine: Machine, bundle: Bundle, fast: np.ndarray, *, fault: slice = slice(0), seed: int = 0) -> Stretch:
-    """Segments of the slow and the fast condition, exactly as normal as each, but for the faulty ones."""
+    """Segments of the slow and the fast condition, normal but for the faulty ones."""
     site, rng, pipeline = machine.store.load(), np.random.default_rng(seed), bundle.pipeline()
     centres = [np.asarray(c.fitted["references"][0]) for c in site.conditions]
     slow, quick = (centre / np.linalg.norm(centre) for centre in centres)
-    # The closer the noise, the lower the score, in proportion to its square: far below the thresholds.
-    embeddings = np.where(fast[:, None], quick, slow) + 0.002 * rng.standard_normal((len(fast), DIMS))
+    # Noise this small lies far below the thresholds: the distance is proportional to its square.
+    embeddings = np.where(fast[:, None], quick, slow) + 0.01 * rng.standard_normal((len(fast), DIMS))
     strange = rng.standard_normal(DIMS)
     basis = np.linalg.qr(np.stack([slow, quick, strange]).T)[0]
     embeddings[fault] += basis[:, 2]  # at right angles to both: 45 degrees away
