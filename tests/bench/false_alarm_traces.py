@@ -115,7 +115,8 @@ def raised_and_counted(folder: Path, thresholds: Sequence[float], minutes: int) 
     for heard, threshold in zip(events, thresholds, strict=True):
         raised = sum(isinstance(event, AlarmChange) and event.active for event in heard)
         times, scores = _scores(heard, pipeline.front_end.sample_rate)
-        found.append((raised, len(alarms_at(Trace(np.array(times), np.array(scores)), threshold, decision))))
+        trace = Trace(np.array(times), np.array(scores), pipeline.score_every_s)
+        found.append((raised, len(alarms_at(trace, threshold, decision))))
     return found
 
 

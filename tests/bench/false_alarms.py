@@ -89,8 +89,8 @@ def main() -> None:
 
 
 def _condition(folder: Path, pipeline: Pipeline, simulated: Simulated) -> dict[str, Any]:
-    calibrating = _load(folder, simulated, range(CALIBRATION_H))
-    test = _load(folder, simulated, range(CALIBRATION_H, CALIBRATION_H + TEST_H))
+    calibrating = _load(folder, pipeline, simulated, range(CALIBRATION_H))
+    test = _load(folder, pipeline, simulated, range(CALIBRATION_H, CALIBRATION_H + TEST_H))
     found = calibrate_hours(calibrating.trace, alarms_per_week=BUDGET)
     once = found.at(found.threshold_for(DEFAULT))
     return {
@@ -140,7 +140,7 @@ def _rescored(pipeline: Pipeline, heard: Heard, centre: ConditionSet) -> Trace:
     starts = np.flatnonzero(np.diff(heard.segments.first_frame, prepend=0) != pipeline.segment.step)
     for start in starts:  # a stream that began anew: no window spans it
         scores[start : start + size - 1] = np.nan
-    return Trace(pipeline.score_every_s * np.arange(len(scores)), scores)
+    return Trace(pipeline.score_every_s * np.arange(len(scores)), scores, pipeline.score_every_s)
 
 
 def _clips(folder: Path, pipeline: Pipeline, simulated: Simulated) -> list[EmbeddedClip]:
@@ -155,7 +155,7 @@ def _draws(segments: EmbeddedSegments) -> list[list[EmbeddedClip]]:
     return [[EmbeddedClip(f"{cut}", segments[cut : cut + 7]) for cut in row] for row in cuts.tolist()]
 
 
-def _load(folder: Path, simulated: Simulated, hours: range) -> Heard:
+def _load(folder: Path, pipeline: Pipeline, simulated: Simulated, hours: range) -> Heard:
     parts: dict[str, list[NDArray[Any]]] = {}
     for hour in hours:
         if not hour_file(folder, hour).exists():
@@ -165,7 +165,7 @@ def _load(folder: Path, simulated: Simulated, hours: range) -> Heard:
                 parts.setdefault(name, []).append(kept[f"{simulated.kind}-{name}"])
     all_of = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     segments = EmbeddedSegments(*(all_of[name] for name in ("first_frame", "embeddings", "power", "high_power")))
-    return Heard(Trace(all_of["times"], all_of["scores"]), segments)
+    return Heard(Trace(all_of["times"], all_of["scores"], pipeline.score_every_s), segments)
 
 
 if __name__ == "__main__":

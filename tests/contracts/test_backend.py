@@ -20,6 +20,7 @@ from asd_edge.scoring.backends.k_means import KMeans
 from asd_edge.scoring.backends.kinds import BACKENDS, AnyBackend
 from asd_edge.scoring.backends.knn import KNN
 from asd_edge.scoring.backends.local_density import LocalDensity
+from asd_edge.scoring.backends.minimum import LEAST_Z, Minimum
 from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.strict import RefusalError
@@ -231,6 +232,26 @@ def test_numbers_that_cannot_have_been_learned_are_refused(
     KINDS[kind].check(learned, DIMS)
     with pytest.raises(RefusalError):
         KINDS[kind].check({**learned, name: change(learned[name])}, DIMS)
+
+
+def test_conditions_of_different_spread_compete_by_z() -> None:
+    """z = (d − m) / s by the formula, of the very distances of the parts."""
+    backend = KINDS["minimum"]
+    assert isinstance(backend, Minimum)
+    calm, wild = clips("calm", 12, seed=1, spread=0.1), clips("wild", 12, seed=2, spread=0.6)
+    known = [backend.fit(calm), backend.fit(wild)]
+    one, other = (np.concatenate(next(iter(members.values()))) for members in (calm, wild))
+    heard = np.concatenate([one + share * (other - one) for share in (0.0, 0.05, 0.1, 0.2, 1.0)])
+    z = np.full((len(heard), 2), np.inf)
+    for i, part in enumerate(backend.parts):
+        arrays_of = [{name[2:]: a for name, a in c.items() if name.startswith(f"{i}.")} for c in known]
+        mean, deviation = (np.array([c[name][i] for c in known]) for name in ("mean", "deviation"))
+        z = np.minimum(z, (part.scorer(arrays_of)(heard) - mean) / deviation)
+    found = backend.scorer(known)(heard)
+    np.testing.assert_allclose(found, np.maximum(z, LEAST_Z) - LEAST_Z, **TOGETHER)
+    decided = np.abs(z[:, 0] - z[:, 1]) > 1e-3
+    np.testing.assert_array_equal(found.argmin(axis=1)[decided], z.argmin(axis=1)[decided])
+    assert 0.05 < z.argmin(axis=1).mean() < 0.95  # either wins some
 
 
 @pytest.mark.parametrize("kind", [name for name, backend in KINDS.items() if math.isfinite(backend.unrelated)])

@@ -24,7 +24,7 @@ def trace(seed: int, windows: int = 300) -> Trace:
     scores = np.exp(np.convolve(rng.standard_normal(windows), np.ones(5) / 2.0, "same"))
     scores[rng.random(windows) < 0.03] = np.nan
     gaps = np.where(rng.random(windows) < 0.02, rng.uniform(3.0, 50.0, windows), 0.0)
-    return Trace(np.cumsum(1.0 + gaps), scores)
+    return Trace(np.cumsum(1.0 + gaps), scores, 1.0)
 
 
 def counted_one_by_one(trace: Trace, threshold: float) -> int:
@@ -62,10 +62,20 @@ def test_there_is_an_alarm_just_where_the_sustained_score_exceeds_the_threshold(
 
 def test_the_sustained_score_is_the_minimum_over_the_on_delay() -> None:
     scores = np.array([5.0, 4.0, 6.0, 7.0, 3.0, np.nan, 9.0, 9.0, 9.0, 9.0])
-    held = sustained(Trace(np.arange(10.0), scores), SPEC)
+    held = sustained(Trace(np.arange(10.0), scores, 1.0), SPEC)
     np.testing.assert_equal(held, [np.nan, np.nan, np.nan, 4.0, 3.0, np.nan, np.nan, np.nan, np.nan, 9.0])
-    apart = sustained(Trace(np.array([0.0, 1.0, 2.0, 9.0, 10.0, 11.0, 12.0]), np.full(7, 2.0)), SPEC)
+    apart = sustained(Trace(np.array([0.0, 1.0, 2.0, 9.0, 10.0, 11.0, 12.0]), np.full(7, 2.0), 1.0), SPEC)
     np.testing.assert_equal(apart, [np.nan] * 6 + [2.0])
+
+
+def test_a_window_of_another_condition_breaks_a_level_and_calms_an_alarm_but_is_no_gap() -> None:
+    other = -np.inf
+    scores = np.array([5.0, 5.0, 5.0, 5.0, 5.0, other, 5.0, 5.0, 5.0, 5.0, 5.0, other, other, other, 5.0])
+    heard = Trace(np.arange(15.0), scores, 1.0)
+    held = [np.nan] * 3 + [5.0, 5.0] + [other] * 4 + [5.0, 5.0] + [other] * 4
+    np.testing.assert_equal(sustained(heard, SPEC), held)
+    assert heard.scored_s == 11.0
+    assert alarms_at(heard, 4.0, SPEC) == [slice(3, 14)]  # one window does not end it, the off-delay of three does
 
 
 @pytest.mark.parametrize("threshold", [0.4, 0.5, 0.6])
@@ -85,6 +95,7 @@ def test_the_real_detector_raises_as_many_alarms_as_are_counted_in_its_scores(th
     heard = Trace(
         np.array([window.stop / RATE for window in windows]),
         np.array([np.nan if window.score is None else window.score for window in windows]),
+        pipeline().score_every_s,
     )
     raised = [event for event in events if isinstance(event, AlarmChange) and event.active]
     assert len(alarms_at(heard, threshold, decision)) == len(raised) > 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import gamma
 
 from asd_edge.bundle import calibration as documents
-from asd_edge.scoring.calibration import Calibration, Spread, calibrate_clips
+from asd_edge.scoring.calibration import Calibration, ParetoRate, Spread, calibrate, calibrate_clips
 from asd_edge.scoring.calibration.clips import PRIOR_CLIPS
 
 THREE = [[0.02, 0.03], [0.05, 0.04], [0.03, 0.03]]
@@ -94,6 +96,30 @@ def test_a_calibration_survives_its_document() -> None:
     again = documents.Calibration.model_validate_json(document.model_dump_json()).value(found.threshold)
     assert again == found
     assert found.set_by_hand(0.4).expected == found.alarms_per_week_at(0.4)
+
+
+def test_a_budget_after_a_threshold_by_hand_is_that_of_the_calibration() -> None:
+    loud = made([[0.02] * 40, [0.02] * 40, [0.9] * 40], 20_000.0)
+    for found in (made(THREE), loud):
+        by_hand = replace(found, heard=3).set_by_hand(0.4)
+        assert (by_hand.method, by_hand.alarms_per_week, by_hand.heard) == ("manual", None, None)
+        assert found.alarms_per_week is not None
+        assert by_hand.for_budget(found.alarms_per_week) == found
+    assert loud.for_budget(25_000.0).threshold == 0.9  # which the clips held
+
+
+def test_a_budget_is_found_by_what_the_rate_comes_from() -> None:
+    factory = calibrate(np.random.default_rng(0).gamma(4.0, 0.01, 100).tolist(), clips=30, quantile=0.9)
+    tail = replace(made(THREE), rate=ParetoRate(20_000.0, 0.1, 300.0, 0.0, 0.02, 60.0), method="manual", heard=2)
+    assert (factory.for_budget(1.0).method, tail.for_budget(1.0).method) == ("gamma", "tail")
+    assert replace(factory, heard=2).for_budget(1.0).heard is None
+
+
+def test_scores_without_a_spread_promise_no_budget() -> None:
+    flat = calibrate([0.0] * 30, clips=30, quantile=0.99)
+    assert flat.rate is None
+    with pytest.raises(ValueError, match="spread"):
+        flat.for_budget(1.0)
 
 
 @pytest.mark.parametrize("scores", [[], [[]], [[float("nan")]], [[0.1], [float("inf")]]])

@@ -25,7 +25,7 @@ def trace(hours: float, *, seed: int) -> Trace:
     keep = np.exp(-STEP_S / 25.0)
     kicks = np.random.default_rng(seed).standard_normal(n) * np.sqrt(1.0 - keep**2)
     slow = np.convolve(lfilter([1.0], [1.0, -keep], kicks), np.ones(7) / 7.0, "same")
-    return Trace(STEP_S * np.arange(n), np.minimum(0.05 * np.exp(0.7 * slow), 2.0))
+    return Trace(STEP_S * np.arange(n), np.minimum(0.05 * np.exp(0.7 * slow), 2.0), STEP_S)
 
 
 @cache
@@ -79,17 +79,30 @@ def test_gaps_and_idle_windows_are_no_sound() -> None:
     scores = whole.scores.copy()
     scores[1000:2000] = np.nan
     times = whole.times + np.where(np.arange(len(scores)) >= 20_000, 5e4, 0.0)
-    found = calibrate_hours(Trace(times, scores), alarms_per_week=504.0)
+    found = calibrate_hours(Trace(times, scores, STEP_S), alarms_per_week=504.0)
     assert found.hours == pytest.approx(8.0 - 1000 * STEP_S / 3600.0, rel=1e-3)
     assert found.threshold == pytest.approx(calibrate_hours(whole, alarms_per_week=504.0).threshold, rel=0.1)
+
+
+def test_hours_are_those_of_the_condition_when_conditions_alternate() -> None:
+    heard = trace(8.0, seed=41)
+    half = np.arange(len(heard.scores)) // 60 % 2 == 0  # a minute of each
+    own = Trace(heard.times, np.where(half, heard.scores, -np.inf), STEP_S)
+    found = calibrate_hours(own, alarms_per_week=504.0)
+    assert (found.method, found.hours) == ("tail", pytest.approx(4.0, rel=0.01))
+    assert found.mean == pytest.approx(heard.scores[half].mean())
+    # A run that begins in another condition's minute is cut short: somewhat fewer alarms, not twice as many hours.
+    assert found.threshold == pytest.approx(calibrate_hours(heard, alarms_per_week=504.0).threshold, rel=0.2)
+    every_second = Trace(heard.times, np.where(np.arange(len(half)) % 2, heard.scores, -np.inf), STEP_S)
+    found = calibrate_hours(every_second, alarms_per_week=1.0)
+    assert (found.method, found.heard, found.hours) == ("gamma", 0, pytest.approx(4.0, rel=0.01))
 
 
 def test_alarms_that_crowd_in_some_hours_make_the_interval_wider() -> None:
     calm, wild = trace(8.0, seed=50), trace(8.0, seed=51)
     shift = np.where(np.arange(len(wild.scores)) * STEP_S % 14_400.0 < 3600.0, 2.0, 0.8)
-    crowded = Trace(wild.times, wild.scores * shift)
-    starts = np.array([crowded.times[alarm.start] for alarm in alarms_at(crowded, 0.12, DECISION)])
-    assert dispersion(crowded, starts) > 3.0
+    crowded = Trace(wild.times, wild.scores * shift, STEP_S)
+    assert dispersion(crowded, alarms_at(crowded, 0.12, DECISION)) > 3.0
     even, uneven = (calibrate_hours(heard, alarms_per_week=100.0).expected for heard in (calm, crowded))
     assert even is not None
     assert uneven is not None
@@ -115,4 +128,4 @@ def test_the_factory_answers_for_budgets_too_and_is_not_sure() -> None:
 @pytest.mark.parametrize("scores", [[], [0.1], [0.1, float("inf"), 0.2], [float("nan")] * 5])
 def test_too_few_scores_are_refused(scores: list[float]) -> None:
     with pytest.raises(ValueError, match="finite"):
-        calibrate_hours(Trace(np.arange(float(len(scores))), np.array(scores)), alarms_per_week=1.0)
+        calibrate_hours(Trace(np.arange(float(len(scores))), np.array(scores), 1.0), alarms_per_week=1.0)

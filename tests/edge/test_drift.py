@@ -12,6 +12,7 @@ from scipy.signal import lfilter
 
 from asd_edge.scoring.calibration import calibrate_clips, calibrate_hours
 from asd_edge.scoring.calibration.sustained import Trace
+from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.scoring.drift import LIMIT, DriftSpec, DriftState, watch
 
 STEP_S = 4.0  # coarser than real windows, so that months take seconds
@@ -84,9 +85,36 @@ def test_the_step_does_not_depend_on_how_often_scores_come() -> None:
     assert fine.average == pytest.approx(coarse.average, rel=1e-9)
 
 
+def windows(hours: float, *, seed: int) -> NDArray[np.float64]:
+    """Scores as windows give them: overlapping means of eight segments that have a memory of 20 s."""
+    raw = normals(hours, seed=seed, forgets_s=20.0)
+    return np.convolve(raw, np.full(8, 1 / 8), "valid")
+
+
+@pytest.mark.parametrize("method", ["few_clips", "gamma", "tail"])
+def test_stationary_sound_is_no_drift_from_what_calibrated_it(method: str) -> None:
+    """Drift is watched in the scores of windows, so they are what its start must be the mean of."""
+    decision = DecisionSpec(on_delay_s=60.0, off_delay_s=60.0)  # fifteen windows: held levels lie well below the scores
+    heard = windows(1.0 if method == "gamma" else 24.0, seed=5)
+    if method == "few_clips":
+        clips = [heard[i : i + 30].tolist() for i in range(0, len(heard), 300)]
+        known = calibrate_clips(clips, alarms_per_week=1.0, every_s=STEP_S, decision=decision)
+    else:
+        trace = Trace(STEP_S * np.arange(len(heard)), heard, STEP_S)
+        known = calibrate_hours(trace, alarms_per_week=1.0, decision=decision)
+    assert known.method == method
+    # The error of an hour's mean: σ √(2 · 36 s / 3600 s), a seventh of the deviation; five times that.
+    assert known.mean == pytest.approx(MEAN, abs=0.7 * DEVIATION * 0.7)
+    assert abs(known.mean - heard.mean()) < 0.15 * DEVIATION
+    spec, state = DriftSpec.of(known), DriftState()
+    for score in windows(48.0, seed=6).tolist():
+        state = watch(spec, state, score=score, threshold=known.threshold, seconds=STEP_S)
+        assert not state.proposed
+
+
 def test_a_few_clips_allow_for_more_than_hours_do() -> None:
     hours = normals(30.0, seed=4)
-    known = DriftSpec.of(calibrate_hours(Trace(STEP_S * np.arange(len(hours)), hours), alarms_per_week=1.0))
+    known = DriftSpec.of(calibrate_hours(Trace(STEP_S * np.arange(len(hours)), hours, STEP_S), alarms_per_week=1.0))
     assert known.upper == pytest.approx(SPEC.upper, rel=0.1)
     guessed = DriftSpec.of(calibrate_clips([[0.1], [0.12], [0.08]], alarms_per_week=1.0, every_s=STEP_S))
     assert guessed.upper > guessed.lower > 1.5 * MEAN  # three clips hardly know the mean

@@ -122,7 +122,7 @@ def test_nothing_known_gives_nothing(pipeline: Pipeline, tmp_path: Path) -> None
 def test_an_alarm_that_overlaps_one_neither_vanishes_nor_appears() -> None:
     def outcome(*alarms: tuple[float, float]) -> Outcome:
         none = np.empty(0)
-        return Outcome(none, none, none, (), tuple(PastAlarm(*alarm, "c") for alarm in alarms))
+        return Outcome(none, none, none, none, (), tuple(PastAlarm(*alarm, "c") for alarm in alarms), ())
 
     vanish, appear = difference(outcome((0, 10), (20, 30)), outcome((5, 15), (40, 50)))
     assert [alarm.since for alarm in vanish] == [20]

@@ -65,6 +65,7 @@ class Calibration(Strict):
     gamma: Gamma | None = None
     alarms_per_week: Positive | None = None
     expected: Expected | None = None
+    highest: NotNegative = 0.0
     heard: Annotated[int, Field(ge=0)] | None = None
     clips: Annotated[int, Field(ge=1)] | None = None
     hours: NotNegative | None = None
@@ -111,6 +112,7 @@ class Calibration(Strict):
             deviation=self.deviation if self.deviation is not None else gamma.deviation if gamma is not None else 0.0,
             rate=rate,
             alarms_per_week=self.alarms_per_week,
+            highest=self.highest,
             heard=self.heard,
             quantile=self.quantile,
             percentile_threshold=self.percentile_threshold,

@@ -32,15 +32,19 @@ class PastAlarm:
 class Outcome:
     """What a set of conditions makes of a history.
 
-    `times`: UTC seconds of each scored window's end, float64 [windows]; `scores`, `thresholds`: alike.
-    `by_condition`: name of the nearest condition of each window.
+    `times`: UTC seconds of each scored window's end, float64 [windows]; `scores`, `thresholds`: alike. `heard_s`: the
+    same ends in seconds of sound, which no clock setting moves: they rise, with a gap wherever hold times break.
+    `by_condition`: name of the nearest condition of each window. `spans`: the windows of each of the `alarms`, from
+    the first above its threshold to the last.
     """
 
     times: NDArray[np.float64]
+    heard_s: NDArray[np.float64]
     scores: NDArray[np.float64]
     thresholds: NDArray[np.float64]
     by_condition: tuple[str, ...]
     alarms: tuple[PastAlarm, ...]
+    spans: tuple[slice, ...]
 
 
 def replay(
@@ -52,23 +56,31 @@ def replay(
     """Say what the daemon would have made of what was heard; a gap breaks windows and hold times, as it does live."""
     if conditions is None:
         return _NOTHING
-    judged = [_judged(stretch, pipeline, conditions) for stretch in stretches]
+    judged: list[_Judged] = []
+    begin_s = 0.0
+    for stretch in stretches:
+        judged.append(_judged(stretch, pipeline, conditions, begin_s))
+        length_s = float(stretch.first_sample[-1] - stretch.first_sample[0]) / pipeline.front_end.sample_rate
+        begin_s += length_s + 2.0 * pipeline.score_every_s
+    found = list(_alarms(judged, decision))
     return Outcome(
         times=np.concatenate([_NONE, *(part.times[part.scored] for part in judged)]),
+        heard_s=np.concatenate([_NONE, *(part.heard_s[part.scored] for part in judged)]),
         scores=np.concatenate([_NONE, *(part.scores[part.scored] for part in judged)]),
         thresholds=np.concatenate([_NONE, *(part.thresholds[part.scored] for part in judged)]),
         by_condition=tuple(name for part in judged for name in part.names[part.scored].tolist()),
-        alarms=tuple(_alarms(judged, decision)),
+        alarms=tuple(alarm for alarm, _ in found),
+        spans=tuple(span for _, span in found),
     )
 
 
 _NONE = np.empty(0, np.float64)
-_NOTHING = Outcome(_NONE, _NONE, _NONE, (), ())
+_NOTHING = Outcome(_NONE, _NONE, _NONE, _NONE, (), (), ())
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """The windows of one stretch. `heard_s`: seconds of sound at each one's end, which no clock setting moves."""
+    """The windows of one stretch, as `Outcome` has them; an idle one has the score NaN."""
 
     times: NDArray[np.float64]
     heard_s: NDArray[np.float64]
@@ -82,21 +94,24 @@ class _Judged:
         return np.isfinite(self.scores)
 
 
-def _judged(stretch: Stretch, pipeline: Pipeline, conditions: ConditionSet) -> _Judged:
+def _judged(stretch: Stretch, pipeline: Pipeline, conditions: ConditionSet, begin_s: float) -> _Judged:
     windows = score_windows(stretch.segments, pipeline.window, conditions, pipeline.aggregation)
     thresholds = np.array([condition.threshold for condition in conditions.conditions])
     names = np.array([condition.name for condition in conditions.conditions])
+    samples = stretch.first_sample[windows.last] - stretch.first_sample[0]
     return _Judged(
         times=stretch.times[windows.last],
-        heard_s=stretch.first_sample[windows.last] / pipeline.front_end.sample_rate,
+        heard_s=begin_s + samples / pipeline.front_end.sample_rate,
         scores=windows.scores,
         thresholds=thresholds[windows.nearest],
         names=names[windows.nearest],
     )
 
 
-def _alarms(judged: Sequence[_Judged], decision: DecisionSpec) -> Iterator[PastAlarm]:
+def _alarms(judged: Sequence[_Judged], decision: DecisionSpec) -> Iterator[tuple[PastAlarm, slice]]:
+    """Yield each alarm, and the scored windows from the first above its threshold to its last."""
     state, since, condition, time = DecisionState(), 0.0, "", 0.0
+    number = first = 0  # scored windows before this one, and before the first of the alarm
     for part in judged:
         state = interrupt(state)
         columns = (part.times, part.heard_s, part.scores, part.thresholds, part.names)
@@ -106,13 +121,16 @@ def _alarms(judged: Sequence[_Judged], decision: DecisionSpec) -> Iterator[PastA
                 state = interrupt(state)
                 continue
             state = decide(decision, state, score=score, threshold=threshold, time=heard_s)
+            if before.since is None:
+                first = number
             if state.active and not before.active:
                 assert state.since is not None  # an alarm that begins has begun
                 since, condition = time - (heard_s - state.since), name
             elif before.active and not state.active:
-                yield PastAlarm(since, time, condition)
+                yield PastAlarm(since, time, condition), slice(first, number + 1)
+            number += 1
     if state.active:
-        yield PastAlarm(since, time, condition)
+        yield PastAlarm(since, time, condition), slice(first, number)
 
 
 def difference(before: Outcome, after: Outcome) -> tuple[list[PastAlarm], list[PastAlarm]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from asd_edge.bundle import calibration as documents
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.site import FactoryThreshold, SiteState
@@ -59,13 +61,14 @@ def thresholds_of(
     conditions: ConditionSet | None, bundle: Bundle, factory: tuple[str, str] | None, site: SiteState
 ) -> list[KnownThreshold]:
     """Return the threshold of each of `conditions`, which are those of `bundle` and `site`."""
-    documents = {c.name: c.calibration for c in site.conditions}
+    calibrations = {c.name: c.calibration for c in site.conditions}
     for known in bundle.manifest.machines:
         if factory == (known.machine, known.section):
-            documents |= {f"factory/{c.name}": c.calibration for c in known.conditions}
-    documents |= {t.name: t.calibration for t in site.factory_thresholds if factory and t.factory == "/".join(factory)}
+            calibrations |= {f"factory/{c.name}": c.calibration for c in known.conditions}
+            here = (t for t in site.factory_thresholds if t.factory == known.key)
+            calibrations |= {t.name: t.calibration for t in here}
     known_here = () if conditions is None else conditions.conditions
-    return [KnownThreshold(c.name, c.threshold, documents[c.name].value(c.threshold)) for c in known_here]
+    return [KnownThreshold(c.name, c.threshold, calibrations[c.name].value(c.threshold)) for c in known_here]
 
 
 def propose_threshold(
@@ -89,14 +92,14 @@ def propose_threshold(
             what the condition's calibration knows already.
 
     Raises:
-        EnrollmentError: a value that cannot be a threshold.
+        EnrollmentError: a value that cannot be a threshold, or nothing to find one from.
         StateError: no such condition, or the machine's state cannot be used.
     """
     site = machine.store.load().of_bundle(bundle)
     before = _find(machine, known_thresholds(machine, bundle, site), condition)
     pipeline = bundle.pipeline()
     heard = replay(history, pipeline, machine.conditions(bundle, site), machine.decision)
-    trace = _trace_of(heard, condition)
+    trace = _trace_of(heard, condition, pipeline.score_every_s)
     hours, refusal = 0.0, None
     if value is not None:
         calibration = before.calibration.set_by_hand(_checked(value, bundle))
@@ -107,7 +110,7 @@ def propose_threshold(
             calibration = calibrate_hours(trace, alarms_per_week=budget, decision=machine.decision)
             refusal = _refusal(heard, condition, hours)
         else:
-            calibration = before.calibration.for_budget(budget)
+            calibration = _for_budget(before.calibration, budget)
         _checked(calibration.threshold, bundle)
     changed = with_threshold(site, machine.factory, condition, calibration)
     after = replay(history, pipeline, machine.conditions(bundle, changed), machine.decision)
@@ -167,18 +170,29 @@ def _find(machine: Machine, known: Sequence[KnownThreshold], condition: str) -> 
     )
 
 
-def _trace_of(outcome: Outcome, condition: str) -> Trace:
-    """Return the scores of the windows that were heard under one condition."""
-    own = [i for i, name in enumerate(outcome.by_condition) if name == condition]
-    return Trace(outcome.times[own], outcome.scores[own])
+def _for_budget(known: Calibration, alarms_per_week: float) -> Calibration:
+    if known.rate is not None:
+        return known.for_budget(alarms_per_week)
+    raise EnrollmentError(
+        "No threshold can be found for a budget",
+        found="scores without a spread, and too little stored sound of the condition",
+        expected=f"at least {FEWEST_HOURS:g} h of it",
+        remedy="Let the machine run under this condition, or set the threshold by hand (--value).",
+    )
+
+
+def _trace_of(outcome: Outcome, condition: str, every_s: float) -> Trace:
+    own = np.array(outcome.by_condition, dtype=np.str_) == condition
+    return Trace(outcome.heard_s, np.where(own, outcome.scores, -np.inf), every_s)
 
 
 def _refusal(outcome: Outcome, condition: str, hours: float) -> str | None:
-    alarms = [alarm for alarm in outcome.alarms if alarm.condition == condition]
+    # An alarm has the name of the condition under which it began, and may have gone on under this one.
+    alarms = sum(condition in outcome.by_condition[span] for span in outcome.spans)
     if not alarms:
         return None
     return (
-        f"{len(alarms)} alarms stood in these {hours:.1f} hours. If the machine was faulty then, its sound would count "
+        f"{alarms} alarms stood in these {hours:.1f} hours. If the machine was faulty then, its sound would count "
         "as normal from now on."
     )
 

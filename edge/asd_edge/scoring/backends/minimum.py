@@ -20,6 +20,8 @@ from asd_edge.strict import RefusalError
 
 FOLDS = 5
 LEAST_DEVIATION = 1e-6
+LEAST_Z = -4.0
+"""Nearer than this says no more: of any distribution less than 1/17 lies four deviations below its mean (Cantelli)."""
 
 Part = Annotated[
     NearestCentre | KMeans | KNN | Mahalanobis | GMM | LocalDensity,
@@ -28,8 +30,8 @@ Part = Annotated[
 
 
 # z_b = (d_b − m_b) / s_b, m_b and s_b mean and deviation of backend b's distances of normal sound; score = min_b z_b
-# (arXiv 2606.19269). A distance is >= 0, so no z_b is below −m_b / s_b: the smallest of these is subtracted, a constant
-# of the condition, and the score is >= 0 with its order unchanged.
+# (arXiv 2606.19269). A distance is >= 0, so z is cut off at LEAST_Z and counted from there. The constant is one for all
+# conditions: one of each condition's own, as −m_b / s_b is, would decide which condition a window belongs to.
 class Minimum(Backend):
     """Several backends at once: choosing one on source data alone fails, the minimum comes close to the best.
 
@@ -72,12 +74,12 @@ class Minimum(Backend):
         """Return what computes the distances from some conditions together."""
         scorers = [part.scorer([_of_part(c, i) for c in conditions]) for i, part in enumerate(self.parts)]
         scale = 1.0 / np.stack([fitted["deviation"] for fitted in conditions], axis=1)  # [parts, conditions]
-        least = -np.stack([fitted["mean"] for fitted in conditions], axis=1) * scale
-        offset = least - least.min(axis=0)
+        mean = np.stack([fitted["mean"] for fitted in conditions], axis=1)
 
         def distances(embeddings: Embeddings) -> NDArray[np.float32]:
             each = np.stack([scorer(embeddings) for scorer in scorers])  # [parts, segments, conditions]
-            return np.asarray((each * scale[:, None] + offset[:, None]).min(axis=0), dtype=np.float32)
+            z = (each - mean[:, None]) * scale[:, None]
+            return np.asarray(np.maximum(z.min(axis=0), LEAST_Z) - LEAST_Z, dtype=np.float32)
 
         return distances
 

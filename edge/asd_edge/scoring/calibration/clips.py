@@ -71,7 +71,7 @@ def calibrate_clips(
         raise ValueError(f"calibration needs finite scores, got {sum(map(len, clips))} of them")
     decision = decision or DecisionSpec()
     held = [held_levels(clip, every_s, decision) for clip in clips]
-    rate = _rate(held, prior or Spread(), chances_per_week(decision))
+    rate, windows = (_rate(of, prior or Spread(), chances_per_week(decision)) for of in (held, clips))
     count = sum(map(len, clips))
     found = Calibration(
         method="few_clips",
@@ -79,38 +79,38 @@ def calibrate_clips(
         count=count,
         clips=len(clips),
         hours=count * every_s / 3600.0,
-        mean=rate.mean,
-        deviation=rate.deviation,
+        mean=windows.mean,
+        deviation=windows.deviation,
         rate=rate,
         alarms_per_week=alarms_per_week,
+        highest=max(0.0, *(float(levels.max()) for levels in held)),
     )
-    # The clips are normal: whatever the model says, they raise no alarm themselves.
-    return found.at(max(found.threshold_for(alarms_per_week), *(float(levels.max()) for levels in held)))
+    return found.at(found.threshold_for(alarms_per_week))
 
 
 def held_levels(clip: NDArray[np.float64], every_s: float, decision: DecisionSpec) -> NDArray[np.float64]:
     """Return the levels that a clip held for the on-delay; of a clip too short for that, its mean, which is above."""
-    levels = sustained(Trace(np.arange(len(clip), dtype=np.float64) * every_s, clip), decision)
+    levels = sustained(Trace(np.arange(len(clip), dtype=np.float64) * every_s, clip, every_s), decision)
     levels = levels[np.isfinite(levels)]
     return levels if len(levels) else clip.mean(keepdims=True)
 
 
-# Levels held for the on-delay are gamma distributed, as window scores are. Their mean is that of the clips' means,
-# so that clips count and not windows; their relative variance is that between the clips and that within (one-way
-# random effects, Searle, Casella & McCulloch, "Variance Components", 1992, section 3.6), moderated by a prior value c0
-# that weighs as much as d0 clips:
+# Levels held for the on-delay are gamma distributed, as window scores are: `levels` are either. Their mean is that of
+# the clips' means, so that clips count and not windows; their relative variance is that between the clips and that
+# within (one-way random effects, Searle, Casella & McCulloch, "Variance Components", 1992, section 3.6), moderated by a
+# prior value c0 that weighs as much as d0 clips:
 #     c² = (d0 c0² + d c_n²) / (d0 + d),  d = n − 1 clips
 # (Smyth, "Linear models and empirical Bayes methods", Stat. Appl. Genet. Mol. Biol. 3, 2004, section 3). A new
 # level differs from the mean of n clips by the variance (1 + 1/n) c², and a gamma shape is 1 / c².
 # Errors: of the mean c / √n, of the relative variance √(2 / (d0 + d)), as of a variance of so many degrees of freedom.
-def _rate(held: Sequence[NDArray[np.float64]], prior: Spread, chances: float) -> GammaRate:
-    n = len(held)
-    means = np.array([levels.mean() for levels in held])
+def _rate(levels: Sequence[NDArray[np.float64]], prior: Spread, chances: float) -> GammaRate:
+    n = len(levels)
+    means = np.array([clip.mean() for clip in levels])
     mean = max(float(means.mean()), _ROUNDING)
     squares = 1.0 / prior.shape
     freedom = PRIOR_CLIPS + n - 1
     if n > 1:
-        within = float(np.mean([levels.var() for levels in held]))
+        within = float(np.mean([clip.var() for clip in levels]))
         seen = (float(means.var(ddof=1)) + within) / mean**2
         squares = (PRIOR_CLIPS * squares + (n - 1) * seen) / freedom
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,7 +39,7 @@ def calibrate_hours(trace: Trace, *, alarms_per_week: float, decision: DecisionS
     """
     decision = decision or DecisionSpec()
     heard = trace.scores[np.isfinite(trace.scores)]
-    if len(heard) < 2 or np.isinf(trace.scores).any():
+    if len(heard) < 2 or np.isposinf(trace.scores).any():
         raise ValueError(f"calibration needs finite scores, got {len(heard)} of them")
     weeks = trace.scored_s / WEEK_S
     held = sustained(trace, decision)
@@ -47,7 +48,6 @@ def calibrate_hours(trace: Trace, *, alarms_per_week: float, decision: DecisionS
         return _from_pieces(trace, alarms_per_week, decision)
     excesses = np.array([np.nanmax(held[cluster]) for cluster in clusters]) - level
     tail = fit_pareto(excesses)
-    starts = trace.times[[cluster.start for cluster in clusters]]
     found = Calibration(
         method="tail",
         threshold=0.0,
@@ -62,7 +62,7 @@ def calibrate_hours(trace: Trace, *, alarms_per_week: float, decision: DecisionS
             at_level=len(clusters) / weeks,
             shape=tail.shape,
             scale=tail.scale,
-            clusters=len(clusters) / dispersion(trace, starts),
+            clusters=len(clusters) / dispersion(trace, clusters),
         ),
         alarms_per_week=alarms_per_week,
     )
@@ -88,21 +88,25 @@ def _clusters(
 
 # Index of dispersion: variance over mean of counts, 1 for a Poisson process (Cox & Lewis, "The Statistical Analysis
 # of Series of Events", 1966, section 4.5). Clusters that crowd in some hours say less than as many that do not.
-def dispersion(trace: Trace, starts: NDArray[np.float64]) -> float:
-    """Return the index of dispersion of the clusters among the trace's hours, 1 or more."""
-    edges = np.arange(trace.times[0], trace.times[-1] + 3600.0, 3600.0)
-    heard = np.histogram(trace.times[np.isfinite(trace.scores)], edges)[0]
-    counts = np.histogram(starts, edges)[0][heard * trace.step_s > 0.9 * 3600.0]
+def dispersion(trace: Trace, clusters: Sequence[slice]) -> float:
+    """Return the index of dispersion of the clusters among the trace's hours of scored sound, 1 or more."""
+    scored_s = trace.step_s * np.cumsum(np.isfinite(trace.scores))
+    starts = scored_s[[cluster.start for cluster in clusters]]
+    counts = np.histogram(starts, 3600.0 * np.arange(trace.scored_s // 3600.0 + 1.0))[0]
     return max(1.0, float(counts.var(ddof=1) / counts.mean())) if len(counts) > 2 and counts.any() else 1.0
 
 
 def _from_pieces(trace: Trace, alarms_per_week: float, decision: DecisionSpec) -> Calibration:
-    """Calibrate as if each minute were a clip: their spread is fitted, with the prior of a few clips."""
+    """Calibrate as if each minute were a clip: their spread is fitted, with the prior of a few clips.
+
+    Windows of other conditions are left out of their minute: a level is held longer without them, never shorter.
+    """
     size = max(1, round(_PIECE_S / trace.step_s))
-    pieces = [
-        trace.scores[start : min(start + size, run.stop)].tolist()
+    minutes = (
+        trace.scores[start : min(start + size, run.stop)]
         for run in trace.runs()
         for start in range(run.start, run.stop, size)
-    ]
+    )
+    pieces = [minute[np.isfinite(minute)].tolist() for minute in minutes]
     found = calibrate_clips(pieces, alarms_per_week=alarms_per_week, every_s=trace.step_s, decision=decision)
     return replace(found, method="gamma", heard=len(alarms_at(trace, found.threshold, decision)))

@@ -19,10 +19,13 @@ class Calibration:
     `method`: "tail" (peaks of sustained scores over hours), "few_clips" (a gamma distribution that leans on a prior),
     "gamma" (the same from minutes of sound, or the factory's fitted quantile), "percentile" (the factory's empirical
     quantile), "manual" (set by hand). `count`: scores of windows behind it. `clips`: recordings, or clusters of peaks,
-    that are independent of each other. `hours`: of sound. `mean`, `deviation`: of the scores that new normal sound is
-    expected to have. `rate`: alarms per week by threshold, for other budgets; None when scores have no spread.
-    `alarms_per_week`: the budget it was made for; None for the factory's rule. `heard`: alarms that the decision would
-    have raised in the very sound, None for clips. `quantile`, `percentile_threshold`, `gamma`: of the factory's rule.
+    that are independent of each other. `hours`: of sound. `mean`, `deviation`: of the window scores that new normal
+    sound is expected to have, which drift is watched against; what an alarm is made of, levels held, is in `rate`.
+    `rate`: alarms per week by threshold, for other budgets; None when scores have no spread.
+    `alarms_per_week`: the budget it was made for; None for the factory's rule. `highest`: level that the clips held;
+    they are normal, so no budget's threshold lies below it, whatever the rate says. `heard`: alarms that the decision
+    would have raised in the very sound at this threshold, None for clips. `quantile`, `percentile_threshold`, `gamma`:
+    of the factory's rule.
     """
 
     method: Method
@@ -34,6 +37,7 @@ class Calibration:
     deviation: float
     rate: GammaRate | ParetoRate | None
     alarms_per_week: float | None = None
+    highest: float = 0.0
     heard: int | None = None
     quantile: float | None = None
     percentile_threshold: float | None = None
@@ -68,22 +72,33 @@ class Calibration:
         return low - 2.6 * math.sqrt(low) - 1.0 <= self.heard <= high + 2.6 * math.sqrt(high) + 1.0
 
     def threshold_for(self, alarms_per_week: float) -> float:
-        """Return the threshold for another budget; this one's when nothing is known of others.
+        """Return the threshold for another budget.
 
         Raises:
-            ValueError: a budget that is not positive.
+            ValueError: a budget that is not positive, or scores without a spread, which say nothing about any budget.
         """
         if not alarms_per_week > 0.0:
             raise ValueError(f"a budget of {alarms_per_week} alarms a week: no threshold can promise none")
-        return self.threshold if self.rate is None else self.rate.threshold_for(alarms_per_week)
+        if self.rate is None:
+            raise ValueError("normal scores without a spread: they say nothing about alarms a week")
+        return max(self.highest, self.rate.threshold_for(alarms_per_week))
 
     def for_budget(self, alarms_per_week: float) -> Calibration:
         """Return the calibration with the threshold of another budget.
 
+        Its method is that of the rate, whatever the threshold came from before.
+
         Raises:
-            ValueError: a budget that is not positive.
+            ValueError: as `threshold_for`.
         """
-        return replace(self, threshold=self.threshold_for(alarms_per_week), alarms_per_week=alarms_per_week)
+        method: Method = "gamma" if self.quantile is not None or self.method == "gamma" else "few_clips"
+        return replace(
+            self,
+            method="tail" if isinstance(self.rate, ParetoRate) else method,
+            threshold=self.threshold_for(alarms_per_week),
+            alarms_per_week=alarms_per_week,
+            heard=None,
+        )
 
     def at(self, threshold: float) -> Calibration:
         """Return the calibration with its threshold found."""
@@ -91,4 +106,4 @@ class Calibration:
 
     def set_by_hand(self, threshold: float) -> Calibration:
         """Return the calibration with a threshold that somebody chose."""
-        return replace(self, method="manual", threshold=threshold, alarms_per_week=None)
+        return replace(self, method="manual", threshold=threshold, alarms_per_week=None, heard=None)

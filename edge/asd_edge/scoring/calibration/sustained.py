@@ -16,30 +16,31 @@ WEEK_S = 604_800.0
 
 @dataclass(frozen=True)
 class Trace:
-    """Scores of one machine in the order of their windows, all heard under one condition.
+    """Scores of one machine under one condition, in the order of their windows.
 
     `times`: second of sound at which each window ends, rising, float64 [windows]. `scores`: float64 [windows], NaN
-    where a window has none (an idle machine). Where a window is missing the sound had a gap.
+    where a window has none (an idle machine), −inf where it was heard under another condition. `step_s`: seconds from
+    one window to the next. Where a window is missing the sound had a gap.
     """
 
     times: NDArray[np.float64]
     scores: NDArray[np.float64]
-
-    @property
-    def step_s(self) -> float:
-        """Seconds from one window to the next."""
-        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+    step_s: float
 
     @property
     def scored_s(self) -> float:
-        """Seconds of sound that was scored."""
+        """Seconds of sound that was scored under this condition."""
         return self.step_s * int(np.isfinite(self.scores).sum())
+
+    @property
+    def apart(self) -> NDArray[np.bool_]:
+        """Whether there is a gap, or the start, before each window."""
+        return np.asarray(np.diff(self.times, prepend=-np.inf) > 1.5 * self.step_s)
 
     def runs(self) -> Iterator[slice]:
         """Yield the stretches that a hold time may span: neither a gap nor a window without a score in them."""
-        heard = np.isfinite(self.scores)
-        apart = np.diff(self.times, prepend=-np.inf) > 1.5 * self.step_s
-        starts = np.flatnonzero(heard & (apart | ~np.roll(heard, 1)))
+        heard = ~np.isnan(self.scores)
+        starts = np.flatnonzero(heard & (self.apart | ~np.roll(heard, 1)))
         for start, limit in zip(starts, [*starts[1:], len(heard)], strict=True):
             yield slice(int(start), int(start + heard[start:limit].sum()))
 
@@ -47,10 +48,13 @@ class Trace:
 # An alarm begins at window i when every score since some window at least the on-delay earlier lies above the
 # threshold, that is when min(score_j … score_i) does, j the last window with time_j <= time_i − on-delay. The largest
 # threshold at which `decide` raises an alarm is therefore the largest of these running minima.
+# `decide` compares each window with the threshold of its own condition. A normal window of another condition is below
+# that one: it confirms nothing and calms an alarm, whatever the threshold of this condition, just as −inf does.
 def sustained(trace: Trace, decision: DecisionSpec) -> NDArray[np.float64]:
     """Return the level that the scores held for the on-delay until each window, float64 [windows].
 
-    It is NaN where the scores have not lasted that long since a gap, an idle window or the start.
+    It is NaN where the scores have not lasted that long since a gap, an idle window or the start, and −inf where a
+    window of another condition lies within the delay.
     """
     held = np.full(len(trace.scores), np.nan)
     for run in trace.runs():
@@ -70,7 +74,7 @@ def sustained(trace: Trace, decision: DecisionSpec) -> NDArray[np.float64]:
 def alarms_at(trace: Trace, threshold: float, decision: DecisionSpec) -> list[slice]:
     """Return the windows of each alarm that the detector would have raised, from its first to its last."""
     times, scores = trace.times.tolist(), trace.scores.tolist()
-    apart = (np.diff(trace.times, prepend=-np.inf) > 1.5 * trace.step_s).tolist()
+    apart = trace.apart.tolist()
     over = np.flatnonzero(trace.scores > threshold)
     found: list[slice] = []
     state, i, began = DecisionState(), 0, 0
