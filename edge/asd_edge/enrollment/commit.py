@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Literal
 
@@ -10,7 +11,8 @@ from asd_edge.bundle.site import Change, SiteState
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.checks import refused
 from asd_edge.enrollment.proposal import Proposal
-from asd_edge.errors import StateError
+from asd_edge.enrollment.propose import Machine
+from asd_edge.errors import EnrollmentError, StateError
 
 Action = Literal["enroll", "replace", "remove", "rollback", "import", "threshold"]
 
@@ -53,13 +55,40 @@ def commit(store: SiteStore, bundle: Bundle, proposal: Proposal, *, author: str,
     return store.save(site.with_condition(condition), change_of(action, name, author, bundle.bundle_id))
 
 
-def roll_back(store: SiteStore, to: int | None, *, author: str) -> tuple[int, SiteState]:
+def check_something_known(machine: Machine, bundle: Bundle, after: SiteState) -> None:
+    """Refuse a state in which nothing is known: whatever is enrolled next, a fault too, is compared with nothing then.
+
+    Args:
+        machine: whose state it would be.
+        bundle: that the device runs; conditions of another embedding are none to compare with.
+        after: the state.
+
+    Raises:
+        EnrollmentError: neither an enrolled condition nor the factory's knowledge would be left.
+    """
+    if machine.conditions(bundle, after.of_bundle(bundle)) is None:
+        raise EnrollmentError(
+            f"The last that is known of the machine {machine.store.machine} is not taken away",
+            found="no condition that the next enrollment could be compared with would be left",
+            expected="an enrolled condition, or what the factory knows of the machine",
+            remedy="Enroll another condition first, or do this on the device itself, without --keep-one.",
+        )
+
+
+def roll_back(
+    store: SiteStore,
+    to: int | None,
+    *,
+    author: str,
+    check: Callable[[SiteState], None] = lambda after: None,
+) -> tuple[int, SiteState]:
     """Store an earlier revision's content as the newest; the caller holds the machine's lock.
 
     Args:
         store: of the machine.
         to: number of the revision; the one before the current without it.
         author: who does it.
+        check: raises if that content must not be gone back to; nothing has been changed then.
 
     Returns:
         The number that was gone back to, and the new state.
@@ -71,8 +100,7 @@ def roll_back(store: SiteStore, to: int | None, *, author: str) -> tuple[int, Si
     try:
         current = store.load()
     except StateError:
-        store.set_aside()
-        current, damaged = store.load(), True
+        current, damaged = SiteState(revision=max(store.revisions(), default=0)), True
     if current.revision == 0 and not damaged:
         raise StateError(
             f"The machine {store.machine} has no revision to go back to",
@@ -80,8 +108,11 @@ def roll_back(store: SiteStore, to: int | None, *, author: str) -> tuple[int, Si
             expected="an earlier revision",
             remedy="Nothing needs to be done.",
         )
-    whole = store.path.exists()
+    whole = store.path.exists() and not damaged
     earlier = [number for number in store.revisions() if not whole or number < current.revision]
     number = max(earlier, default=0) if to is None else to
     back = store.load_revision(number).model_copy(update={"revision": current.revision})
+    check(back)
+    if damaged:
+        store.set_aside()
     return number, store.save(back, change_of("rollback", f"to revision {number}", author))
