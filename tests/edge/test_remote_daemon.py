@@ -172,18 +172,19 @@ def test_without_keys_or_the_extra_a_device_does_not_start(tmp_path: Path, monke
         remote_enrollment(device_config(tmp_path, 1883), tmp_path / "device.toml", sink)
 
 
-@pytest.mark.parametrize("damage", ["remote-nonces.json", "the folder"])
+@pytest.mark.parametrize("damage", ["remote-nonces.json", "no folder"])
 def test_a_daemon_whose_state_is_damaged_listens_and_takes_no_commands(
     broker: Any, listen: Any, ask: Any, run: Any, bundle: Path, tmp_path: Path, damage: str
 ) -> None:
     device = write_device(tmp_path, bundle, broker.port, SIMULATED)
     device.write_text(device.read_text() + '[remote]\nenabled = true\nkeys_file = "keys"\n')
     ANNA.authorise(tmp_path / "keys")
-    damaged = tmp_path / "state"
+    state = tmp_path / "state"
     if damage == "remote-nonces.json":
-        damaged.mkdir()
-        damaged = damaged / damage
-    damaged.write_text("damaged")
+        state.mkdir()
+        (state / damage).write_text("damaged")
+    else:
+        state.symlink_to(tmp_path / "disk-that-is-away" / "state")
     heard = listen(broker.port, "asd-edge/box/#")
     daemon = run(device)
     assert heard.wait("/fan-1/score", lambda _: True)["state"] == "scored"
@@ -192,5 +193,5 @@ def test_a_daemon_whose_state_is_damaged_listens_and_takes_no_commands(
     _, log = daemon.communicate(timeout=20)
     assert daemon.returncode == 0, log
     assert "Remote enrollment is unavailable" in log
-    assert str(damaged) in log
-    assert damaged.read_text() == "damaged"
+    assert str(state / "remote-nonces.json") in log
+    assert damage == "no folder" or (state / damage).read_text() == "damaged"
