@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.edge.broker import Broker, Listener
 from tests.edge.device import ASD_EDGE
+
+if TYPE_CHECKING:
+    from tests.edge.remote_device import Asker
 
 
 @pytest.fixture
@@ -71,3 +77,36 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         if child.poll() is None:
             child.kill()
         child.communicate()
+
+
+@pytest.fixture
+def ask(listen: Callable[..., Listener]) -> Iterator[Callable[[int], Asker]]:
+    """Send requests to a device that takes commands."""
+    from tests.edge.remote_device import Asker  # here, since not every device has the extra `remote`
+
+    askers: list[Asker] = []
+
+    def make(port: int) -> Asker:
+        askers.append(Asker(listen(port, "asd-edge/box/remote/response"), port))
+        return askers[-1]
+
+    yield make
+    for asker in askers:
+        asker.close()
+
+
+@pytest.fixture
+def start_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Callable[[], None]]]:
+    """Start the part of a device that takes commands; give a function that stops it."""
+    from asd_edge.remote.runner import Runner
+    from tests.edge.remote_device import STAND_IN, device_config, start_remote
+
+    monkeypatch.setattr("asd_edge.daemon.remote.Runner", partial(Runner, STAND_IN))
+    with ExitStack() as stops:
+
+        def start(port: int, **tables: Any) -> Callable[[], None]:
+            stop = start_remote(device_config(tmp_path, port, **tables), tmp_path / "device.toml")
+            stops.callback(stop)
+            return stop
+
+        yield start

@@ -50,7 +50,7 @@ def test_no_name_becomes_an_option(fields: dict[str, Any]) -> None:
     """Names may begin with a dash: each stays the value of the option that it was meant for."""
     line = arguments(command_of(**fields), config=Path("/etc/asd-edge/device.toml"), author="remote:anna")
     options, _, rest = " ".join(line).partition(" -- ")
-    words = {"enroll", "conditions", "remove", "rollback", "list", "--propose", "--json"}
+    words = {"enroll", "conditions", "remove", "rollback", "list", "--propose", "--json", "--keep-one"}
     given_ = dict(word.split("=", 1) for word in options.split() if word not in words)
     wanted = {"--machine": fields["machine"], "--config": "/etc/asd-edge/device.toml"}
     if fields["action"] != "conditions":
@@ -75,8 +75,8 @@ def test_each_action_has_its_command_line() -> None:
     assert proposed == ["enroll", *changing, "--propose", "--condition=hot", "--last=30"]
     assert line("commit", proposal="p1") == ["enroll", *changing, "--commit=p1"]
     assert line("discard", proposal="p1") == ["enroll", *changing, "--discard=p1"]
-    assert line("remove", condition="-hot") == ["conditions", "remove", *changing, "--", "-hot"]
-    assert line("rollback") == ["conditions", "rollback", *changing]
+    assert line("remove", condition="-hot") == ["conditions", "remove", *changing, "--keep-one", "--", "-hot"]
+    assert line("rollback") == ["conditions", "rollback", *changing, "--keep-one"]
     assert line("conditions") == ["conditions", "list", *where]
 
 

@@ -164,11 +164,26 @@ def test_a_signature_made_for_another_purpose_is_none_of_a_command(device: Devic
         assert reason(device.judge(ANNA.sign(command, domain))) == "altered"
 
 
-def test_a_retained_or_untimely_command_can_be_sent_again(device: Device) -> None:
-    request = ANNA.request(device.challenge())
-    assert reason(device.judge(request, retained=True)) == "retained"
-    assert reason(device.judge(request, busy=True)) == "busy"
-    assert isinstance(device.judge(request), Accepted)
+def test_a_genuine_command_is_spent_whatever_is_said_of_it(tmp_path: Path) -> None:
+    """An operator who was told no can rely on it: nobody else can send the command again, nor after a restart."""
+    device = Device(tmp_path, commands_per_hour=1)
+    retained, busy, first, limited = (ANNA.request(device.challenge()) for _ in range(4))
+    assert reason(device.judge(retained, retained=True)) == "retained"
+    assert reason(device.judge(busy, busy=True)) == "busy"
+    assert isinstance(device.judge(first), Accepted)  # neither of those was one of the hour's
+    assert reason(device.judge(limited)) == "rate_limited"
+    device.clock.now += 61.0
+    for again in (device, Device(tmp_path)):
+        for request in (retained, busy, first, limited):
+            assert reason(again.judge(request)) == "replayed"
+
+
+def test_a_retained_message_is_refused_whatever_it_is(device: Device) -> None:
+    nonce = device.challenge()
+    for payload in (challenge_request("two"), b"hello", b" " * 9000, MALLORY.request(nonce)):
+        assert reason(device.judge(payload, retained=True)) == "retained"
+    genuine = device.judge(ANNA.request(nonce), retained=True)
+    assert (reason(genuine), genuine.key, genuine.command.nonce) == ("retained", "anna", nonce)
 
 
 def test_a_challenge_expires_by_the_device_s_own_clock(device: Device) -> None:
@@ -208,7 +223,9 @@ def test_without_a_disk_to_remember_on_nothing_is_let_through(tmp_path: Path) ->
     folder.rmdir()
     assert reason(device.judge(ANNA.request(nonce))) == "unavailable"
     folder.mkdir()
-    assert isinstance(device.judge(ANNA.request(nonce)), Accepted)
+    assert reason(device.judge(ANNA.request(nonce))) == "replayed"  # though it could not be written down
+    assert isinstance(device.judge(ANNA.request(device.challenge())), Accepted)
+    assert nonce in UsedNonces(folder / "used.json")  # by now it is
 
 
 @pytest.fixture(scope="module")
@@ -274,9 +291,13 @@ def test_used_nonces_survive_and_stay_bounded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format":"asd-edge-used-nonces","version":1,"used":["x"]}'])
-def test_damaged_used_nonces_are_an_error_and_stay_as_they_are(tmp_path: Path, content: bytes) -> None:
+def test_damaged_used_nonces_are_a_fault_and_stay_as_they_are(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "used.json"
     path.write_bytes(content)
+    used = UsedNonces(path)
+    assert "used.json" in str(used.fault)
     with pytest.raises(StateError, match=r"used\.json"):
-        UsedNonces(path)
+        used.add("0" * 64)
+    device = Device(tmp_path)
+    assert reason(device.judge(challenge_request("one"))) == "unavailable"
     assert path.read_bytes() == content

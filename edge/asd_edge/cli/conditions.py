@@ -22,6 +22,9 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The condition's name.")]
+KeepOne = Annotated[
+    bool, typer.Option("--keep-one", help="Refuse if nothing would be known of the machine then; so it is from afar.")
+]
 
 
 @app.command("list")
@@ -34,7 +37,8 @@ def list_(
 ) -> None:
     """List what is enrolled, and what made each revision that is still kept.
 
-    With --json, one object for each machine, in a list.
+    With --json, one object for each machine, in a list. It says how many clips a condition was made from; `show`
+    has their names, and how the threshold was found.
     """
     from asd_edge.bundle.site_store import SiteStore
     from asd_edge.config import load_config
@@ -73,17 +77,28 @@ def show(config: Config, machine: Machine, name: Name, as_json: Json = False) ->
 
 
 @app.command()
-def remove(config: Config, machine: Machine, name: Name, author: Author = None, as_json: Json = False) -> None:
+def remove(
+    config: Config,
+    machine: Machine,
+    name: Name,
+    keep_one: KeepOne = False,
+    author: Author = None,
+    as_json: Json = False,
+) -> None:
     """Forget a condition: sound like it is normal no more."""
     from asd_edge.cli.opened import open_machine_of, who
-    from asd_edge.enrollment.commit import change_of
+    from asd_edge.enrollment.commit import change_of, check_something_known
     from asd_edge.enrollment.exchange import condition_of
 
-    store = open_machine_of(config, machine).store
+    opened = open_machine_of(config, machine)
+    store = opened.store
     with store.exclusive(who(author)):
         state = store.load()
         condition_of(store, state, name)
-        after = store.save(state.without_condition(name), change_of("remove", name, who(author)))
+        without = state.without_condition(name)
+        if keep_one:
+            check_something_known(opened.machine, opened.bundle(), without)
+        after = store.save(without, change_of("remove", name, who(author)))
     _changed(machine, f"condition {name} removed", after, as_json)
 
 
@@ -94,6 +109,7 @@ def rollback(
     to: Annotated[
         int | None, typer.Option(metavar="REVISION", min=0, help="Which revision; the one before without it.")
     ] = None,
+    keep_one: KeepOne = False,
     author: Author = None,
     as_json: Json = False,
 ) -> None:
@@ -103,11 +119,17 @@ def rollback(
     as site.json.damaged.
     """
     from asd_edge.cli.opened import open_machine_of, who
-    from asd_edge.enrollment.commit import roll_back
+    from asd_edge.enrollment.commit import check_something_known, roll_back
 
     opened = open_machine_of(config, machine)
+    bundle = opened.bundle()
+
+    def check(after: SiteState) -> None:
+        if keep_one:
+            check_something_known(opened.machine, bundle, after)
+
     with opened.store.exclusive(who(author)):
-        number, after = roll_back(opened.store, opened.bundle(), to, author=who(author))
+        number, after = roll_back(opened.store, bundle, to, author=who(author), check=check)
     _changed(machine, f"back to what was known in revision {number}", after, as_json)
 
 
@@ -187,10 +209,18 @@ def _row(store: SiteStore) -> dict[str, Any]:
         "machine": store.machine,
         "revision": state.revision,
         "change": None if state.change is None else state.change.model_dump(mode="json"),
-        "conditions": [_plain(condition) for condition in state.conditions],
-        "factory_thresholds": [threshold.model_dump(mode="json") for threshold in state.factory_thresholds],
+        "conditions": [_short(condition) for condition in state.conditions],
+        "factory_thresholds": [
+            threshold.model_dump(mode="json", exclude={"calibration"}) for threshold in state.factory_thresholds
+        ],
         "revisions": store.revisions(),
     }
+
+
+def _short(condition: EnrolledCondition) -> dict[str, Any]:
+    """Return one of many conditions: a list from afar must fit into one message."""
+    row = condition.model_dump(mode="json", exclude={"arrays", "calibration", "clips"})
+    return row | {"clips": len(condition.clips)}
 
 
 def _plain(condition: EnrolledCondition) -> dict[str, Any]:

@@ -107,10 +107,13 @@ def _effect(report: Report) -> list[str]:
         f"  in the last {_span(effect.hours)} ({effect.windows} windows) there were {effect.alarms_before} alarms; "
         f"with it there would have been {effect.alarms_after}"
     ]
-    for what, alarms in (("would vanish", effect.vanish), ("would appear", effect.appear)):
+    for what, alarms, count in (
+        ("would vanish", effect.vanish, effect.vanish_count),
+        ("would appear", effect.appear, effect.appear_count),
+    ):
         lines += [f"    {what}: {_alarm(alarm)}" for alarm in alarms[:_SHOWN]]
-        if len(alarms) > _SHOWN:
-            lines.append(f"    {what}: {len(alarms) - _SHOWN} more")
+        if count > _SHOWN:
+            lines.append(f"    {what}: {count - _SHOWN} more")
     return lines
 
 

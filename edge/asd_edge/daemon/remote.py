@@ -44,29 +44,22 @@ _STOP_PATIENCE_S = 3.0
 def remote_enrollment(config: DeviceConfig, path: Path, sink: MqttSink) -> RemoteEnrollment | None:
     """Return what takes commands from the sink's broker; None when it is off, and then nobody listens.
 
+    When the state folder cannot be used every request is refused as `unavailable`: the machines are listened to anyway.
+
     Raises:
         ConfigError: the keys cannot be used, or the extra `remote` is missing.
-        StateError: what is remembered of earlier commands cannot be used.
     """
     if not config.remote.enabled:
         return None
     keys = authorised_keys(config.remote)
     state = config.device.state_dir  # a machine's folder there has no dot in its name
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StateError(
-            f"Remote enrollment cannot use the state folder {state}",
-            found=error.strerror or str(error),
-            expected="a folder that the daemon may write to",
-            remedy="Set device.state_dir to such a folder, or set remote.enabled = false.",
-        ) from error
+    used = UsedNonces(state / "remote-nonces.json")
     challenges = ChallengeBook(config.remote.challenge_s, monotonic, secrets.token_bytes)
     gate = Gate(
         config.device.id,
         keys,
         challenges,
-        UsedNonces(state / "remote-nonces.json"),
+        used,
         commands_per_hour=config.remote.commands_per_hour,
         clock=monotonic,
     )
@@ -80,7 +73,10 @@ def remote_enrollment(config: DeviceConfig, path: Path, sink: MqttSink) -> Remot
         lambda response: sink.send(remote_message(topics, response)),
     )
     sink.subscribe(Subscription(topics.remote_request, remote.arrived))
-    _log.info("Remote enrollment is on; commands are taken from %s", ", ".join(keys.names))
+    if used.fault is None:
+        _log.info("Remote enrollment is on; commands are taken from %s", ", ".join(keys.names))
+    else:
+        _log.error("Remote enrollment is unavailable. %s", used.fault)
     return remote
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from asd_edge.bundle.archive import Bundle
@@ -9,7 +10,8 @@ from asd_edge.bundle.site import Change, SiteState, check_comparable
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.checks import refused
 from asd_edge.enrollment.proposal import Proposal
-from asd_edge.errors import StateError
+from asd_edge.enrollment.propose import Machine
+from asd_edge.errors import EnrollmentError, StateError
 from asd_edge.strict import utc_time
 
 Action = Literal["enroll", "replace", "remove", "rollback", "import", "threshold"]
@@ -52,7 +54,34 @@ def commit(store: SiteStore, bundle: Bundle, proposal: Proposal, *, author: str,
     return store.save(site.with_condition(condition), change_of(action, name, author, bundle.bundle_id))
 
 
-def roll_back(store: SiteStore, bundle: Bundle, to: int | None, *, author: str) -> tuple[int, SiteState]:
+def check_something_known(machine: Machine, bundle: Bundle, after: SiteState) -> None:
+    """Refuse a state in which nothing is known: whatever is enrolled next, a fault too, is compared with nothing then.
+
+    Args:
+        machine: whose state it would be.
+        bundle: that the device runs; conditions of another embedding are none to compare with.
+        after: the state.
+
+    Raises:
+        EnrollmentError: neither an enrolled condition nor the factory's knowledge would be left.
+    """
+    if machine.conditions(bundle, after.of_bundle(bundle)) is None:
+        raise EnrollmentError(
+            f"The last that is known of the machine {machine.store.machine} is not taken away",
+            found="no condition that the next enrollment could be compared with would be left",
+            expected="an enrolled condition, or what the factory knows of the machine",
+            remedy="Enroll another condition first, or do this on the device itself, without --keep-one.",
+        )
+
+
+def roll_back(
+    store: SiteStore,
+    bundle: Bundle,
+    to: int | None,
+    *,
+    author: str,
+    check: Callable[[SiteState], None] = lambda after: None,
+) -> tuple[int, SiteState]:
     """Store an earlier revision's content as the newest; the caller holds the machine's lock.
 
     Where the current state is damaged or gone, the newest revision that can be read takes its place.
@@ -62,6 +91,7 @@ def roll_back(store: SiteStore, bundle: Bundle, to: int | None, *, author: str) 
         bundle: that the device runs.
         to: number of the revision; the one before the current without it.
         author: who does it.
+        check: raises if that content must not be gone back to; nothing has been changed then.
 
     Returns:
         The number that was gone back to, and the new state.
@@ -79,6 +109,7 @@ def roll_back(store: SiteStore, bundle: Bundle, to: int | None, *, author: str) 
         )
     number, back = _earlier(store, current) if to is None else (to, store.load_revision(to))
     check_comparable(bundle, back)
+    check(back)
     change = change_of("rollback", f"to revision {number}", author, bundle.bundle_id)
     if current is None:
         return number, store.restore(back, change)

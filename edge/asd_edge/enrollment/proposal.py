@@ -18,6 +18,8 @@ FORMAT: Final = "asd-edge-proposal"
 VERSION: Final = 1
 LIFE_S = 24 * 3600.0
 KEPT = 20
+MOST_LISTED = 20
+"""Known conditions, and past alarms of a kind, in a report: it must fit into one message to somebody afar."""
 
 ProposalId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -54,14 +56,19 @@ class AlarmReport(Strict):
 
 
 class EffectReport(Strict):
-    """What the last `hours` of stored sound would have been: alarms before and after, and which differ."""
+    """What the last `hours` of stored sound would have been: alarms before and after, and which differ.
+
+    `vanish`, `appear`: the first MOST_LISTED of so many.
+    """
 
     hours: float
     windows: int
     alarms_before: int
     alarms_after: int
-    vanish: tuple[AlarmReport, ...]
-    appear: tuple[AlarmReport, ...]
+    vanish_count: int
+    vanish: Annotated[tuple[AlarmReport, ...], Field(max_length=MOST_LISTED)]
+    appear_count: int
+    appear: Annotated[tuple[AlarmReport, ...], Field(max_length=MOST_LISTED)]
 
 
 class Report(Strict):
@@ -70,7 +77,7 @@ class Report(Strict):
     `groups`: names of the clips behind each centre. `spread`: mean and deviation of what a clip scores without
     itself. `threshold_before`: of the condition that is replaced, else of the nearest one known; None without.
     `expected_alarms`: interval of alarms per week at the threshold (90 %). `covered_by`: a condition that accepts
-    these clips already. `known`: distances to the conditions known before, nearest first.
+    these clips already. `known`: distances to the MOST_LISTED nearest conditions known before.
     `refusal`: why it is not committed unless a person insists. `dropped`: conditions of another embedding, which the
     first one of this embedding takes the place of.
     """

@@ -11,7 +11,7 @@ from asd_edge.bundle.site import EnrolledCondition
 from asd_edge.enrollment.checks import Comparison
 from asd_edge.enrollment.clips import HeardClip
 from asd_edge.enrollment.effect import Outcome, PastAlarm, difference
-from asd_edge.enrollment.proposal import AlarmReport, ClipReport, EffectReport, KnownReport, Report
+from asd_edge.enrollment.proposal import MOST_LISTED, AlarmReport, ClipReport, EffectReport, KnownReport, Report
 from asd_edge.imprint import Imprint
 from asd_edge.strict import utc_time
 
@@ -66,7 +66,7 @@ def report_of(
         covered_by=covered,
         known=tuple(
             KnownReport(condition=c.condition, distance=c.distance, threshold=c.threshold, within=c.within)
-            for c in against.conditions
+            for c in against.conditions[:MOST_LISTED]
         ),
         dropped=tuple(dropped),
         warnings=tuple(_warnings(clips, covered, replaced)),
@@ -115,8 +115,10 @@ def _effect(before: Outcome, after: Outcome) -> EffectReport:
         windows=len(after.times),
         alarms_before=len(before.alarms),
         alarms_after=len(after.alarms),
-        vanish=tuple(map(_alarm, vanish)),
-        appear=tuple(map(_alarm, appear)),
+        vanish_count=len(vanish),
+        vanish=tuple(map(_alarm, vanish[:MOST_LISTED])),
+        appear_count=len(appear),
+        appear=tuple(map(_alarm, appear[:MOST_LISTED])),
     )
 
 

@@ -11,7 +11,8 @@ def arguments(command: Command, *, config: Path, author: str) -> list[str]:
     """Return what follows `asd-edge`.
 
     A name may begin with a dash and must not become an option itself: it is joined to its option by "=", or follows
-    "--". Nobody can insist from afar (`--force`) on what the device advises against.
+    "--". Nobody can insist from afar (`--force`) on what the device advises against, nor take away all that the
+    advice comes from (`--keep-one`).
     """
     where = [f"--config={config}", f"--machine={command.machine}", "--json"]
     changing = [*where, f"--author={author}"]
@@ -23,8 +24,8 @@ def arguments(command: Command, *, config: Path, author: str) -> list[str]:
         case Discard():
             return ["enroll", *changing, f"--discard={command.proposal}"]
         case Remove():
-            return ["conditions", "remove", *changing, "--", command.condition]
+            return ["conditions", "remove", *changing, "--keep-one", "--", command.condition]
         case Rollback():
-            return ["conditions", "rollback", *changing]
+            return ["conditions", "rollback", *changing, "--keep-one"]
         case Conditions():
             return ["conditions", "list", *where]

@@ -34,7 +34,7 @@ class Propose(_Signed):
 
     action: Literal["propose"] = "propose"
     condition: Name
-    last_s: Annotated[int, Field(ge=4, le=600)]
+    last_s: Annotated[int, Field(ge=10, le=600)]
 
 
 class Commit(_Signed):

@@ -1,7 +1,8 @@
 """Where every request is judged: answered with a challenge, refused with a reason, or let through as a command.
 
 No sockets, no threads; clocks and chance are passed in. Nothing inside a command is looked at before its signature
-has been verified, and a nonce is on the disk as used before its command is let through.
+has been verified. A verified command's nonce is on the disk as used before anything else is said of it: whoever has
+seen it refused or done can rely on it that nobody can send it again.
 """
 
 from __future__ import annotations
@@ -97,13 +98,20 @@ class Gate:
             first, self._flooded = not self._flooded, True
             return Refused("rate_limited", f"more than {REQUESTS_PER_MINUTE} requests in a minute") if first else None
         self._flooded = False
-        if retained:
-            return Refused("retained", "a retained message")
+        if not retained:
+            return self._judge(payload, busy=busy)
+        judged = self._judge(payload, busy=True)  # a genuine command is spent even so, and is none of the hour's
+        signed = judged if isinstance(judged, Refused) else Refused("retained", "")
+        return Refused("retained", "a retained message", signed.key, signed.command)
+
+    def _judge(self, payload: bytes, *, busy: bool) -> Decision:
         if len(payload) > SIZE_LIMIT:
             return Refused("oversized", f"{len(payload)} bytes")
         try:
             request = parse_request(payload)
             if isinstance(request, ChallengeRequest):
+                if self._used.fault is not None:  # a command could not be let through anyway
+                    return Refused("unavailable", str(self._used.fault))
                 return Issued(self._challenges.issue(), self._challenges.life_s)
             return self._judge_command(request, busy=busy)
         except RefusalError as refusal:
@@ -127,7 +135,7 @@ class Gate:
 
     def _judge_genuine(self, command: Command, *, busy: bool) -> tuple[Reason, str] | None:
         """Judge a command that a known key has signed; return why it is refused all the same."""
-        if command.device != self._device:
+        if command.device != self._device:  # and so however often it comes: nothing to spend
             return "foreign_device", f"for the device {command.device}"
         if command.nonce in self._used:
             return "replayed", "its challenge has been used"
@@ -136,13 +144,13 @@ class Gate:
             return "unknown_nonce", "no challenge of this device since its start"
         if state == "expired":
             return "expired", f"its challenge is older than {self._challenges.life_s:g} s"
-        if busy:
-            return "busy", "another command is still running"
-        if not self._commands.allow():
-            return "rate_limited", "more commands in an hour than commands_per_hour"
+        self._challenges.close(command.nonce)
         try:
             self._used.add(command.nonce)
         except StateError as error:
             return "unavailable", str(error)
-        self._challenges.close(command.nonce)
+        if busy:
+            return "busy", "another command is still running"
+        if not self._commands.allow():
+            return "rate_limited", "more commands in an hour than commands_per_hour"
         return None

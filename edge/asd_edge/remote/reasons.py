@@ -17,9 +17,9 @@ Reason = Literal[
     "replayed",
     "unknown_nonce",
     "expired",
+    "unavailable",
     "busy",
     "rate_limited",
-    "unavailable",
 ]
 
 REASONS: Final[dict[Reason, str]] = {
@@ -33,8 +33,8 @@ REASONS: Final[dict[Reason, str]] = {
     "replayed": "its challenge has been used",
     "unknown_nonce": "answers no challenge of this device, or one from before its last start",
     "expired": "its challenge is older than `challenge_s`",
+    "unavailable": "the device cannot remember used challenges or write its audit file; its log says why",
     "busy": "another command is still running",
     "rate_limited": "more than 20 requests in a minute, or more than `commands_per_hour`",
-    "unavailable": "the device cannot remember the nonce or write its audit file; its log says why",
 }
 """Why a request is refused: in the order in which it is looked at."""

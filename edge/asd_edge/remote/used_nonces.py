@@ -27,20 +27,23 @@ class _Document(Strict):
 class UsedNonces:
     """A set of nonces in a file that is written before a command is let through.
 
-    Raises:
-        StateError: the file is there and cannot be used.
+    `fault`: why the file or its folder could not be used at the start; None if they could. Nothing is remembered then,
+    and the file stays as it is.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._used: tuple[Nonce, ...] = ()
+        self.fault: StateError | None = None
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._used = parse_versioned(path.read_bytes(), _Document, format=FORMAT, version=VERSION).used
         except FileNotFoundError:
-            self._used = ()
+            pass
         except OSError as error:
-            raise _unusable(path, str(error.strerror)) from error
+            self.fault = _unusable(path, error.strerror or str(error))
         except RefusalError as refusal:
-            raise _unusable(path, refusal.found) from None
+            self.fault = _unusable(path, refusal.found)
 
     def __contains__(self, nonce: str) -> bool:
         return nonce in self._used
@@ -49,15 +52,16 @@ class UsedNonces:
         """Remember a nonce; it is on the disk when this returns.
 
         Raises:
-            StateError: it cannot be written, and is not remembered.
+            StateError: it cannot be written; it is remembered no longer than the daemon runs.
         """
-        used = (*self._used, nonce)[-CAPACITY:]
+        if self.fault is not None:
+            raise self.fault
+        self._used = (*self._used, nonce)[-CAPACITY:]
         try:
             with atomic_write(self._path, mode=0o600) as stream:
-                stream.write(_Document(used=used).model_dump_json().encode() + b"\n")
+                stream.write(_Document(used=self._used).model_dump_json().encode() + b"\n")
         except OSError as error:
             raise _unusable(self._path, error.strerror or str(error)) from error
-        self._used = used
 
 
 def _unusable(path: Path, found: str) -> StateError:
@@ -65,6 +69,6 @@ def _unusable(path: Path, found: str) -> StateError:
         f"The used nonces in {path} cannot be kept",
         found=found,
         expected="a file that the daemon itself has written, in a folder that it may write to",
-        remedy="Correct the folder's owner; a damaged file may be removed while the daemon is stopped, because the"
-        " challenges of before are unknown after a restart anyway.",
+        remedy="Correct the folder's owner, make room, or remove a damaged file, then restart the daemon: it knows no"
+        " challenge of before its start, so nothing can be replayed.",
     )
