@@ -16,18 +16,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet
 from numpy.typing import NDArray
 
 from asd_edge.atomic import atomic_write
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.detector import Detector, advance
 from asd_edge.events import AlarmChange, Event, WindowScore
-from asd_edge.imprint import centres_of
+from asd_edge.imprint import heard_clips
 from asd_edge.offline import embed_clip, idle_floor_of
 from asd_edge.pipeline import ChannelState, Pipeline, Samples, SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.scoring.calibration import Trace, alarms_at
+from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.simulator import OperatingState, SimulatedMachine
 from asd_edge.sources.block import Block
@@ -154,7 +155,8 @@ def _clips(machine: SimulatedMachine) -> Iterator[tuple[int, NDArray[np.float32]
 def _enrolled(pipeline: Pipeline, clips: list[NDArray[np.float32]]) -> ConditionSet:
     embedded = [embed_clip(pipeline, clip, name=f"{i}") for i, clip in enumerate(clips)]
     floor = idle_floor_of(embedded)
-    return ConditionSet((Condition("enrolled", centres_of({"": embedded}, idle_floor=floor), 2.0),), floor)
+    centre = NearestCentre().fit(heard_clips({"": embedded}, floor))
+    return ConditionSet(NearestCentre(), (Condition("enrolled", centre, 2.0),), floor)
 
 
 def _hour(

@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from asd_edge.scoring.nearest_centre import Condition, ConditionSet
 from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import load_bundle
-from asd_edge.imprint import centres_of, leave_one_out_scores
+from asd_edge.imprint import heard_clips, leave_one_out_scores
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import EmbeddedSegments
+from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.scoring.calibration import Calibration, Trace, alarms_at, calibrate_clips, calibrate_hours
+from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
 from tests.bench.false_alarm_traces import (
     CALIBRATION_H,
@@ -121,8 +122,9 @@ def _few(pipeline: Pipeline, clips: Sequence[EmbeddedClip], test: Heard) -> dict
     """Enroll three clips, and judge the test hours by that centre and its threshold."""
     floor = idle_floor_of(clips)
     groups = {"": clips}
-    scores = leave_one_out_scores(pipeline, groups, idle_floor=floor)
-    centre = ConditionSet((Condition("few", centres_of(groups, idle_floor=floor), 0.0),), floor)
+    scores = leave_one_out_scores(pipeline, NearestCentre(), groups, idle_floor=floor)
+    fitted = NearestCentre().fit(heard_clips(groups, floor))
+    centre = ConditionSet(NearestCentre(), (Condition("few", fitted, 0.0),), floor)
     again = Heard(_rescored(pipeline, test, centre), test.segments)
     found = calibrate_clips(scores, alarms_per_week=BUDGET, every_s=pipeline.score_every_s)
     once = found.at(found.threshold_for(DEFAULT))

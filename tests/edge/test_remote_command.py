@@ -17,7 +17,7 @@ from asd_edge.strict import RefusalError
 
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 FIELDS = {
-    "propose": {"condition": NAMES, "last_s": st.integers(4, 600)},
+    "propose": {"condition": NAMES, "last_s": st.integers(10, 600)},
     "commit": {"proposal": NAMES},
     "discard": {"proposal": NAMES},
     "remove": {"condition": NAMES},

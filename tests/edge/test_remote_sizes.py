@@ -23,7 +23,8 @@ from tests.edge.tiny_bundle import make_tiny_bundle
 
 def outcome(*since: float) -> Outcome:
     none = np.empty(0)
-    return Outcome(none, none, none, (), tuple(PastAlarm(time, time + 5.0, "rpm1200") for time in since))
+    alarms = tuple(PastAlarm(time, time + 5.0, "rpm1200") for time in since)
+    return Outcome(none, none, none, none, (), alarms, ())
 
 
 def test_a_proposal_after_a_restless_day_names_the_first_alarms_and_counts_all(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def propose(
     context: typer.Context,
     machine: Machine,
     condition: Condition,
-    last: Annotated[int, typer.Option(metavar="SECONDS", min=10, max=600, help="How much of what was heard last.")] = 60,
+    last: Annotated[int, typer.Option(metavar="SECONDS", min=10, max=600, help="How much of the last sound.")] = 60,
 ) -> None:
     """Make a condition out of what the device has just heard, and print everything to judge it by.
 

@@ -111,7 +111,7 @@ def propose_threshold(
             refusal = _refusal(heard, condition, hours)
         else:
             calibration = _for_budget(before.calibration, budget)
-        _checked(calibration.threshold, bundle)
+        _check_hearing(calibration.threshold, budget, bundle)
     changed = with_threshold(site, machine.factory, condition, calibration)
     after = replay(history, pipeline, machine.conditions(bundle, changed), machine.decision)
     vanish, appear = difference(heard, after)
@@ -195,6 +195,19 @@ def _refusal(outcome: Outcome, condition: str, hours: float) -> str | None:
         f"{alarms} alarms stood in these {hours:.1f} hours. If the machine was faulty then, its sound would count "
         "as normal from now on."
     )
+
+
+def _check_hearing(threshold: float, budget: float, bundle: Bundle) -> None:
+    """Refuse a threshold that keeps the budget by hearing nothing."""
+    unrelated = bundle.manifest.backend.unrelated
+    if threshold >= unrelated:
+        raise EnrollmentError(
+            "No threshold keeps this budget and still hears anything",
+            found=f"a threshold of {threshold:.2f} for {budget:g} false alarms a week",
+            expected=f"a threshold below {unrelated:g}, the distance of unrelated sounds",
+            remedy="Accept more false alarms (--alarms-per-week), or place the microphone nearer to the machine: its sound "
+            "differs too little from its surroundings for so rare alarms.",
+        )
 
 
 def _checked(threshold: float, bundle: Bundle) -> float:
