@@ -205,8 +205,8 @@ def _check_hearing(threshold: float, budget: float, bundle: Bundle) -> None:
             "No threshold keeps this budget and still hears anything",
             found=f"a threshold of {threshold:.2f} for {budget:g} false alarms a week",
             expected=f"a threshold below {unrelated:g}, the distance of unrelated sounds",
-            remedy="Accept more false alarms (--alarms-per-week), or place the microphone nearer to the machine: its sound "
-            "differs too little from its surroundings for so rare alarms.",
+            remedy="Accept more false alarms (--alarms-per-week), or place the microphone nearer to the machine: its "
+            "sound differs too little from its surroundings for alarms that rare.",
         )
 
 
