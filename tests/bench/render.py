@@ -149,7 +149,7 @@ def _in_words(cells: list[dict[str, Any]]) -> str:
         f"The target's AUC rises in {rises} of {len(cells)} seeds (mean {mean(change('auc_target')):+.3f}, worst "
         f"{min(change('auc_target')):+.3f}), its false alarms fall in {falls}; the source's AUC changes by "
         f"{min(change('auc_source')):+.3f} at worst. These networks hear the two domains alike already (the cosine of "
-        "their centres is 0.98), so there is little to gain. Detection falls in every seed: one false alarm a week asks "
+        "their centres is 0.98), so little is to gain. Detection falls in every seed: one false alarm a week asks "
         "for a higher threshold than the factory's quantile, and ten clips cannot promise it more cheaply."
     )
 
