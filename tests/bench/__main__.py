@@ -1,8 +1,9 @@
-"""`make bench`: measure the device runtime, the streaming engine and many conditions, and write docs/benchmarks.md."""
+"""`make bench`: measure the device runtime, the streaming engine, many conditions and enrollment, and write docs/benchmarks.md."""
 
-from tests.bench import conditions, render, runtime, streaming
+from tests.bench import conditions, enrollment, render, runtime, streaming
 
 runtime.main()
 streaming.measure(list(streaming.PARTS))
 conditions.measure()
+enrollment.main()
 render.main()
