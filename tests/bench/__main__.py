@@ -1,4 +1,4 @@
-"""`make bench`: measure the device runtime, the streaming engine, many conditions and enrollment, and write docs/benchmarks.md."""
+"""`make bench`: measure runtime, streaming, many conditions and enrollment, and write docs/benchmarks.md."""
 
 from tests.bench import conditions, enrollment, render, runtime, streaming
 
