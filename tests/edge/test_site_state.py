@@ -16,7 +16,15 @@ import pytest
 
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.fitted import StoredArray
-from asd_edge.bundle.site import MOST_CONDITIONS, Change, EnrolledClip, EnrolledCondition, SiteState, condition_set
+from asd_edge.bundle.site import (
+    MOST_CONDITIONS,
+    Change,
+    EnrolledClip,
+    EnrolledCondition,
+    FactoryThreshold,
+    SiteState,
+    condition_set,
+)
 from asd_edge.bundle.site_store import KEPT_REVISIONS, SiteStore
 from asd_edge.enrollment.commit import roll_back
 from asd_edge.errors import ConfigError, StateError
@@ -310,6 +318,14 @@ class TestConditionSet:
         assert known.conditions[0].fitted["references"].dtype == np.float32
         assert known.conditions[0].fitted["references"].shape == (1, DIMS)
         assert known.idle_floor == 1e-7
+
+    def test_a_factory_threshold_set_here_holds_for_its_own_machine_alone(self, bundle):
+        for factory, threshold in (("fan/00", 0.3), ("bearing/00", 0.12)):  # 0.12: the bundle's own
+            here = FactoryThreshold(factory=factory, name="factory/source", threshold=0.3, calibration=CALIBRATION)
+            site = SiteState(embedding_id=bundle.embedding_id).with_factory_threshold(here)
+            known = condition_set(bundle, ("fan", "00"), site)
+            assert known is not None
+            assert known.conditions[0].threshold == threshold
 
     def test_both_with_the_floor_of_this_microphone(self, bundle):
         site = site_with(condition(), embedding_id=bundle.embedding_id)

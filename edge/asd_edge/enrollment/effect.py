@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,10 +23,6 @@ class PastAlarm:
     since: float
     until: float
     condition: str
-
-    def overlaps(self, other: PastAlarm) -> bool:
-        """Whether both stood at some moment."""
-        return self.since <= other.until and other.since <= self.until
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,13 @@ def _alarms(judged: Sequence[_Judged], decision: DecisionSpec) -> Iterator[tuple
 
 
 def difference(before: Outcome, after: Outcome) -> tuple[list[PastAlarm], list[PastAlarm]]:
-    """Return the alarms that would vanish and those that would appear."""
-    vanish = [a for a in before.alarms if not any(a.overlaps(b) for b in after.alarms)]
-    appear = [b for b in after.alarms if not any(b.overlaps(a) for a in before.alarms)]
+    """Return the alarms that would vanish and those that would appear: those that overlap none of the other outcome."""
+    vanish = [alarm for alarm in before.alarms if not _overlaps_any(alarm, after.alarms)]
+    appear = [alarm for alarm in after.alarms if not _overlaps_any(alarm, before.alarms)]
     return vanish, appear
+
+
+def _overlaps_any(alarm: PastAlarm, others: Sequence[PastAlarm]) -> bool:
+    """Say whether one of `others`, which follow each other in time, stood while `alarm` did."""
+    before_its_end = bisect_right(others, alarm.until, key=lambda other: other.since)
+    return before_its_end > 0 and others[before_its_end - 1].until >= alarm.since
