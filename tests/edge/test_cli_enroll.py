@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -17,7 +18,6 @@ from asd_edge.bundle.site_store import SiteStore
 from asd_edge.simulator import OperatingState
 from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, fan, write_clip, write_device
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
-from tests.interrupt import press_ctrl_c
 
 FAN = {"id": "fan-1", "source": FAN_SOURCE, "speed": 0.0}
 KNOWN = FAN | {"factory": "fan/00"}
@@ -298,7 +298,8 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(bundle: Path, tmp_path: Path) -
     with subprocess.Popen([*ASD_EDGE, *command], stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
         assert child.stderr.readline().startswith("recording 60 s")
-        assert press_ctrl_c(child) == 130
-        complaint = child.stderr.read()
+        child.send_signal(signal.SIGINT)
+        _, complaint = child.communicate(timeout=15)
+    assert child.returncode == 130
     assert "Traceback" not in complaint
     assert not (tmp_path / "state" / "fan-1" / "site.json").exists()
