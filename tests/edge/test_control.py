@@ -117,8 +117,9 @@ def test_what_is_no_request_is_refused(state: Path, request_line: bytes, found: 
 
 def test_a_request_may_come_in_pieces(state: Path) -> None:
     with connected(state) as client, client.makefile("rb") as stream:
-        for byte in HEAD.encode() + b'"request": "ping"}\nmore':
+        for byte in HEAD.encode() + b'"request": "ping"':
             client.sendall(bytes([byte]))
+        client.sendall(b"}\nmore")  # at once: after the line's end the server answers and leaves
         assert json.loads(stream.readline())["error"] is None
 
 
