@@ -189,10 +189,28 @@ def test_nothing_is_recorded_for_a_condition_that_would_be_refused(bundle: Path,
 )
 def test_what_is_meant_must_be_clear(bundle: Path, tmp_path: Path, extra: tuple[str, ...], words: str) -> None:
     device = write_device(tmp_path, bundle, 1883, FAN)
-    told = asd_edge("enroll", "--config", device, "--machine", "fan-1", "--condition", "rated", *extra)
+    named = () if extra[:1] in (("--commit",), ("--discard",)) else ("--condition", "rated")
+    told = asd_edge("enroll", "--config", device, "--machine", "fan-1", *named, *extra)
     assert told.returncode == 1
     assert words in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [("--propose", "--yes", "x.wav"), ("--propose", "--commit", "0" * 16), ("--commit", "0" * 16, "--condition", "b")],
+)
+def test_what_contradicts_itself_is_a_usage_error(bundle: Path, tmp_path: Path, extra: tuple[str, ...]) -> None:
+    device = write_device(tmp_path, bundle, 1883, FAN)
+    assert asd_edge("enroll", "--config", device, "--machine", "fan-1", *extra).returncode == 2
+
+
+@pytest.mark.parametrize("author", ["", "a\nb", "x" * 201])
+def test_an_author_who_cannot_stand_under_a_change(bundle: Path, tmp_path: Path, author: str) -> None:
+    device = write_device(tmp_path, bundle, 1883, FAN)
+    told = asd_edge("conditions", "rollback", "--config", device, "--machine", "fan-1", "--author", author)
+    assert told.returncode == 1
+    assert "printable characters" in told.stderr
 
 
 def test_a_recording_of_too_few_seconds_is_a_usage_error(bundle: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,7 +167,7 @@ def import_(
     Centres, thresholds and idle levels belong to a bundle, a microphone and its place: what the last day would have
     been with them is shown first.
     """
-    from asd_edge.cli.opened import open_machine_of, who
+    from asd_edge.cli.opened import agreed, open_machine_of, who
     from asd_edge.enrollment.exchange import commit_import, propose_import, read_exported
 
     opened = open_machine_of(config, machine)
@@ -188,9 +187,9 @@ def import_(
         scores = f"windows with a score: {before} before, {after} after"
         names = ", ".join(imported.names)
         typer.echo(f"{machine}: {names} of {exported.machine}. In the last day {effect}; {scores}", err=True)
-        if not (yes or (sys.stdin.isatty() and typer.confirm("Import", default=False, err=True))):
+        if not yes and (as_json or not agreed("Import")):
             typer.echo("Nothing has changed; add --yes to import.", err=True)
-            return
+            raise typer.Exit(1)
         state = commit_import(opened.store, bundle, imported, author=who(author))
     _changed(machine, f"{len(imported.names)} conditions imported", state, as_json)
 
@@ -200,7 +199,8 @@ def _changed(machine: str, what: str, after: SiteState, as_json: bool) -> None:
         names = [condition.name for condition in after.conditions]
         typer.echo(json.dumps({"machine": machine, "revision": after.revision, "conditions": names}, indent=2))
     else:
-        typer.echo(f"{machine}: {what} (revision {after.revision})", err=True)
+        left = ", ".join(condition.name for condition in after.conditions[:6]) or "nothing enrolled any more"
+        typer.echo(f"{machine}: {what} (revision {after.revision}); known now: {left}", err=True)
 
 
 def _row(store: SiteStore) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -82,9 +81,13 @@ def enroll(
     from asd_edge.cli.proposal_text import ONE_RECORDING, later_text, proposal_text, to_json
     from asd_edge.enrollment.proposal import discard, find, picture_path
 
+    if propose_only and (yes or commit_id is not None or discard_id is not None):
+        raise typer.BadParameter("--propose only proposes: leave --yes, --commit and --discard out")
     _check_usage(
         clips, record, last, condition, commit_id, discard_id, overridden=(channel, source_rate) != (None, None)
     )
+    if condition is not None and (commit_id is not None or discard_id is not None):
+        raise typer.BadParameter("a proposal has its --condition already")
     opened = open_machine_of(config, machine)
     name = who(author)
     if discard_id is not None:
@@ -100,13 +103,13 @@ def enroll(
         sound = _sound(opened, bundle, clips, record, last, channel, source_rate)
         proposed = _propose(opened, bundle, condition, sound, mixed, name, hours, picture_file)
         proposal = proposed.proposal
-        if as_json and (propose_only or not yes):
+        if as_json and not yes:
             typer.echo(json.dumps(to_json(proposal), indent=2))
             return
-        typer.echo(proposal_text(proposal), err=as_json)
+        typer.echo(proposal_text(proposal, force=force), err=as_json)
         if record is not None or last is not None:
             typer.echo(ONE_RECORDING, err=True)
-        if not propose_only and (yes or _agreed(proposal, force=force)):
+        if yes or (not propose_only and _agreed(proposal, force=force)):
             _commit(opened, bundle, proposal, author=name, force=force, as_json=as_json)
         else:
             typer.echo(later_text(proposal, picture_file or picture_path(opened.store, proposal.id), config), err=True)
@@ -232,11 +235,18 @@ def _propose(
 
 
 def _agreed(proposal: Proposal, *, force: bool) -> bool:
-    """Ask the person at the terminal; nobody is there when input does not come from one."""
-    if not sys.stdin.isatty() or (proposal.report.refusal is not None and not force):
-        return False
-    question = "Does somebody know that the machine is healthy? Commit" if proposal.report.refusal else "Commit"
-    return typer.confirm(question, default=False, err=True)
+    """Ask the person at the terminal.
+
+    Raises:
+        EnrollmentError: the clips sound anomalous and nobody vouches for them.
+    """
+    from asd_edge.cli.opened import agreed
+    from asd_edge.enrollment.checks import refused
+
+    refusal = proposal.report.refusal
+    if refusal is not None and not force:
+        raise refused(refusal)
+    return agreed("Does somebody know that the machine is healthy? Commit" if refusal else "Commit")
 
 
 def _commit(
@@ -253,4 +263,4 @@ def _commit(
     if as_json:
         typer.echo(json.dumps(to_json(proposal, revision=after.revision), indent=2))
     else:
-        typer.echo(committed_text(proposal, after))
+        typer.echo(committed_text(proposal, after, opened.config))

@@ -6,17 +6,20 @@ import getpass
 import logging
 import os
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
+
+import typer
 
 from asd_edge.bundle.archive import Bundle, load_bundle
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import DeviceConfig, MachineTable, load_config
 from asd_edge.control import flush_history
 from asd_edge.enrollment.propose import Machine
-from asd_edge.errors import AsdEdgeError, StateError
+from asd_edge.errors import AsdEdgeError, EnrollmentError, StateError
 from asd_edge.history.format import Stretch, history_path
 from asd_edge.history.reader import read_history
 from asd_edge.scoring.decision import DecisionSpec
@@ -26,8 +29,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OpenedMachine:
-    """`table`: as the device file has it. `machine`: what enrollment needs to know of it."""
+    """`config`: the device file. `table`: the machine in it. `machine`: what enrollment needs to know of it."""
 
+    config: Path
     device: DeviceConfig
     table: MachineTable
     machine: Machine
@@ -73,6 +77,7 @@ def open_machine_of(config: Path, machine: str) -> OpenedMachine:
     device = load_config(config)
     table = device.machine(machine)
     return OpenedMachine(
+        config,
         device,
         table,
         Machine(
@@ -86,11 +91,32 @@ def open_machine_of(config: Path, machine: str) -> OpenedMachine:
 
 
 def who(author: str | None) -> str:
-    """Return whose name stands under a change: the one given, or the user at this terminal."""
+    """Return whose name stands under a change: the one given, or the user at this terminal.
+
+    Raises:
+        EnrollmentError: a name that is empty, too long, or holds what would look like another line.
+    """
     if author is not None:
+        if not (len(author.strip()) > 0 and len(author) <= 200 and author.isprintable()):
+            raise EnrollmentError(
+                "The author's name cannot be used",
+                found=repr(author[:60]),
+                expected="1 to 200 printable characters",
+                remedy="Give a name, like --author alice@hall-3.",
+            )
         return author
     try:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a user without a name
         user = f"uid {os.getuid()}"
     return f"{user}@{socket.gethostname()}"[:200]
+
+
+def agreed(question: str) -> bool:
+    """Ask the person at the terminal; nobody agrees where input does not come from one, or at Ctrl-C."""
+    if not sys.stdin.isatty():
+        return False
+    try:
+        return typer.confirm(question, default=False, err=True)
+    except typer.Abort:
+        return False

@@ -31,8 +31,8 @@ def to_json(proposal: Proposal, *, revision: int | None = None) -> dict[str, Any
     }
 
 
-def proposal_text(proposal: Proposal) -> str:
-    """Return a proposal for a person who is to decide."""
+def proposal_text(proposal: Proposal, *, force: bool = False) -> str:
+    """Return a proposal for a person who is to decide; `force`: he vouches for clips that sound anomalous."""
     report = proposal.report
     verb = "replaces the one of that name" if report.replaces else "is new"
     lines = [
@@ -55,16 +55,16 @@ def proposal_text(proposal: Proposal) -> str:
         lines.append(f"  of another bundle, taken out of use: {', '.join(report.dropped)} (enroll them again)")
     lines += [f"  warning: {warning}" for warning in report.warnings]
     if report.refusal is not None:
-        lines.append(f"  REFUSED without --force: {report.refusal}")
+        lines.append(f"  {'vouched for' if force else 'REFUSED without --force'}: {report.refusal}")
     return "\n".join(lines)
 
 
-def committed_text(proposal: Proposal, after: SiteState) -> str:
+def committed_text(proposal: Proposal, after: SiteState, config: Path) -> str:
     """Return what was done."""
     verb = "replaced" if proposal.report.replaces else "enrolled"
     return (
         f"{proposal.machine}: condition {proposal.condition.name} {verb} (revision {after.revision}). "
-        "Take it back with asd-edge conditions rollback."
+        f"Take it back: asd-edge conditions rollback --config {config} --machine {proposal.machine}"
     )
 
 
@@ -86,7 +86,8 @@ def _clip(clip: ClipReport) -> str:
 
 
 def _threshold(report: Report) -> list[str]:
-    before = "" if report.threshold_before is None else f", before {report.threshold_before:.4f}"
+    whose = "before" if report.replaces else "the nearest condition's is"
+    before = "" if report.threshold_before is None else f", {whose} {report.threshold_before:.4f}"
     lines = [f"threshold {report.threshold:.4f}{before} (method {report.method})"]
     if report.alarms_per_week is not None and report.expected_alarms is not None:
         low, high = report.expected_alarms

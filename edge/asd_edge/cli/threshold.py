@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,7 +65,7 @@ def set_(
     have been normal; with less, from the clips of its enrollment. The past alarms that it would have changed are
     shown before anything is.
     """
-    from asd_edge.cli.opened import open_machine_of, who
+    from asd_edge.cli.opened import agreed, open_machine_of, who
     from asd_edge.enrollment.thresholds import commit_threshold, propose_threshold
     from asd_edge.errors import EnrollmentError
 
@@ -91,12 +90,15 @@ def set_(
         )
         if not as_json:
             typer.echo("\n".join([f"{machine}: {condition}", *_lines(new)]))
-        agreed = yes or (not as_json and sys.stdin.isatty() and typer.confirm("Change it", default=False, err=True))
-        after = commit_threshold(opened.machine, bundle, new, author=name, force=force) if agreed else None
+        same = new.calibration == new.before.calibration
+        wanted = not same and (yes or (not as_json and agreed("Change it")))
+        after = commit_threshold(opened.machine, bundle, new, author=name, force=force) if wanted else None
     if as_json:
         typer.echo(
             json.dumps(_row(new.before) | {"new": _new_row(new, None if after is None else after.revision)}, indent=2)
         )
+    elif same:
+        typer.echo("Nothing has changed: this is the threshold already.", err=True)
     elif after is None:
         typer.echo("Nothing has changed; add --yes to change it.", err=True)
     else:

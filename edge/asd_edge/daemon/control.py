@@ -151,4 +151,5 @@ class ControlServer:
             reply = ControlReply.refusal(told)
         connection.settimeout(_REPLY_S)  # of each of the two as a whole (socket.sendall)
         connection.sendall(reply.model_dump_json().encode() + b"\n")
-        connection.sendall(sound.astype("<f4", copy=False).data)
+        if len(sound):  # a client that asked for none is gone by now
+            connection.sendall(sound.astype("<f4", copy=False).data)

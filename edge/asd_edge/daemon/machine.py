@@ -177,13 +177,12 @@ class MachineThread:
         self._publish(event)
         if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
             self._publish(drift)
-            said = (drift.condition, drift.mean, drift.expected)
-            _log.warning(
-                "Machine %s: %s has drifted (mean score %.4f, enrolled %.4f); re-enroll?", event.machine, *said
-            )
+            means = (drift.condition, drift.mean, drift.expected)
+            _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
         if isinstance(event, AlarmChange):
             what = "ALARM" if event.active else "the alarm ends"
-            _log.info("Machine %s: %s (score %.3f, threshold %.3f)", event.machine, what, event.score, event.threshold)
+            said = (what, event.condition, event.score, event.threshold)
+            _log.info("Machine %s: %s (condition %s, score %.3f, threshold %.3f)", event.machine, *said)
 
     def _numbered(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """Let a source that was opened again go on after the samples that were lost meanwhile: a gap, as any other."""
@@ -219,8 +218,10 @@ class MachineThread:
             self._set(replace(self.report, error=None))
         self._drift.expect(self._known.thresholds)
         names = () if known is None else tuple(condition.name for condition in known.conditions)
-        _log.info("Machine %s: changed conditions hold from the next window on", self._machine.id)
-        self._publish(_changed(self._machine.id, block.time, self._known, names))
+        event = _changed(self._machine.id, block.time, self._known, names)
+        said = (event.action, event.subject, event.author, event.revision)
+        _log.info("Machine %s: %s %s by %s (revision %d) holds from the next window on", self._machine.id, *said)
+        self._publish(event)
 
     def _failure(self, error: Exception) -> MachineReport:
         if self._stopping.is_set():  # a source torn from under its reader fails; that is no news

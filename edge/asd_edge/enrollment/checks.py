@@ -93,12 +93,13 @@ def check_groups(groups: Groups, *, mixed: bool) -> None:
     )
 
 
-def check_threshold(threshold: float, *, unrelated: float) -> None:
+def check_threshold(threshold: float, *, unrelated: float, clips: int = 2) -> None:
     """Refuse a condition that would alarm on anything, and one that would alarm on nothing.
 
     Args:
         threshold: of the new condition.
         unrelated: distance of embeddings that have nothing in common.
+        clips: how many it was found from.
 
     Raises:
         EnrollmentError: the threshold is next to 0, or at the distance of unrelated sounds.
@@ -109,6 +110,13 @@ def check_threshold(threshold: float, *, unrelated: float) -> None:
             found=f"a threshold of {threshold:.1e}: without one clip, the others sound exactly like it",
             expected="recordings that differ as much as normal sound varies",
             remedy="Record the clips at different times, some minutes apart.",
+        )
+    if threshold >= unrelated and clips == 1:
+        raise EnrollmentError(
+            "One clip is not enough here",
+            found=f"halves so unlike each other that the threshold would be {threshold:.2f}",
+            expected=f"a threshold below {unrelated:.0f}, the distance of unrelated sounds",
+            remedy="Record three or more clips, some minutes apart, and check that this one holds the machine alone.",
         )
     if threshold >= unrelated:
         raise EnrollmentError(

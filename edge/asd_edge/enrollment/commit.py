@@ -36,8 +36,6 @@ def commit(store: SiteStore, bundle: Bundle, proposal: Proposal, *, author: str,
         EnrollmentError: the clips sound anomalous and nobody vouches for them.
         StateError: the conditions or the bundle have changed since it was proposed, or the state cannot be written.
     """
-    if proposal.report.refusal is not None and not force:
-        raise refused(proposal.report.refusal)
     stored = store.load()
     if stored.revision != proposal.base_revision or proposal.embedding_id != bundle.embedding_id:
         raise StateError(
@@ -46,6 +44,8 @@ def commit(store: SiteStore, bundle: Bundle, proposal: Proposal, *, author: str,
             expected=f"revision {proposal.base_revision} and {proposal.embedding_id[:12]}, which it was judged against",
             remedy="Propose the condition again, from the same clips.",
         )
+    if proposal.report.refusal is not None and not force:
+        raise refused(proposal.report.refusal)
     site = stored.of_bundle(bundle)
     name = proposal.condition.name
     vouched = proposal.report.refusal is not None

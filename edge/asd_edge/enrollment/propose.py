@@ -136,7 +136,8 @@ def propose(
         prior=machine.prior(bundle),
         source=source,
     )
-    check_threshold(made.condition.threshold, unrelated=backend.unrelated)
+    clip_count = sum(map(len, groups))
+    check_threshold(made.condition.threshold, unrelated=backend.unrelated, clips=clip_count)
     enrolled = _enrolled(made, heard, idle_floor, author=author, bundle_id=bundle.bundle_id)
     changed = machine.conditions(bundle, site.with_condition(enrolled))
     # Softer than the known idle floor is no way around the comparison: the clips' own floor holds.
