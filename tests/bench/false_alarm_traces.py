@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.simulator import OperatingState, SimulatedMachine
 from asd_edge.sources.block import Block
 
-FOLDER = Path("/tmp/asd-edge-false-alarms")
+FOLDER = Path(tempfile.gettempdir()) / "asd-edge-false-alarms"
 CALIBRATION_H, TEST_H = 6, 20
 CLIPS, CLIP_S, BETWEEN_CLIPS_S = 3, 10, 120
 UNIT = 3
