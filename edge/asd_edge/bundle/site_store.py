@@ -216,8 +216,8 @@ class SiteStore:
                 found=refusal.found,
                 expected=refusal.expected,
                 remedy=refusal.remedy
-                or "Go back to an earlier revision (asd-edge conditions rollback), restore the "
-                "file from a backup, or remove it and enroll again.",
+                or "Go back to an earlier revision (asd-edge conditions rollback; --to 0: nothing at all), or restore "
+                "the file from a backup.",
             ) from None
 
     def _keep_current(self) -> None:

@@ -134,7 +134,7 @@ class ControlServer:
                     self._converse(connection)
                 except OSError as error:  # it left, or took too long
                     _log.info("A command was not answered: %s", error)
-                except Exception:
+                except Exception:  # one bad request must not end the thread
                     _log.exception("A command could not be answered")
 
     def _converse(self, connection: socket.socket) -> None:
