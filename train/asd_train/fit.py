@@ -1,24 +1,84 @@
-"""Training: one network for all machines learns to tell their attribute classes apart."""
+"""Training a recipe: data in, runs out."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
-from .crops import Crops
+from asd_edge.errors import DataError
+
+from .batches import Batches
+from .build import build_network, build_objective, trained_network
+from .checkpoint import Checkpoint
 from .data.clip import Clip
-from .features import read_features
-from .labels import TrainingSet, class_of, training_set
-from .mixup import mix, partners_in_type
+from .engine import Engine
+from .features.cache import Cache, cache_folder
+from .features.corpus import Corpus
+from .features.twin import FrontEndTwin
+from .inputs import Inputs, MixedSound, StoredFeatures
+from .labels import LabelSet, TrainingSet, check_classes, training_set
+from .loop import Done, train
 from .networks.network import EmbeddingNetwork
-from .optimise import descend, sgd
+from .networks.standardise import Standardise
+from .networks.tf_resnet import TFResNet
 from .progress import Progress
 from .recipe import Recipe
-from .run import Run, build_network
+from .recipe.training import Labels
+from .run import Run
+
+Report = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where and how a training works; none of it decides what is learned, but for the engine's rounding.
+
+    Attributes:
+        engine: processors.
+        cache: of features.
+        unfinished: folder for the state that a training goes on from when it was cut off; None keeps none.
+    """
+
+    engine: Engine = Engine()
+    cache: Cache = field(default_factory=lambda: Cache(cache_folder()))
+    unfinished: Path | None = None
+
+
+def fit_all(
+    recipe: Recipe,
+    clips: Sequence[Clip],
+    *,
+    datasets: Sequence[str],
+    seed: int,
+    channel: int | None = None,
+    progress: Progress,
+    report: Report = lambda epoch, loss: None,
+    work: Work | None = None,
+) -> tuple[Run, ...]:
+    """Train the recipe: one run for all machines, or one for each machine type, as it says; otherwise as `fit`."""
+    machines: list[str | None] = [None]
+    if recipe.scope == "machine":
+        machines = [*sorted({clip.machine for clip in clips if _trains(clip)})]
+    return tuple(
+        fit(
+            recipe,
+            clips,
+            datasets=datasets,
+            seed=seed,
+            channel=channel,
+            machine=machine,
+            progress=progress,
+            report=report,
+            work=work,
+        )
+        for machine in machines
+    )
 
 
 def fit(
@@ -28,83 +88,170 @@ def fit(
     datasets: Sequence[str],
     seed: int,
     channel: int | None = None,
+    machine: str | None = None,
     progress: Progress,
-    report: Callable[[int, float], None] = lambda epoch, loss: None,
+    report: Report = lambda epoch, loss: None,
+    work: Work | None = None,
 ) -> Run:
-    """Train the recipe's network on the source normals of all machines.
+    """Train one network, or one ensemble, on training normals.
 
     Args:
         recipe: what to train.
-        clips: all clips; only source training normals are used.
+        clips: all clips; only training normals of the recipe's domains are used.
         datasets: where they come from, for the record.
-        seed: of weights, order, crops and mixup; the same seed on the same machine gives the same run.
+        seed: of weights, order, crops and mixup; the same seed on the same machine gives the same run, however often
+            it was cut off on the way.
         channel: which channel of multi-channel clips to hear.
+        machine: whose network it is, where the recipe has one for each machine type.
         progress: shows progress bars.
         report: called with the epoch (from 1) and its mean loss.
+        work: where and how it works.
 
     Raises:
-        DataError: fewer than two classes, or clips shorter than a training crop.
+        DataError: fewer than two classes, clips shorter than a training crop, or a state of another training.
     """
-    chosen = training_set(clips, held_out=recipe.calibration.held_out, seed=seed)
-    features = read_features(chosen.clips, recipe.front_end, channel=channel, progress=progress)
-    torch.manual_seed(seed)
-    network = build_network(recipe)
-    Crops(network, recipe).check(chosen.clips, features)
-    frames = np.concatenate(features)
-    network.standardise.fit(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
-    del frames
-    history = _train(network, recipe, chosen, features, seed, progress, report)
+    work = work or Work()
+    recipe = recipe if machine is None else recipe.for_machine(machine)
+    chosen = _chosen(recipe, clips, machine, seed)
+    fabric = work.engine.start()
+    probe = build_network(recipe, chosen.classes)
+    inputs, corpus = _inputs(recipe, probe, chosen, channel, work.cache, fabric.device, progress)
+    _check_lengths(chosen.clips, corpus, inputs)
+    labels: dict[Labels, LabelSet] = {name: LabelSet(chosen.clips, name) for name in get_args(Labels)}
+    _check_labels(recipe, labels)
+    checkpoint = None
+    if work.unfinished is not None:
+        digest = _digest(recipe, chosen, seed, fabric.world_size, channel)
+        checkpoint = Checkpoint(work.unfinished / f"{machine or 'all'}.pt", of=digest)
+    done, inside = _resumed(checkpoint)
+    for member in range(len(done.kept) // recipe.snapshots, recipe.members):
+        torch.manual_seed(seed + 1000 * member)
+        network = build_network(recipe, chosen.classes)
+        _standardise(network, corpus, inputs)
+        objective = build_objective(
+            recipe, network, labels, context=_context(recipe, network), member=member, machine=machine
+        )
+        batches = Batches(
+            chosen.clips,
+            corpus,
+            inputs,
+            labels,
+            recipe.training,
+            seed=[seed, 2, member],
+            against=machine if recipe.training.objective.kind == "outlier_exposure" else None,
+        )
+        train(
+            fabric,
+            objective,
+            batches,
+            recipe.training,
+            done,
+            seed=seed + 1000 * member,
+            snapshots=recipe.snapshots,
+            checkpoint=checkpoint,
+            resumed=inside,
+            progress=progress,
+            report=report,
+        )
+        inside = None
+    if checkpoint is not None and fabric.is_global_zero:
+        checkpoint.remove()
     return Run(
         recipe=recipe,
         seed=seed,
         datasets=tuple(datasets),
         channel=channel,
+        machine=machine,
         classes=chosen.classes,
         held_out=tuple(clip.key for clip in chosen.held_out),
-        history=tuple(history),
-        network=network.cpu().eval(),
+        history=tuple(done.history),
+        seconds=done.seconds,
+        network=_network(recipe, chosen, done),
     )
 
 
-def _train(
-    network: EmbeddingNetwork,
+def _trains(clip: Clip) -> bool:
+    return clip.split == "train" and clip.anomalous is False
+
+
+def _chosen(recipe: Recipe, clips: Sequence[Clip], machine: str | None, seed: int) -> TrainingSet:
+    """Choose what to learn from: of one machine its own clips, and all others where it is told from them."""
+    others = machine is None or recipe.training.objective.kind == "outlier_exposure"
+    heard = [clip for clip in clips if others or clip.machine == machine]
+    domains = recipe.training.domains
+    return training_set(heard, held_out=recipe.calibration.held_out, seed=seed, domains=domains)
+
+
+def _inputs(
     recipe: Recipe,
+    network: EmbeddingNetwork,
     chosen: TrainingSet,
-    features: list[NDArray[np.float32]],
-    seed: int,
+    channel: int | None,
+    cache: Cache,
+    device: torch.device,
     progress: Progress,
-    report: Callable[[int, float], None],
-) -> list[float]:
-    training, crops = recipe.training, Crops(network, recipe)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    head = nn.Linear(recipe.network.dims, len(chosen.classes))
-    network.to(device).train()
-    head.to(device)
-    optimiser = sgd([*network.parameters(), *head.parameters()], training, training.schedule[0].learning_rate)
-    index = {name: i for i, name in enumerate(chosen.classes)}
-    labels = torch.eye(len(index))[[index[class_of(clip)] for clip in chosen.clips]]
-    _, machines = np.unique([clip.machine for clip in chosen.clips], return_inverse=True)
-    generator = np.random.default_rng([seed, 2])
-    rates = [phase.learning_rate for phase in training.schedule for _ in range(phase.epochs)]
-    history: list[float] = []
-    for epoch, rate in enumerate(progress.track(rates, "training", len(rates)), start=1):
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        losses = []
-        for batch in _batches(len(features), training.batch, generator):
-            x = crops.cut([features[i] for i in batch], generator)
-            partners = partners_in_type(machines[batch], generator)
-            x, y = mix(x, labels[batch], partners, training.mixup.alpha, generator)
-            # Softmax cross-entropy on the unit embedding; the paper mentions no scale, a unit vector needs one.
-            logits = head(training.logit_scale * crops.embed(x.to(device)))
-            losses.append(descend(optimiser, nn.functional.cross_entropy(logits, y.to(device))))
-        history.append(float(np.mean(losses)))
-        report(epoch, history[-1])
-    return history
+) -> tuple[Inputs, Corpus]:
+    """Return how inputs are made and the corpus they are made from."""
+    frames = recipe.training.crops.frames + 2 * _context(recipe, network)
+    spec, mixup = recipe.front_end, recipe.training.mixup
+    if network.hears_spectrum or mixup.at == "waveform":
+        corpus = cache.samples(chosen.clips, spec.sample_rate, channel=channel, progress=progress)
+        return MixedSound(frames, FrontEndTwin(spec).to(device), network.hears_spectrum), corpus.to(device)
+    corpus = cache.features(chosen.clips, spec, channel=channel, progress=progress)
+    return StoredFeatures(frames, hidden_mixup=mixup.at == "hidden"), corpus.to(device)
 
 
-def _batches(count: int, size: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Shuffle and cut; a last batch of one clip is left out, for batch norm has nothing to average there."""
-    order = generator.permutation(count)
-    batches = [order[i : i + size] for i in range(0, count, size)]
-    return [batch for batch in batches if len(batch) > 1]
+def _context(recipe: Recipe, network: EmbeddingNetwork) -> int:
+    """Frames on either side of a crop: a stream network hears its reach, for that is how it will serve."""
+    return network.reach if recipe.embedder == "stream" and isinstance(network, TFResNet) else 0
+
+
+def _check_lengths(clips: Sequence[Clip], corpus: Corpus, inputs: Inputs) -> None:
+    for clip, length in zip(clips, corpus.lengths.tolist(), strict=True):
+        if length < inputs.length:
+            raise DataError(
+                f"The training clip {clip.path.name} is too short",
+                found=f"{length // inputs.hop} frames",
+                expected=f"at least {-(-inputs.length // inputs.hop)} frames: a training crop and the context it is "
+                "heard in",
+                remedy="Remove it from the data set or record a longer one.",
+            )
+
+
+def _check_labels(recipe: Recipe, labels: dict[Labels, LabelSet]) -> None:
+    objective = recipe.training.objective
+    if objective.kind == "classify":
+        for loss in objective.losses:
+            check_classes(labels[loss.labels], loss.labels)
+    elif objective.kind == "outlier_exposure":
+        check_classes(labels["machine"], "machine")
+
+
+def _standardise(network: EmbeddingNetwork, corpus: Corpus, inputs: Inputs) -> None:
+    standardise = getattr(network, "standardise", None)
+    if isinstance(standardise, Standardise) and isinstance(inputs, StoredFeatures):
+        statistics = corpus.statistics()
+        standardise.fit(statistics.mean, statistics.deviation)
+
+
+def _digest(recipe: Recipe, chosen: TrainingSet, seed: int, world: int, channel: int | None) -> str:
+    """Return what two trainings must have in common for one to go on where the other was cut off."""
+    facts = [recipe.sha256, seed, world, channel, torch.__version__, [clip.key for clip in chosen.clips]]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _resumed(checkpoint: Checkpoint | None) -> tuple[Done, dict[str, Any] | None]:
+    """Return what is done, and the state inside an unfinished network."""
+    state = None if checkpoint is None else checkpoint.load()
+    if state is None:
+        return Done(), None
+    inside: dict[str, Any] | None = state["inside"]
+    return Done(**state["done"]), inside
+
+
+def _network(recipe: Recipe, chosen: TrainingSet, done: Done) -> EmbeddingNetwork:
+    network = trained_network(recipe, chosen.classes)
+    members = [network] if len(done.kept) == 1 else list(network.networks)  # type: ignore[union-attr]  # an Ensemble
+    for member, weights in zip(members, done.kept, strict=True):
+        member.load_state_dict(weights)
+    return network.eval()

@@ -1,4 +1,8 @@
-"""A training run on disk: what was trained, on what, with which result. Reader and writer side by side."""
+"""Training runs on disk: what was trained, on what, with which result. Reader and writer side by side.
+
+A recipe with one network for all machines gives a run; one with a network for each machine type gives a folder of runs,
+each named like its machine.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +23,12 @@ from safetensors.torch import load_file, save_file
 from asd_edge import __version__
 from asd_edge.errors import DataError
 
-from .networks.mobilenetv2 import MobileNetV2
+from .build import trained_network
 from .networks.network import EmbeddingNetwork
-from .networks.tf_resnet import TFResNet
 from .recipe import Recipe
 
 _FORMAT = "asd-train-run"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,14 @@ class FineTuned:
 class Run:
     """A trained network with its provenance.
 
-    `datasets`: as given to --data. `held_out`: keys of the source normals that training never saw.
-    `history`: mean training loss of each epoch. `finetuned`: what was done to the network since, in order.
+    Attributes:
+        machine: whose network it is; None for one network of all machines.
+        datasets: as given to --data.
+        classes: joint classes of the clips it learned from.
+        held_out: keys of the source normals that training never saw.
+        history: mean training loss of each epoch, member after member.
+        seconds: that training took, without reading the clips.
+        finetuned: what was done to the network since, in order.
     """
 
     recipe: Recipe
@@ -56,21 +67,13 @@ class Run:
     held_out: tuple[str, ...]
     history: tuple[float, ...]
     network: EmbeddingNetwork
+    machine: str | None = None
+    seconds: float = 0.0
     finetuned: tuple[FineTuned, ...] = ()
 
-
-def build_network(recipe: Recipe) -> EmbeddingNetwork:
-    """Return the recipe's network with fresh weights."""
-    network, bands = recipe.network, recipe.front_end.bands
-    if network.kind == "mobilenetv2":
-        return MobileNetV2(bands=bands, width=network.width, dims=network.dims)
-    return TFResNet(
-        bands=bands,
-        width=network.width,
-        pooling=network.pooling,
-        heads=network.heads,
-        dims=network.dims,
-    )
+    def hears(self, machine: str) -> bool:
+        """Return whether the network was trained for this machine."""
+        return self.machine in (None, machine)
 
 
 def check_free(folder: Path) -> None:
@@ -97,32 +100,34 @@ def check_free(folder: Path) -> None:
 
 
 def save_run(run: Run, folder: Path) -> None:
-    """Write the run as a whole or not at all.
+    """Write one run as a whole or not at all.
 
     Raises:
         DataError: the folder is taken or cannot be written.
     """
+    with _made_whole(folder) as new:
+        _write(run, new)
+
+
+def save_runs(runs: Sequence[Run], folder: Path) -> None:
+    """Write the runs of one training as a whole or not at all: one run, or a folder with one for each machine.
+
+    Raises:
+        DataError: the folder is taken or cannot be written.
+    """
+    with _made_whole(folder) as new:
+        for run in runs:
+            _write(run, new if run.machine is None else new / run.machine)
+
+
+@contextmanager
+def _made_whole(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into, which becomes `folder` when everything is written."""
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        weights = {name: tensor.contiguous().cpu() for name, tensor in run.network.state_dict().items()}
-        save_file(weights, temporary / "weights.safetensors")
-        facts = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "asd_edge": __version__,
-            "torch": torch.__version__,
-            "seed": run.seed,
-            "datasets": list(run.datasets),
-            "channel": run.channel,
-            "classes": list(run.classes),
-            "held_out": list(run.held_out),
-            "history": list(run.history),
-            "finetuned": [asdict(finetuned) for finetuned in run.finetuned],
-            "recipe": run.recipe.model_dump(),
-        }
-        (temporary / "run.json").write_text(json.dumps(facts, indent=1), "utf-8")
+        yield temporary
         temporary.chmod(0o755)
         os.replace(temporary, folder)
     except BaseException:
@@ -130,8 +135,44 @@ def save_run(run: Run, folder: Path) -> None:
         raise
 
 
+def load_runs(folder: Path) -> tuple[Run, ...]:
+    """Read the runs of one recipe.
+
+    Raises:
+        DataError: the folder holds no run of this version.
+    """
+    if not (folder / "run.json").exists():
+        inside = sorted(path.parent for path in folder.glob("*/run.json"))
+        if inside:
+            return tuple(load_run(path) for path in inside)
+    return (load_run(folder),)
+
+
+def _write(run: Run, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    weights = {name: tensor.contiguous().cpu() for name, tensor in run.network.state_dict().items()}
+    save_file(weights, folder / "weights.safetensors")
+    facts = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "asd_edge": __version__,
+        "torch": torch.__version__,
+        "machine": run.machine,
+        "seed": run.seed,
+        "datasets": list(run.datasets),
+        "channel": run.channel,
+        "classes": list(run.classes),
+        "held_out": list(run.held_out),
+        "history": list(run.history),
+        "seconds": run.seconds,
+        "finetuned": [asdict(finetuned) for finetuned in run.finetuned],
+        "recipe": run.recipe.model_dump(mode="json"),
+    }
+    (folder / "run.json").write_text(json.dumps(facts, indent=1), "utf-8")
+
+
 def load_run(folder: Path) -> Run:
-    """Read a run.
+    """Read one run.
 
     Raises:
         DataError: the folder is not a run of this version.
@@ -141,8 +182,19 @@ def load_run(folder: Path) -> Run:
         if facts.get("format") != _FORMAT or facts.get("version") != _VERSION:
             raise ValueError(f"format {facts.get('format')!r} version {facts.get('version')!r}")
         recipe = Recipe.model_validate(facts["recipe"])
-        network = build_network(recipe)
+        network = trained_network(recipe, facts["classes"])
         network.load_state_dict(load_file(folder / "weights.safetensors"))
+        network.eval()
+        return Run(
+            recipe=recipe,
+            network=network,
+            finetuned=tuple(
+                FineTuned(f["seed"], tuple(f["classes"]), tuple(f["source_classes"]), tuple(f["history"]))
+                for f in facts["finetuned"]
+            ),
+            **{name: facts[name] for name in ("machine", "seed", "channel", "seconds")},
+            **{name: tuple(facts[name]) for name in ("datasets", "classes", "held_out", "history")},
+        )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{folder} is not a training run",
@@ -150,18 +202,3 @@ def load_run(folder: Path) -> Run:
             expected=f"run.json ({_FORMAT} version {_VERSION}) and weights.safetensors",
             remedy="Make one: asd-train fit --recipe tf_resnet --data DIR --out RUN",
         ) from error
-    network.eval()
-    return Run(
-        recipe=recipe,
-        seed=facts["seed"],
-        datasets=tuple(facts["datasets"]),
-        channel=facts["channel"],
-        classes=tuple(facts["classes"]),
-        held_out=tuple(facts["held_out"]),
-        history=tuple(facts["history"]),
-        network=network,
-        finetuned=tuple(
-            FineTuned(f["seed"], tuple(f["classes"]), tuple(f["source_classes"]), tuple(f["history"]))
-            for f in facts.get("finetuned", [])  # runs from before fine-tuning say nothing of it
-        ),
-    )

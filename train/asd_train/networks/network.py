@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from .standardise import Standardise
-
 
 class EmbeddingNetwork(nn.Module, ABC):
-    """Log-mel segments in, embeddings of unit length out.
+    """Segments in, one vector each out: what backends see, whatever it means.
 
     Attributes:
-        bands: mel bands of a segment.
-        dims: length of an embedding.
-        standardise: the first layer; training fits it before the first step.
+        bands: features of a frame.
+        dims: length of the vector.
+        hears_spectrum: whether `forward` takes the magnitude spectrum of the segment's samples too.
     """
 
     bands: int
     dims: int
-    standardise: Standardise
+    hears_spectrum: ClassVar[bool] = False
+
+    @property
+    def hidden_layers(self) -> Sequence[nn.Module]:
+        """Layers whose input manifold mixup may mix; none where it is not for this network."""
+        return ()
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
-        """Log-mel segments, float32 [batch, frames, bands] -> embeddings of unit length, float32 [batch, dims]."""
+        """Segments, float32 [batch, frames, bands] -> float32 [batch, dims]."""

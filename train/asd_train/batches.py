@@ -1,0 +1,106 @@
+"""What an epoch learns from: which crops, in which order, with which labels, mixed with whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .data.clip import Clip
+from .features.corpus import Corpus
+from .inputs import Inputs
+from .labels import LabelSet
+from .mixup import draw_mixing
+from .objectives.objective import Batch
+from .recipe.training import Labels, Training
+
+Plan = NDArray[np.int64]
+"""Crops in the order in which they are learned from: (clip, first row), int64 [crops, 2]."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch this process takes: number `rank` of `world`."""
+
+    rank: int = 0
+    world: int = 1
+
+
+class Batches:
+    """Cuts crops from a corpus and labels them; an epoch is the same whatever came before, as a resume needs it.
+
+    Args:
+        clips: those of the corpus, in its order.
+        corpus: their features or samples; every clip is at least a crop long.
+        inputs: what becomes of a cut.
+        labels: label sets of the clips, by what makes a class.
+        training: the recipe's table.
+        seed: of order, places and mixing.
+        against: machine type that is to be told from all others: half of every batch is of it.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        corpus: Corpus,
+        inputs: Inputs,
+        labels: Mapping[Labels, LabelSet],
+        training: Training,
+        *,
+        seed: Sequence[int],
+        against: str | None = None,
+    ) -> None:
+        self._corpus, self._inputs, self._labels, self._training = corpus, inputs, labels, training
+        self._seed = tuple(seed)
+        _, self._machines = np.unique([clip.machine for clip in clips], return_inverse=True)
+        self._own = None if against is None else np.array([clip.machine == against for clip in clips])
+
+    def count(self) -> int:
+        """Return how many batches an epoch has."""
+        return len(self._cut_up(self._plan(np.random.default_rng(0))))
+
+    def epoch(self, number: int, share: Share) -> Iterator[Batch]:
+        """Yield the batches of epoch `number` (from 0); of each this process's share."""
+        plan = self._plan(np.random.default_rng([*self._seed, number]))
+        for index, crops in enumerate(self._cut_up(plan)):
+            generator = np.random.default_rng([*self._seed, number, index, share.rank])
+            yield self._batch(crops[share.rank :: share.world], generator)
+
+    def _batch(self, crops: Plan, generator: np.random.Generator) -> Batch:
+        clips = crops[:, 0]
+        machines = self._machines[clips]
+        mixing = draw_mixing(machines, self._training.mixup, generator)
+        made = self._inputs(self._corpus.cut(clips, crops[:, 1], self._inputs.length), mixing)
+        targets = {name: labels.targets(clips) for name, labels in self._labels.items()}
+        if mixing is not None:
+            targets = {name: mixing.of(target) for name, target in targets.items()}
+        return Batch(made.features, made.spectrum, targets, torch.from_numpy(machines), made.mixing)
+
+    def _plan(self, generator: np.random.Generator) -> Plan:
+        crops = generator.permutation(self._crops(generator))
+        if self._own is None:
+            return crops
+        of_own = self._own[crops[:, 0]]
+        own, others = crops[of_own], crops[~of_own]
+        if len(others) == 0:
+            return own
+        return np.stack([own, others[np.arange(len(own)) % len(others)]], axis=1).reshape(-1, 2)
+
+    def _crops(self, generator: np.random.Generator) -> Plan:
+        """Return the crops of an epoch clip by clip: one at a random place, or one at every step."""
+        hop, every = self._inputs.hop, self._training.crops.every
+        places = (self._corpus.lengths - self._inputs.length) // hop + 1  # [clips]
+        if every == 0:
+            return np.stack([np.arange(len(places)), hop * generator.integers(0, places)], axis=1)
+        starts = [hop * np.arange(0, count, every) for count in places]
+        clips = np.repeat(np.arange(len(places)), [len(each) for each in starts])
+        return np.stack([clips, np.concatenate(starts)], axis=1)
+
+    def _cut_up(self, crops: Plan) -> list[Plan]:
+        """Cut into batches; a last batch of one crop is left out, for batch norm has nothing to average there."""
+        size = self._training.batch
+        batches = [crops[i : i + size] for i in range(0, len(crops), size)]
+        return [batch for batch in batches if len(batch) > 1]

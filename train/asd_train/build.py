@@ -1,0 +1,114 @@
+"""From a recipe to its network and its objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .labels import LabelSet, coarser
+from .losses.adacos import AdaCos
+from .losses.arcface import ArcFace
+from .losses.class_loss import ClassLoss
+from .losses.log_odds import LogOdds
+from .losses.softmax import Softmax
+from .losses.sub_cluster_adacos import SubClusterAdaCos
+from .networks.network import EmbeddingNetwork
+from .objectives.classify import Classify, WeightedLoss
+from .objectives.objective import Objective
+from .recipe.recipe import Recipe
+from .recipe.training import (
+    AdaCosTable,
+    ArcFaceTable,
+    ClassLossTable,
+    Labels,
+    LogOddsTable,
+    OutlierExposure,
+    SoftmaxTable,
+    SubClusterAdaCosTable,
+)
+
+
+def trained_network(recipe: Recipe, classes: Sequence[str]) -> EmbeddingNetwork:
+    """Return what a training of the recipe on these joint classes leaves, with fresh weights."""
+    networks = [build_network(recipe, classes) for _ in range(recipe.members * recipe.snapshots)]
+    if len(networks) == 1:
+        return networks[0]
+    from .networks.ensemble import Ensemble
+
+    return Ensemble(networks)
+
+
+def build_network(recipe: Recipe, classes: Sequence[str]) -> EmbeddingNetwork:
+    """Return one network of the recipe with fresh weights; the joint classes matter where the outputs are classes."""
+    table, bands = recipe.network, recipe.front_end.bands
+    size: dict[str, Any] = table.model_dump(exclude={"kind"})
+    match table.kind:
+        case "tf_resnet":
+            from .networks.tf_resnet import TFResNet
+
+            return TFResNet(bands=bands, **size)
+        case "mobilenetv2":
+            from .networks.mobilenetv2 import MobileNetV2
+
+            return MobileNetV2(bands=bands, **size)
+        case "mobilenetv2_classifier":
+            from .networks.mobilenetv2_classifier import MobileNetV2Classifier
+
+            return MobileNetV2Classifier(bands=bands, classes=_outputs(recipe, classes), **size)
+        case "dense_autoencoder":
+            from .networks.dense_autoencoder import DenseAutoencoder
+
+            return DenseAutoencoder(bands=bands, **size)
+        case "subcluster_resnet":
+            from .networks.subcluster_resnet import SubclusterResNet
+
+            return SubclusterResNet(bands=bands, frames=recipe.segment.frames, **size)
+        case "two_branch":
+            from .networks.two_branch import TwoBranch
+
+            return TwoBranch(bands=bands, frames=recipe.segment.frames, bins=recipe.spectrum_bins, **size)
+        case "resnet18_flow":
+            from .networks.resnet18_flow import ResNet18Flow
+
+            return ResNet18Flow(bands=bands, frames=recipe.segment.frames, **size)
+
+
+def build_objective(
+    recipe: Recipe, network: EmbeddingNetwork, labels: Mapping[Labels, LabelSet], *, context: int, member: int
+) -> Objective:
+    """Return what trains a network: member number `member` of the recipe's ensemble."""
+    table = recipe.training.objective
+    if table.kind == "classify":
+        terms = [
+            WeightedLoss(loss.labels, loss.weight, _class_loss(loss, network.dims, len(labels[loss.labels]), member))
+            for loss in table.losses
+        ]
+        return Classify(network, terms, context=context)
+    if table.kind == "reconstruct":
+        from .objectives.reconstruct import Reconstruct
+
+        return Reconstruct(network)
+    return _outlier_exposure(table, network, labels)
+
+
+def _outputs(recipe: Recipe, classes: Sequence[str]) -> int:
+    """Return how many classes a network that gives log-odds has: those of the one loss it is trained by."""
+    objective = recipe.training.objective
+    (loss,) = objective.losses if objective.kind == "classify" else ()
+    return len({coarser(name, loss.labels) for name in classes})
+
+
+def _class_loss(table: ClassLossTable, dims: int, classes: int, member: int) -> ClassLoss:
+    match table:
+        case SoftmaxTable():
+            return Softmax(dims, classes, scale=table.scale)
+        case ArcFaceTable():
+            return ArcFace(dims, classes, scale=table.scale, margin=table.margin)
+        case AdaCosTable():
+            return AdaCos(dims, classes)
+        case SubClusterAdaCosTable():
+            each = table.sub_clusters
+            sub_clusters = each if isinstance(each, int) else each[member % len(each)]
+            return SubClusterAdaCos(dims, classes, sub_clusters=sub_clusters, trainable=table.trainable)
+        case LogOddsTable():
+            return LogOdds(dims, classes)

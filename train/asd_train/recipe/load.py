@@ -1,0 +1,96 @@
+"""Reading recipes: those that come with the package by name, others by path."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from asd_edge.errors import ConfigError
+
+from .recipe import Recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("asd_train") / "recipes"
+    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml"))
+
+
+def load_recipe(name: str, *, fast: bool = False) -> Recipe:
+    """Load a recipe by name or by path of a TOML file.
+
+    Args:
+        name: a name from `recipe_names()` or a path.
+        fast: apply the recipe's `[fast]` table, which replaces what a small data set and a CPU cannot afford.
+
+    Raises:
+        ConfigError: no such recipe, or one that cannot be used as written.
+    """
+    text = _text(name)
+    try:
+        tables = tomllib.loads(text)
+        shortcut = tables.pop("fast", {})
+        return Recipe.model_validate(_merged(tables, shortcut) if fast else tables)
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(name, str(error)) from None
+    except ValidationError as error:
+        raise _broken(name, _found(error.errors()[0])) from None
+
+
+def _text(name: str) -> str:
+    if name in recipe_names():
+        return (resources.files("asd_train") / "recipes" / f"{name}.toml").read_text("utf-8")
+    try:
+        return Path(name).read_text("utf-8")
+    except OSError:
+        raise ConfigError(
+            f"There is no recipe {name!r}",
+            found="neither a recipe of that name nor a readable file",
+            expected=f"one of {', '.join(recipe_names())}, or the path of a TOML file",
+            remedy="Choose one of these: --recipe tf_resnet",
+        ) from None
+
+
+def _found(error: ErrorDetails) -> str:
+    """Name the key as the recipe spells it: pydantic calls the kind a tag, and puts it beneath its table."""
+    location, context = error["loc"], error.get("ctx", {})
+    if not location:  # two tables that do not go together
+        return error["msg"].removeprefix("Value error, ")
+    if error["type"] == "union_tag_not_found":
+        return f"{location[0]}.kind: Field required"
+    if error["type"] == "union_tag_invalid":
+        return f"{location[0]}.kind: Input should be one of {context['expected_tags']} (got {context['tag']!r})"
+    kind = f" of kind {location[1]}" if location[0] in ("network", "backend") and len(location) > 1 else ""
+    keys = (*location[:1], *location[2:]) if kind else location
+    return f"{'.'.join(map(str, keys))}{kind}: {error['msg']} (got {error['input']!r})"
+
+
+def _broken(name: str, found: str) -> ConfigError:
+    return ConfigError(
+        f"The recipe {name} cannot be used",
+        found=found,
+        expected=f"the tables and keys of one of these recipes: {', '.join(recipe_names())}",
+        remedy="Mend that key; unknown keys are errors.",
+    )
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over` laid over it, table by table."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        if isinstance(value, dict) and isinstance(inner, dict):
+            merged[key] = _merged(inner, value)
+        else:
+            merged[key] = value
+    return merged

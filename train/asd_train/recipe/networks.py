@@ -1,0 +1,83 @@
+"""`[network]`: which network, and its size."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .tables import Table
+
+
+class TFResNetSize(Table):
+    """The TF-attention ResNet (networks/tf_resnet.py)."""
+
+    kind: Literal["tf_resnet"]
+    width: float = Field(ge=1 / 16, le=2)  # of 16 channels in the first stage at least one is left
+    pooling: Literal["attention", "average", "max"]
+    heads: int = Field(ge=1)
+    dims: int = Field(ge=2)
+
+
+class MobileNetV2Size(Table):
+    """MobileNetV2 as an embedder (networks/mobilenetv2.py)."""
+
+    kind: Literal["mobilenetv2"]
+    width: float = Field(ge=0.25, le=1.4)  # the paper's own end at 0.35 and 1.4
+    dims: int = Field(ge=2)
+
+
+class MobileNetV2ClassifierSize(Table):
+    """MobileNetV2 whose outputs are the log-odds of its classes (networks/mobilenetv2_classifier.py)."""
+
+    kind: Literal["mobilenetv2_classifier"]
+    width: float = Field(ge=0.25, le=1.4)
+
+
+class DenseAutoencoderSize(Table):
+    """The autoencoder of stacked frames (networks/dense_autoencoder.py).
+
+    `statistics`: what it gives of the residuals: their mean square `error`, or their `moments`.
+    """
+
+    kind: Literal["dense_autoencoder"]
+    statistics: Literal["error", "moments"]
+
+
+class SubclusterResNetSize(Table):
+    """The ResNet of the sub-cluster AdaCos systems (networks/subcluster_resnet.py)."""
+
+    kind: Literal["subcluster_resnet"]
+    dims: int = Field(ge=2)
+
+
+class TwoBranchSize(Table):
+    """Spectrogram and spectrum branches (networks/two_branch.py); `bias`: with biases, an ablation."""
+
+    kind: Literal["two_branch"]
+    bias: bool
+
+
+class ResNet18FlowSize(Table):
+    """ResNet-18 and a normalising flow over its last map (networks/resnet18_flow.py).
+
+    `width` multiplies the channels of the ResNet; `flow_steps`: coupling steps, 0 for no flow.
+    """
+
+    kind: Literal["resnet18_flow"]
+    width: float = Field(ge=1 / 16, le=1)
+    flow_steps: int = Field(ge=0)
+    latent: Literal["standard", "domain_invariant"]
+
+
+Network = Annotated[
+    TFResNetSize
+    | MobileNetV2Size
+    | MobileNetV2ClassifierSize
+    | DenseAutoencoderSize
+    | SubclusterResNetSize
+    | TwoBranchSize
+    | ResNet18FlowSize,
+    Field(discriminator="kind"),
+]
+"""Which network, and its size: `kind` decides which keys there are."""
