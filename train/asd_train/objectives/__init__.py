@@ -1,0 +1,1 @@
+"""What training minimises: network and heads of a batch, one number out."""
