@@ -70,6 +70,21 @@ class InvertedResidual(nn.Module):
         return x + y if self.shortcut else y
 
 
+def mobilenetv2_trunk(width: float) -> tuple[nn.Sequential, int]:
+    """Return all convolutions of table 2 for one input channel, and how many channels the last of them gives."""
+    channels = scaled(_STEM_CHANNELS, width)
+    layers: list[nn.Module] = [_convolution(1, channels, 3, stride=2)]
+    for expansion, full, blocks, stride in _STAGES:
+        outputs = scaled(full, width)
+        for block in range(blocks):
+            first = block == 0
+            layers.append(InvertedResidual(channels, outputs, expansion=expansion, stride=stride if first else 1))
+            channels = outputs
+    last = scaled(_LAST_CHANNELS, max(width, 1.0))
+    layers.append(_convolution(channels, last, 1))
+    return nn.Sequential(*layers), last
+
+
 class MobileNetV2(EmbeddingNetwork):
     """The network of table 2 with one input channel and an embedding in place of the classifier.
 
@@ -85,17 +100,7 @@ class MobileNetV2(EmbeddingNetwork):
         super().__init__()
         self.bands, self.dims = bands, dims
         self.standardise = Standardise(bands)
-        channels = scaled(_STEM_CHANNELS, width)
-        layers: list[nn.Module] = [_convolution(1, channels, 3, stride=2)]
-        for expansion, full, blocks, stride in _STAGES:
-            outputs = scaled(full, width)
-            for block in range(blocks):
-                first = block == 0
-                layers.append(InvertedResidual(channels, outputs, expansion=expansion, stride=stride if first else 1))
-                channels = outputs
-        last = scaled(_LAST_CHANNELS, max(width, 1.0))
-        layers.append(_convolution(channels, last, 1))
-        self.trunk = nn.Sequential(*layers)
+        self.trunk, last = mobilenetv2_trunk(width)
         self.embedding = nn.Linear(last, dims)
 
     def forward(self, features: Tensor) -> Tensor:

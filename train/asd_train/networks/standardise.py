@@ -28,3 +28,7 @@ class Standardise(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """[batch, frames, bands] -> the same shape."""
         return (features - self.mean) * self.scale
+
+    def invert(self, standardised: Tensor) -> Tensor:
+        """Undo `forward`."""
+        return standardised / self.scale + self.mean

@@ -1,0 +1,1 @@
+"""Losses of labelled embeddings, one paper a file."""
