@@ -23,6 +23,11 @@ class EmbeddingNetwork(nn.Module, ABC):
     hears_spectrum: ClassVar[bool] = False
 
     @property
+    def embedding_dims(self) -> int:
+        """How many numbers of the vector, from the first on, class losses see."""
+        return self.dims
+
+    @property
     def hidden_layers(self) -> Sequence[nn.Module]:
         """Layers whose input manifold mixup may mix; none where it is not for this network."""
         return ()

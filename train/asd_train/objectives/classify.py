@@ -58,7 +58,7 @@ class Classify(Objective):
             embedding = self.network(batch.features, context=self._context)
         else:
             embedding = self.network(batch.features)
-        return embedding
+        return embedding[:, : self.network.embedding_dims]
 
 
 # Manifold mixup (Verma et al., ICML 2019): the batch is mixed at one layer drawn at random, the input among them. Chen et

@@ -61,13 +61,13 @@ class TwoBranchSize(Table):
 class ResNet18FlowSize(Table):
     """ResNet-18 and a normalising flow over its last map (networks/resnet18_flow.py).
 
-    `width` multiplies the channels of the ResNet; `flow_steps`: coupling steps, 0 for no flow.
+    `width` multiplies the channels of the ResNet; `steps`: couplings of the flow; `latent`: "none" without a flow.
     """
 
     kind: Literal["resnet18_flow"]
     width: float = Field(ge=1 / 16, le=1)
-    flow_steps: int = Field(ge=0)
-    latent: Literal["standard", "domain_invariant"]
+    steps: int = Field(ge=1)
+    latent: Literal["none", "standard", "domain_invariant"]
 
 
 Network = Annotated[
