@@ -11,7 +11,8 @@ from torch import nn
 
 from .crops import Crops
 from .data.clip import Clip
-from .features import read_features
+from .features.corpus import Corpus
+from .features.read import read_features
 from .labels import TrainingSet, class_of, training_set
 from .mixup import mix, partners_in_type
 from .networks.network import EmbeddingNetwork
@@ -46,14 +47,13 @@ def fit(
         DataError: fewer than two classes, or clips shorter than a training crop.
     """
     chosen = training_set(clips, held_out=recipe.calibration.held_out, seed=seed)
-    features = read_features(chosen.clips, recipe.front_end, channel=channel, progress=progress)
+    corpus = Corpus.of_clips(read_features(chosen.clips, recipe.front_end, channel=channel, progress=progress))
     torch.manual_seed(seed)
     network = build_network(recipe)
-    Crops(network, recipe).check(chosen.clips, features)
-    frames = np.concatenate(features)
-    network.standardise.fit(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
-    del frames
-    history = _train(network, recipe, chosen, features, seed, progress, report)
+    Crops(network, recipe).check(chosen.clips, corpus)
+    statistics = corpus.statistics()
+    network.standardise.fit(statistics.mean, statistics.deviation)
+    history = _train(network, recipe, chosen, corpus, seed, progress, report)
     return Run(
         recipe=recipe,
         seed=seed,
@@ -70,7 +70,7 @@ def _train(
     network: EmbeddingNetwork,
     recipe: Recipe,
     chosen: TrainingSet,
-    features: list[NDArray[np.float32]],
+    corpus: Corpus,
     seed: int,
     progress: Progress,
     report: Callable[[int, float], None],
@@ -91,8 +91,8 @@ def _train(
         for group in optimiser.param_groups:
             group["lr"] = rate
         losses = []
-        for batch in _batches(len(features), training.batch, generator):
-            x = crops.cut([features[i] for i in batch], generator)
+        for batch in _batches(len(corpus), training.batch, generator):
+            x = crops.cut(corpus, batch, generator)
             partners = partners_in_type(machines[batch], generator)
             x, y = mix(x, labels[batch], partners, training.mixup.alpha, generator)
             # Softmax cross-entropy on the unit embedding; the paper mentions no scale, a unit vector needs one.
