@@ -93,7 +93,7 @@ def test_damaged_runs_are_refused(run: Run, tmp_path: Path) -> None:
 
 
 def test_standardisation_is_that_of_the_training_frames(run: Run, small_data: Path) -> None:
-    from asd_train.features import read_features
+    from asd_train.features.read import read_features
     from asd_train.labels import training_set
 
     chosen = training_set(read_datasets([str(small_data)]), held_out=run.recipe.calibration.held_out, seed=0)

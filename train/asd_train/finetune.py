@@ -23,6 +23,7 @@ from .centre_loss import centre_loss
 from .crops import Crops
 from .data.clip import Clip
 from .embedder import torch_pipeline
+from .features.corpus import Corpus
 from .labels import class_of
 from .optimise import descend, sgd
 from .progress import Progress
@@ -82,8 +83,8 @@ def finetune(
     members = [[sounds[clip] for clip in sounds if class_of(clip) == name] for name in (*classes, *source_classes)]
     network = deepcopy(run.network).eval()
     crops = Crops(network, run.recipe)
-    features = [FrontEnd(run.recipe.front_end).push(sounds[clip]).features for clip in target]
-    crops.check(target, features)
+    corpus = Corpus.of_clips([FrontEnd(run.recipe.front_end).push(sounds[clip]).features for clip in target])
+    crops.check(target, corpus)
     labels = torch.tensor([classes.index(class_of(clip)) for clip in target])
     optimiser = sgd(network.parameters(), run.recipe.training, settings.learning_rate)
     adapted = replace(run, network=network)
@@ -91,7 +92,7 @@ def finetune(
     for iteration in progress.track(range(1, settings.iterations + 1), "fine-tuning", settings.iterations):
         centres = class_centres(torch_pipeline(adapted), members)
         batch = generator.integers(0, len(target), size=settings.batch)
-        embeddings = crops.embed(crops.cut([features[i] for i in batch], generator))
+        embeddings = crops.embed(crops.cut(corpus, batch, generator))
         history.append(descend(optimiser, centre_loss(embeddings, torch.from_numpy(centres), labels[batch])))
         report(iteration, history[-1])
     done = FineTuned(seed, classes, source_classes, tuple(history))

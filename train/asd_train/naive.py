@@ -13,7 +13,7 @@ from asd_edge.dsp.front_end import FrontEndSpec
 
 from .data.clip import Clip
 from .evaluate import ScoredClip
-from .features import read_features
+from .features.read import read_features
 from .progress import Progress
 
 QUANTILE = 0.9  # of the training clips' own scores lie below the alarm threshold, as DCASE's baseline has it

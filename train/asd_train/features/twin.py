@@ -1,0 +1,63 @@
+"""A torch twin of the device's front end, for sound that exists on the training device alone: mixed waveforms.
+
+It is held to the device's own code by a test. Nothing it computes is ever shipped.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from asd_edge.dsp.front_end import FrontEndSpec
+from asd_edge.dsp.spectrum import periodic_hann
+
+_DB = 10.0 / math.log(10.0)
+
+
+class FrontEndTwin(nn.Module):
+    """What `FrontEnd(spec)` makes of whole clips, for a batch: samples [batch, n] -> [batch, frames, bands].
+
+    There is no padding: n samples give (n − window) // hop + 1 frames. Autocast is switched off inside; for the
+    agreement with the device, matrix products on a GPU must be those of torch's default precision, "highest".
+    """
+
+    window: Tensor
+    mel: Tensor
+
+    def __init__(self, spec: FrontEndSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("window", torch.from_numpy(periodic_hann(spec.window)), persistent=False)
+        self.register_buffer("mel", torch.from_numpy(spec.mel()), persistent=False)  # [bins, mels]
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return log-mel in dB or magnitudes, as the specification says, float32 [batch, frames, bands].
+
+        Args:
+            samples: float32 [batch, n], n ≥ window.
+
+        Raises:
+            ValueError: not [batch, n], or fewer samples than a frame has.
+        """
+        if samples.ndim != 2 or samples.shape[1] < self.spec.window:
+            raise ValueError(f"{list(samples.shape)} is not [batch, n] with n of at least {self.spec.window} samples")
+        with torch.autocast(samples.device.type, enabled=False):
+            frames = samples.float().unfold(1, self.spec.window, self.spec.hop) * self.window
+            if self.spec.feature == "magnitude":
+                return _magnitude(frames)
+            spectra = torch.fft.rfft(frames)
+            power = spectra.real.square() + spectra.imag.square()  # [batch, frames, bins]
+            return _DB * torch.log((power @ self.mel).clamp_min(self.spec.log_floor))
+
+
+# |X_k|, k = 0 … n // 2 − 1, over all n samples, without a window function: `ClipSpectrum` of exactly this segment.
+def segment_spectrum(samples: Tensor) -> Tensor:
+    """Return the magnitude spectrum of whole segments, float32 [batch, n] -> [batch, n // 2]."""
+    return _magnitude(samples)[..., : samples.shape[-1] // 2]
+
+
+def _magnitude(samples: Tensor) -> Tensor:
+    """Return |rfft| of the last dimension, computed in double precision as on the device, float32 [..., n // 2 + 1]."""
+    return torch.fft.rfft(samples.double()).abs().float()
