@@ -17,3 +17,9 @@ def real_data() -> Path:
     if not (path / "README.md").is_file():
         pytest.skip(f"no real recordings at {path}; set ASD_EDGE_REAL_DATA to their folder")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the features that training computes out of the user's cache, also those of commands that tests start."""
+    os.environ["ASD_EDGE_CACHE"] = str(tmp_path_factory.mktemp("cache"))

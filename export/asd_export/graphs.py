@@ -39,7 +39,7 @@ def export_graphs(run: Run, *, both: bool) -> ExportedGraphs:
         EngineError: the exporter produced a graph that is not portable.
     """
     recipe, network = run.recipe, run.network
-    bands, dims = recipe.front_end.bands, recipe.network.dims
+    bands, dims = recipe.front_end.bands, network.dims
     segment = stream = None
     members: dict[str, bytes] = {}
     if both or recipe.embedder == "segment":

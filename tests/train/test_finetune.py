@@ -15,6 +15,7 @@ from torch import Tensor
 from asd_edge.errors import ConfigError, DataError, SourceError
 from asd_edge.sources.file import read_clip
 from asd_train import finetune as module
+from asd_train.build import build_network
 from asd_train.centre_loss import centre_loss
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
@@ -23,7 +24,7 @@ from asd_train.finetune import class_centres, finetune
 from asd_train.imprint import imprint_run
 from asd_train.labels import training_set
 from asd_train.progress import Progress
-from asd_train.run import Run, build_network, load_run, save_run
+from asd_train.run import Run, load_run, save_run
 from tests.train.tiny_recipe import tiny_recipe
 
 SILENT = Progress(enabled=False)
@@ -34,7 +35,7 @@ def run(small_data: Path) -> Run:
     """A run whose network has learned nothing yet: enough to see what fine-tuning does to it."""
     classes = training_set(read_datasets([str(small_data)]), held_out=0.15, seed=0).classes
     torch.manual_seed(0)
-    network = build_network(tiny_recipe()).eval()
+    network = build_network(tiny_recipe(), []).eval()
     network.standardise.fit(torch.full((128,), -60.0), torch.full((128,), 15.0))  # dB
     return Run(tiny_recipe(), 0, (str(small_data),), None, classes, (), (), network)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .data.clip import Clip
 from .features.corpus import Corpus
@@ -74,7 +75,7 @@ class Batches:
         machines = self._machines[clips]
         mixing = draw_mixing(machines, self._training.mixup, generator)
         made = self._inputs(self._corpus.cut(clips, crops[:, 1], self._inputs.length), mixing)
-        targets = {name: labels.targets(clips) for name, labels in self._labels.items()}
+        targets: dict[str, Tensor] = {name: labels.targets(clips) for name, labels in self._labels.items()}
         if mixing is not None:
             targets = {name: mixing.of(target) for name, target in targets.items()}
         return Batch(made.features, made.spectrum, targets, torch.from_numpy(machines), made.mixing)
@@ -87,7 +88,8 @@ class Batches:
         own, others = crops[of_own], crops[~of_own]
         if len(others) == 0:
             return own
-        return np.stack([own, others[np.arange(len(own)) % len(others)]], axis=1).reshape(-1, 2)
+        alternating = np.stack([own, others[np.arange(len(own)) % len(others)]], axis=1)
+        return np.asarray(alternating.reshape(-1, 2))
 
     def _crops(self, generator: np.random.Generator) -> Plan:
         """Return the crops of an epoch clip by clip: one at a random place, or one at every step."""
@@ -97,7 +99,7 @@ class Batches:
             return np.stack([np.arange(len(places)), hop * generator.integers(0, places)], axis=1)
         starts = [hop * np.arange(0, count, every) for count in places]
         clips = np.repeat(np.arange(len(places)), [len(each) for each in starts])
-        return np.stack([clips, np.concatenate(starts)], axis=1)
+        return np.asarray(np.stack([clips, np.concatenate(starts)], axis=1))
 
     def _cut_up(self, crops: Plan) -> list[Plan]:
         """Cut into batches; a last batch of one crop is left out, for batch norm has nothing to average there."""

@@ -12,6 +12,7 @@ from .losses.class_loss import ClassLoss
 from .losses.log_odds import LogOdds
 from .losses.softmax import Softmax
 from .losses.sub_cluster_adacos import SubClusterAdaCos
+from .networks.ensemble import Ensemble
 from .networks.network import EmbeddingNetwork
 from .objectives.classify import Classify, WeightedLoss
 from .objectives.objective import Objective
@@ -30,12 +31,12 @@ from .recipe.training import (
 
 def trained_network(recipe: Recipe, classes: Sequence[str]) -> EmbeddingNetwork:
     """Return what a training of the recipe on these joint classes leaves, with fresh weights."""
-    networks = [build_network(recipe, classes) for _ in range(recipe.members * recipe.snapshots)]
-    if len(networks) == 1:
-        return networks[0]
-    from .networks.ensemble import Ensemble
+    return together([build_network(recipe, classes) for _ in range(recipe.members * recipe.snapshots)])
 
-    return Ensemble(networks)
+
+def together(networks: Sequence[EmbeddingNetwork]) -> EmbeddingNetwork:
+    """Return the only network, or the ensemble of several."""
+    return networks[0] if len(networks) == 1 else Ensemble(networks)
 
 
 def build_network(recipe: Recipe, classes: Sequence[str]) -> EmbeddingNetwork:
@@ -74,13 +75,21 @@ def build_network(recipe: Recipe, classes: Sequence[str]) -> EmbeddingNetwork:
 
 
 def build_objective(
-    recipe: Recipe, network: EmbeddingNetwork, labels: Mapping[Labels, LabelSet], *, context: int, member: int, machine: str | None
+    recipe: Recipe,
+    network: EmbeddingNetwork,
+    labels: Mapping[Labels, LabelSet],
+    *,
+    context: int,
+    member: int,
+    machine: str | None,
 ) -> Objective:
     """Return what trains a network: member number `member` of the recipe's ensemble, for one machine or for all."""
     table = recipe.training.objective
     if table.kind == "classify":
         terms = [
-            WeightedLoss(loss.labels, loss.weight, _class_loss(loss, network.embedding_dims, len(labels[loss.labels]), member))
+            WeightedLoss(
+                loss.labels, loss.weight, _class_loss(loss, network.embedding_dims, len(labels[loss.labels]), member)
+            )
             for loss in table.losses
         ]
         return Classify(network, terms, context=context)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning_fabric.loggers.csv_logs import CSVLogger
+from lightning_fabric.loggers.logger import Logger
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
@@ -52,7 +53,7 @@ class Engine:
             return self.precision
         return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
 
-    def _loggers(self) -> Sequence[Logger]:
+    def _loggers(self) -> list[Logger]:
         if self.logs is None:
             return []
         folder = str(self.logs)

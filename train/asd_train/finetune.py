@@ -20,12 +20,12 @@ from asd_edge.scoring.distances import mean_centre
 from asd_edge.sources.file import read_clip
 
 from .centre_loss import centre_loss
-from .crops import Crops
+from .crops import check_lengths, context_of
 from .data.clip import Clip
 from .embedder import torch_pipeline
 from .features.corpus import Corpus
 from .labels import class_of
-from .optimise import descend, sgd
+from .optimise import descend, optimiser_of
 from .progress import Progress
 from .run import FineTuned, Run
 
@@ -82,17 +82,19 @@ def finetune(
     sounds = {clip: _read(clip, run) for clip in (*target, *anchors)}
     members = [[sounds[clip] for clip in sounds if class_of(clip) == name] for name in (*classes, *source_classes)]
     network = deepcopy(run.network).eval()
-    crops = Crops(network, run.recipe)
+    context = context_of(network, run.recipe)
+    frames = run.recipe.training.crops.frames + 2 * context
     corpus = Corpus.of_clips([FrontEnd(run.recipe.front_end).push(sounds[clip]).features for clip in target])
-    crops.check(target, corpus)
+    check_lengths(target, corpus, rows=frames)
     labels = torch.tensor([classes.index(class_of(clip)) for clip in target])
-    optimiser = sgd(network.parameters(), run.recipe.training, settings.learning_rate)
+    optimiser = optimiser_of(network.parameters(), run.recipe.training.optimiser, settings.learning_rate)
     adapted = replace(run, network=network)
     history = []
     for iteration in progress.track(range(1, settings.iterations + 1), "fine-tuning", settings.iterations):
         centres = class_centres(torch_pipeline(adapted), members)
         batch = generator.integers(0, len(target), size=settings.batch)
-        embeddings = crops.embed(crops.cut(corpus, batch, generator))
+        crops = corpus.cut(batch, generator.integers(0, corpus.lengths[batch] - frames + 1), frames)
+        embeddings = network(crops, context=context) if context else network(crops)
         history.append(descend(optimiser, centre_loss(embeddings, torch.from_numpy(centres), labels[batch])))
         report(iteration, history[-1])
     done = FineTuned(seed, classes, source_classes, tuple(history))

@@ -11,11 +11,10 @@ from typing import Any, get_args
 
 import torch
 
-from asd_edge.errors import DataError
-
 from .batches import Batches
-from .build import build_network, build_objective, trained_network
+from .build import build_network, build_objective, together
 from .checkpoint import Checkpoint
+from .crops import check_lengths, context_of
 from .data.clip import Clip
 from .engine import Engine
 from .features.cache import Cache, cache_folder
@@ -26,7 +25,6 @@ from .labels import LabelSet, TrainingSet, check_classes, training_set
 from .loop import Done, train
 from .networks.network import EmbeddingNetwork
 from .networks.standardise import Standardise
-from .networks.tf_resnet import TFResNet
 from .progress import Progress
 from .recipe import Recipe
 from .recipe.training import Labels
@@ -45,7 +43,7 @@ class Work:
         unfinished: folder for the state that a training goes on from when it was cut off; None keeps none.
     """
 
-    engine: Engine = Engine()
+    engine: Engine = field(default_factory=Engine)
     cache: Cache = field(default_factory=lambda: Cache(cache_folder()))
     unfinished: Path | None = None
 
@@ -116,7 +114,7 @@ def fit(
     fabric = work.engine.start()
     probe = build_network(recipe, chosen.classes)
     inputs, corpus = _inputs(recipe, probe, chosen, channel, work.cache, fabric.device, progress)
-    _check_lengths(chosen.clips, corpus, inputs)
+    check_lengths(chosen.clips, corpus, rows=inputs.length, hop=inputs.hop)
     labels: dict[Labels, LabelSet] = {name: LabelSet(chosen.clips, name) for name in get_args(Labels)}
     _check_labels(recipe, labels)
     checkpoint = None
@@ -129,7 +127,7 @@ def fit(
         network = build_network(recipe, chosen.classes)
         _standardise(network, corpus, inputs)
         objective = build_objective(
-            recipe, network, labels, context=_context(recipe, network), member=member, machine=machine
+            recipe, network, labels, context=context_of(network, recipe), member=member, machine=machine
         )
         batches = Batches(
             chosen.clips,
@@ -192,30 +190,13 @@ def _inputs(
     progress: Progress,
 ) -> tuple[Inputs, Corpus]:
     """Return how inputs are made and the corpus they are made from."""
-    frames = recipe.training.crops.frames + 2 * _context(recipe, network)
+    frames = recipe.training.crops.frames + 2 * context_of(network, recipe)
     spec, mixup = recipe.front_end, recipe.training.mixup
     if network.hears_spectrum or mixup.at == "waveform":
         corpus = cache.samples(chosen.clips, spec.sample_rate, channel=channel, progress=progress)
         return MixedSound(frames, FrontEndTwin(spec).to(device), network.hears_spectrum), corpus.to(device)
     corpus = cache.features(chosen.clips, spec, channel=channel, progress=progress)
     return StoredFeatures(frames, hidden_mixup=mixup.at == "hidden"), corpus.to(device)
-
-
-def _context(recipe: Recipe, network: EmbeddingNetwork) -> int:
-    """Frames on either side of a crop: a stream network hears its reach, for that is how it will serve."""
-    return network.reach if recipe.embedder == "stream" and isinstance(network, TFResNet) else 0
-
-
-def _check_lengths(clips: Sequence[Clip], corpus: Corpus, inputs: Inputs) -> None:
-    for clip, length in zip(clips, corpus.lengths.tolist(), strict=True):
-        if length < inputs.length:
-            raise DataError(
-                f"The training clip {clip.path.name} is too short",
-                found=f"{length // inputs.hop} frames",
-                expected=f"at least {-(-inputs.length // inputs.hop)} frames: a training crop and the context it is "
-                "heard in",
-                remedy="Remove it from the data set or record a longer one.",
-            )
 
 
 def _check_labels(recipe: Recipe, labels: dict[Labels, LabelSet]) -> None:
@@ -250,8 +231,7 @@ def _resumed(checkpoint: Checkpoint | None) -> tuple[Done, dict[str, Any] | None
 
 
 def _network(recipe: Recipe, chosen: TrainingSet, done: Done) -> EmbeddingNetwork:
-    network = trained_network(recipe, chosen.classes)
-    members = [network] if len(done.kept) == 1 else list(network.networks)  # type: ignore[union-attr]  # an Ensemble
+    members = [build_network(recipe, chosen.classes) for _ in done.kept]
     for member, weights in zip(members, done.kept, strict=True):
         member.load_state_dict(weights)
-    return network.eval()
+    return together(members).eval()

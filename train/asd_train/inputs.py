@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .features.twin import FrontEndTwin
+from .features.twin import FrontEndTwin, segment_spectrum
 from .mixup import Mixing
 
 
@@ -79,4 +79,4 @@ class MixedSound:
     def __call__(self, cut: Tensor, mixing: Mixing | None) -> Made:
         """[batch, samples] -> features [batch, frames, bands] and, where the network hears it, the spectrum."""
         sound = cut if mixing is None else mixing.of(cut)
-        return Made(self.twin.features(sound), self.twin.spectrum(sound) if self.spectrum else None)
+        return Made(self.twin(sound), segment_spectrum(sound) if self.spectrum else None)

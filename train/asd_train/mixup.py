@@ -30,8 +30,8 @@ class Mixing(NamedTuple):
 
 
 # λ ~ Beta(α, α). The papers do not say whether λ is drawn a batch or a pair, or which pairs there are beyond "of the
-# same type": a pair each, which mixes small batches more evenly, and a permutation. Where a paper pairs a shuffled batch
-# with itself reversed, a permutation is the same but for who may be his own partner.
+# same type": a pair each, which mixes small batches more evenly, and a permutation. Where a paper pairs a shuffled
+# batch with itself reversed, a permutation is the same but for who may be his own partner.
 def draw_mixing(machines: NDArray[np.int64], mixup: Mixup, generator: np.random.Generator) -> Mixing | None:
     """Draw how a batch is mixed; None where it is not.
 

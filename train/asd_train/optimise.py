@@ -17,9 +17,7 @@ def optimiser_of(
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     match table:
         case SGD():
-            return torch.optim.SGD(
-                learning, lr=learning_rate, momentum=table.momentum, weight_decay=table.weight_decay
-            )
+            return torch.optim.SGD(learning, lr=learning_rate, momentum=table.momentum, weight_decay=table.weight_decay)
         case Adam():
             return torch.optim.Adam(learning, lr=learning_rate, weight_decay=table.weight_decay)
         case AdamW():
@@ -39,7 +37,7 @@ _START, _END = 1 / 25, 1 / 25 / 1e4  # Smith and Topin 2019, with the values of 
 
 
 def learning_rate(schedule: Sequence[Phase], progress: float) -> float:
-    """Return the rate after so many epochs, fractions included; a pure function, so that nothing is lost at a resume."""
+    """Return the rate after so many epochs, fractions included; so that a resume loses nothing."""
     begin = 0.0
     for phase in schedule:
         if progress < begin + phase.epochs:

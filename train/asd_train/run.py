@@ -192,8 +192,14 @@ def load_run(folder: Path) -> Run:
                 FineTuned(f["seed"], tuple(f["classes"]), tuple(f["source_classes"]), tuple(f["history"]))
                 for f in facts["finetuned"]
             ),
-            **{name: facts[name] for name in ("machine", "seed", "channel", "seconds")},
-            **{name: tuple(facts[name]) for name in ("datasets", "classes", "held_out", "history")},
+            machine=facts["machine"],
+            seed=facts["seed"],
+            datasets=tuple(facts["datasets"]),
+            channel=facts["channel"],
+            classes=tuple(facts["classes"]),
+            held_out=tuple(facts["held_out"]),
+            history=tuple(facts["history"]),
+            seconds=facts["seconds"],
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(

@@ -49,7 +49,8 @@ class FrontEndTwin(nn.Module):
                 return _magnitude(frames)
             spectra = torch.fft.rfft(frames)
             power = spectra.real.square() + spectra.imag.square()  # [batch, frames, bins]
-            return _DB * torch.log((power @ self.mel).clamp_min(self.spec.log_floor))
+            decibels: Tensor = _DB * torch.log((power @ self.mel).clamp_min(self.spec.log_floor))
+            return decibels
 
 
 # |X_k|, k = 0 … n // 2 − 1, over all n samples, without a window function: `ClipSpectrum` of exactly this segment.

@@ -6,6 +6,7 @@ under domain shift, ICASSP 2022, table 1 and equation 2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -133,6 +134,12 @@ class TFResNet(EmbeddingNetwork):
     def reach(self) -> int:
         """Frames on either side of a frame that its output depends on: the sum of (kernel − 1) / 2 over time."""
         return sum(m.kernel_size[0] // 2 for m in self.trunk.modules() if isinstance(m, nn.Conv2d))
+
+    @property
+    def hidden_layers(self) -> Sequence[nn.Module]:
+        """The first convolution and the first block of every stage."""
+        stage = _BLOCKS_A_STAGE + 1  # blocks and the transition behind them
+        return [self.trunk[i] for i in (0, *range(1, len(self.trunk), stage))]
 
     def forward(self, features: Tensor, *, context: int = 0) -> Tensor:
         """Log-mel segments [batch, context + frames + context, bands] -> embeddings of unit length [batch, dims].

@@ -61,8 +61,8 @@ class Classify(Objective):
         return embedding[:, : self.network.embedding_dims]
 
 
-# Manifold mixup (Verma et al., ICML 2019): the batch is mixed at one layer drawn at random, the input among them. Chen et
-# al. (ICASSP 2022) do not say at which layers they mix: here the input and the output of every stage.
+# Manifold mixup (Verma et al., ICML 2019): the batch is mixed at one layer drawn at random, the input among them. Chen
+# et al. (ICASSP 2022) do not say at which layers they mix: here the input and the output of every stage.
 @contextmanager
 def _mixed_inside(network: EmbeddingNetwork, mixing: Mixing | None) -> Iterator[None]:
     """Mix what goes into one of the network's hidden layers, drawn at random, within this context."""

@@ -25,18 +25,18 @@ class Batch(NamedTuple):
     """
 
     features: Tensor
+    spectrum: Tensor | None
     targets: Mapping[str, Tensor]
     machines: Tensor
-    spectrum: Tensor | None = None
     mixing: Mixing | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the same on a device."""
         return Batch(
             self.features.to(device, non_blocking=True),
+            None if self.spectrum is None else self.spectrum.to(device, non_blocking=True),
             {name: target.to(device, non_blocking=True) for name, target in self.targets.items()},
             self.machines.to(device, non_blocking=True),
-            None if self.spectrum is None else self.spectrum.to(device, non_blocking=True),
             None if self.mixing is None else self.mixing.to(device),
         )
 

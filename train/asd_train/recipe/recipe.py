@@ -72,7 +72,7 @@ class Recipe(Table):
     backend: AnyBackend = NearestCentre()
     calibration: CalibrationRule
     finetune: FineTuning | None = None
-    machines: dict[str, MachineRule] = {}
+    machines: dict[str, MachineRule] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _goes_together(self) -> Recipe:
@@ -103,6 +103,11 @@ class Recipe(Table):
         rule = next((r for kind, r in self.machines.items() if machine == kind or machine.endswith(f"-{kind}")), None)
         own = {} if rule is None else {key: value for key, value in rule if value is not None}
         return self.model_copy(update={**own, "machines": {}})
+
+    @property
+    def spectrum_bins(self) -> int:
+        """Bins of the magnitude spectrum of a segment's samples, for networks that hear it."""
+        return ((self.segment.frames - 1) * self.front_end.hop + self.front_end.window) // 2
 
     @property
     def sha256(self) -> str:

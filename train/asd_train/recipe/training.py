@@ -13,7 +13,7 @@ Labels = Literal["machine", "section", "attributes", "joint"]
 
 
 class Crops(Table):
-    """What an epoch cuts from a clip: one crop of `frames` at a random place, or with `every` one at every such step."""
+    """What an epoch cuts from a clip: one crop of `frames` at a random place, or with `every` all at such a step."""
 
     frames: int = Field(ge=1)
     every: int = Field(ge=0, default=0)

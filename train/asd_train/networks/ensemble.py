@@ -1,0 +1,29 @@
+"""Several networks side by side, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .network import EmbeddingNetwork
+
+
+class Ensemble(EmbeddingNetwork):
+    """Hands its input to every network, and gives all that they give, one after the other.
+
+    The backend of the same name cuts it into as many parts and adds up their distances.
+
+    Args:
+        networks: of one kind.
+    """
+
+    def __init__(self, networks: Sequence[EmbeddingNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.bands, self.dims = networks[0].bands, sum(network.dims for network in networks)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """What each network takes -> [batch, dims of all]."""
+        return torch.cat([network(*inputs) for network in self.networks], dim=1)
