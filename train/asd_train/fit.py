@@ -51,7 +51,7 @@ def fit(
     network = build_network(recipe)
     Crops(network, recipe).check(chosen.clips, features)
     frames = np.concatenate(features)
-    network.standardise.fit(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
+    network.fit_standardisation(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
     del frames
     history = _train(network, recipe, chosen, features, seed, progress, report)
     return Run(
