@@ -1,4 +1,4 @@
-"""Several networks that hear the same segment, as one."""
+"""Several networks side by side, as one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from .network import EmbeddingNetwork
 
 
 class Ensemble(EmbeddingNetwork):
-    """The embeddings of its members, one behind the other; exported as one graph.
+    """Hands its input to every network, and gives all that they give, one after the other.
+
+    The backend of the same name cuts it into as many parts and adds up their distances.
+
+    Args:
+        networks: at least one; all of the same inputs.
 
     Raises:
-        ValueError: no networks, or networks of different inputs.
+        ValueError: networks of different inputs, or none.
     """
 
     def __init__(self, networks: Sequence[EmbeddingNetwork]) -> None:
         super().__init__()
         inputs = {(network.bands, network.hears_spectrum) for network in networks}
         if len(inputs) != 1:
-            raise ValueError(f"an ensemble of networks with {len(inputs)} different inputs; they must have the same")
+            raise ValueError(f"an ensemble of networks with {len(inputs)} different inputs")
         [(self.bands, self.hears_spectrum)] = inputs
         self.dims = sum(network.dims for network in networks)
-        self.members = nn.ModuleList(networks)
+        self.networks = nn.ModuleList(networks)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Embed segments with every member: what one of them takes -> [batch, dims of all]."""
-        return torch.cat([member(*inputs) for member in self.members], dim=1)
+        """What each network takes -> [batch, dims of all]."""
+        return torch.cat([network(*inputs) for network in self.networks], dim=1)

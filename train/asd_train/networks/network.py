@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,30 +12,27 @@ from .standardise import Standardise
 
 
 class EmbeddingNetwork(nn.Module, ABC):
-    """Segments in, embeddings out.
+    """Segments in, one vector each out: what backends see, whatever it means.
 
     Attributes:
         bands: features of a frame.
-        dims: length of an embedding.
-        hears_spectrum: whether `forward` takes the magnitude spectrum of the segment's samples as a second input.
+        dims: length of the vector.
+        hears_spectrum: whether `forward` takes the magnitude spectrum of the segment's samples too.
     """
 
     bands: int
     dims: int
     hears_spectrum: bool = False
 
-    # Networks have one input or two, which no one signature says: each states its own.
-    @abstractmethod
-    def forward(self, *inputs: Any, **options: Any) -> Tensor:
-        """Embed segments.
+    @property
+    def embedding_dims(self) -> int:
+        """How many numbers of the vector, from the first on, class losses see."""
+        return self.dims
 
-        Args:
-            inputs: features, float32 [batch, frames, bands]; with `hears_spectrum` also spectra, float32 [batch, bins].
-            options: of a network's own, which have defaults.
-
-        Returns:
-            float32 [batch, dims].
-        """
+    @property
+    def hidden_layers(self) -> Sequence[nn.Module]:
+        """Layers whose input manifold mixup may mix; none where it is not for this network."""
+        return ()
 
     def fit_standardisation(self, mean: Tensor, deviation: Tensor) -> None:
         """Take the mean and standard deviation of the training frames, float32 [bands], before the first step.
@@ -44,3 +42,13 @@ class EmbeddingNetwork(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, Standardise):
                 module.fit(mean, deviation)
+
+    # Networks have one input or two, which no one signature says: each states its own.
+    @abstractmethod
+    def forward(self, *inputs: Any, **options: Any) -> Tensor:
+        """Return the vectors of some segments, float32 [batch, dims].
+
+        Args:
+            inputs: features, float32 [batch, frames, bands]; with `hears_spectrum` also spectra, float32 [batch, bins].
+            options: a network's own, all of which have defaults.
+        """

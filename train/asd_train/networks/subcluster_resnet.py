@@ -35,20 +35,25 @@ class SubclusterResNet(EmbeddingNetwork):
 
     Args:
         bands: mel bands of the input.
-        embedding: length of the embedding; `dims` counts both parts.
+        dims: length of the embedding alone; the attribute of that name counts both parts.
     """
 
-    def __init__(self, *, bands: int = 128, embedding: int = 128) -> None:
+    def __init__(self, *, bands: int = 128, dims: int = 128) -> None:
         super().__init__()
-        self.bands, self.dims = bands, embedding + bands
+        self.bands, self.dims = bands, dims + bands
         first, last = CHANNELS[0], CHANNELS[-1]
         self.standardise = Standardise(bands)
         self.stem = stem(nn.LeakyReLU(_SLOPE), nn.BatchNorm2d(first), bias=True)
         self.stages = stages(_block(first, first), _block)
-        self.embedding = nn.Linear(last * staged_size(bands), embedding)
+        self.embedding = nn.Linear(last * staged_size(bands), dims)
+
+    @property
+    def embedding_dims(self) -> int:
+        """Numbers before the temporal maximum."""
+        return self.embedding.out_features
 
     def forward(self, features: Tensor) -> Tensor:
-        """Log-mel segments [batch, frames, bands] -> [batch, embedding + bands]."""
+        """Log-mel segments [batch, frames, bands] -> [batch, dims + bands]."""
         x = self.stages(self.stem(self.standardise(features).unsqueeze(1)))  # [batch, 128, frames / 32, bands / 32]
         embedding = self.embedding(x.amax(dim=2).flatten(1))
         return torch.cat([embedding, features.amax(dim=1)], dim=1)
