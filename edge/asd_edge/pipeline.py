@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.dsp.clip_spectrum import ClipSpectrum, ClipSpectrumSpec, ClipSpectrumState
 from asd_edge.dsp.framing import FramingState
 from asd_edge.dsp.front_end import FrontEnd, FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
@@ -40,7 +41,7 @@ class Pipeline:
         """Return what turns frames into embedded segments; it serves one thread."""
         if isinstance(self.embedder, StreamEmbedder):
             return StreamedEmbedding(self.embedder, self.segment, self.front_end.bands)
-        return SegmentedEmbedding(self.embedder, self.segment, self.front_end.bands)
+        return SegmentedEmbedding(self.embedder, self.segment, self.front_end)
 
     @property
     def context(self) -> int:
@@ -50,7 +51,7 @@ class Pipeline:
     @property
     def shortest_samples(self) -> int:
         """Samples of the shortest sound that can be embedded: one segment and its context."""
-        return (self.segment.frames + 2 * self.context - 1) * self.front_end.hop + self.front_end.window
+        return self.front_end.samples(self.segment.frames + 2 * self.context)
 
     @property
     def first_score_samples(self) -> int:
@@ -66,7 +67,7 @@ class Pipeline:
     @property
     def segment_samples(self) -> int:
         """Samples that one segment covers."""
-        return (self.segment.frames - 1) * self.front_end.hop + self.front_end.window
+        return self.front_end.samples(self.segment.frames)
 
     def samples_of(self, segments: EmbeddedSegments) -> tuple[int, int]:
         """Return the half-open sample interval [start, stop) that consecutive segments cover."""
@@ -80,6 +81,7 @@ class ChannelState:
     """What is remembered of one channel between two blocks of its sound."""
 
     front_end: FramingState
+    spectrum: ClipSpectrumState | None  # where segments come with theirs
     embedding: object  # of the pipeline's embedding, which alone looks into it
 
 
@@ -92,11 +94,14 @@ class SegmentStreams:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self._front_end = FrontEnd(pipeline.front_end, pipeline.mel)
+        spec = pipeline.segment
+        self._spectrum = ClipSpectrum(ClipSpectrumSpec.beside(pipeline.front_end, spec)) if spec.spectrum else None
         self._embedding = pipeline.embedding()
 
     def initial_state(self) -> ChannelState:
         """Return the memory of a channel that has heard nothing."""
-        return ChannelState(self._front_end.initial_state(), self._embedding.initial_state())
+        spectrum = None if self._spectrum is None else self._spectrum.initial_state()
+        return ChannelState(self._front_end.initial_state(), spectrum, self._embedding.initial_state())
 
     def advance(self, states: Sequence[ChannelState], blocks: Sequence[Samples]) -> list[EmbeddedSegments]:
         """Take the next samples of some channels, float32 [n] each, any n; return the segments they complete.
@@ -105,7 +110,14 @@ class SegmentStreams:
             ValueError: a block of more than one dimension; no channel has changed then.
         """
         frames = self._front_end.advance([state.front_end for state in states], blocks)
-        return self._embedding.advance([state.embedding for state in states], frames)
+        return self._embedding.advance([state.embedding for state in states], frames, self._spectra(states, blocks))
+
+    def _spectra(self, states: Sequence[ChannelState], blocks: Sequence[Samples]) -> list[Samples] | None:
+        """Return the spectra of the segments that these blocks complete, float32 [segments, bins] a channel."""
+        if self._spectrum is None:
+            return None
+        rings = [state.spectrum for state in states if state.spectrum is not None]
+        return [self._spectrum.advance(ring, block).magnitudes for ring, block in zip(rings, blocks, strict=True)]
 
 
 class SegmentStream(Stage[Samples, EmbeddedSegments, ChannelState]):

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+)
 
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]  # safe in a topic and in a path
@@ -29,6 +37,15 @@ class Strict(BaseModel):
     """A frozen model without conversions: a number in quotes is not a number, an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Sparing(Strict):
+    """A strict model that writes no key at its default: a key added later changes no document that lacks it."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+        return {name: value for name, value in dump(self).items() if name in told}
 
 
 class RefusalError(Exception):

@@ -20,7 +20,7 @@ from asd_edge.errors import EngineError
 OPSET = 18
 """TensorRT 10.3 and onnxruntime 1.23 read it; newer torch would choose a later one."""
 
-INPUT, OUTPUT = "features", "embedding"
+INPUT, SPECTRUM, OUTPUT = "features", "spectrum", "embedding"
 
 Axes = dict[int, torch.export.Dim]
 """The dimensions of an input that are not fixed."""
@@ -30,21 +30,31 @@ BATCH = torch.export.Dim("batch", min=1, max=4096)
 
 @dataclass(frozen=True)
 class ExportedGraph:
-    """A serialised graph with its tensor shapes; -1 stands for the batch."""
+    """A serialised graph with its tensor shapes; -1 stands for the batch. `spectrum_shape`: of a second input."""
 
     graph: bytes
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    spectrum_shape: tuple[int, ...] | None = None
 
 
-def export_graph(network: nn.Module, *, frames: int, bands: int, dims: int) -> ExportedGraph:
+def export_graph(network: nn.Module, *, frames: int, bands: int, dims: int, bins: int | None = None) -> ExportedGraph:
     """Export a whole-segment graph: float32 [batch, frames, bands] -> float32 [batch, dims].
+
+    Args:
+        network: put into evaluation mode.
+        frames, bands: of a segment.
+        dims: length of an embedding.
+        bins: of the spectra [batch, bins] that are the second input of a network that hears them; else None.
 
     Raises:
         EngineError: the exporter produced another operator set, external data or a non-standard domain.
     """
-    graph = onnx_of(network, [torch.zeros(2, frames, bands)], inputs=[INPUT], outputs=[OUTPUT], axes=[{0: BATCH}])
-    return ExportedGraph(graph, (-1, frames, bands), (-1, dims))
+    shapes = {INPUT: (frames, bands)} | ({} if bins is None else {SPECTRUM: (bins,)})
+    examples = [torch.zeros(2, *shape) for shape in shapes.values()]
+    axes: list[Axes] = [{0: BATCH} for _ in shapes]
+    graph = onnx_of(network, examples, inputs=list(shapes), outputs=[OUTPUT], axes=axes)
+    return ExportedGraph(graph, (-1, frames, bands), (-1, dims), None if bins is None else (-1, bins))
 
 
 def onnx_of(

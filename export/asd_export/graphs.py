@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from asd_edge.bundle.embedder import Kind, load_embedder
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph, Tensor
+from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
 from asd_edge.engines.embedder import Embedder, StreamEmbedder
 from asd_train.networks.tf_resnet import TFResNet
 from asd_train.run import Run
 
-from .graph import INPUT, OPSET, OUTPUT, export_graph
+from .graph import INPUT, OPSET, OUTPUT, SPECTRUM, ExportedGraph, export_graph
 from .stream_graph import export_stream
 
 
@@ -43,13 +44,10 @@ def export_graphs(run: Run, *, both: bool) -> ExportedGraphs:
     segment = stream = None
     members: dict[str, bytes] = {}
     if both or recipe.embedder == "segment":
-        exported = export_graph(network, frames=recipe.segment.frames, bands=bands, dims=dims)
+        bins = ClipSpectrumSpec.beside(recipe.front_end, recipe.segment).bins if network.hears_spectrum else None
+        exported = export_graph(network, frames=recipe.segment.frames, bands=bands, dims=dims, bins=bins)
         members["segment.onnx"] = exported.graph
-        segment = SegmentGraph(
-            input=Tensor(name=INPUT, shape=exported.input_shape),
-            output=Tensor(name=OUTPUT, shape=exported.output_shape),
-            opset=OPSET,
-        )
+        segment = described(exported)
     if recipe.embedder == "stream":
         assert isinstance(network, TFResNet)  # the recipe refuses any other
         streamed = export_stream(network)
@@ -58,3 +56,14 @@ def export_graphs(run: Run, *, both: bool) -> ExportedGraphs:
             streamed.tensors, bands=bands, pooled=streamed.pooled, dims=dims, reach=streamed.reach, opset=OPSET
         )
     return ExportedGraphs(Graphs(segment=segment, stream=stream), members)
+
+
+def described(exported: ExportedGraph) -> SegmentGraph:
+    """Return a whole-segment graph as it stands in a manifest."""
+    spectrum = exported.spectrum_shape
+    return SegmentGraph(
+        input=Tensor(name=INPUT, shape=exported.input_shape),
+        output=Tensor(name=OUTPUT, shape=exported.output_shape),
+        opset=OPSET,
+        spectrum=None if spectrum is None else Tensor(name=SPECTRUM, shape=spectrum),
+    )

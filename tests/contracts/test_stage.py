@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from asd_edge.dsp.clip_spectrum import ClipSpectrum, ClipSpectrumSpec
 from asd_edge.dsp.framing import Framing
 from asd_edge.dsp.front_end import Frames, FrontEnd, FrontEndSpec
-from asd_edge.dsp.mean_normalised import MeanNormaliser
+from asd_edge.dsp.level import Level
 from asd_edge.dsp.resample import Resampler
 from asd_edge.dsp.segments import Segmenter, SegmentSpec
 from asd_edge.dsp.stage import Stage
@@ -27,7 +27,7 @@ from asd_edge.embedding.embedding import AnyEmbedding
 from asd_edge.embedding.pooling import HeardFrames, SegmentPooling
 from asd_edge.embedding.streamed import StreamedEmbedding
 from asd_edge.engines.embedder import StreamEmbedder
-from asd_edge.pipeline import Pipeline
+from asd_edge.pipeline import Pipeline, SegmentStream
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, WindowSpec
 from tests.contracts.embedding_stage import EmbeddingStage
 from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
@@ -120,9 +120,9 @@ def framing(window: int, hop: int) -> Case:
     )
 
 
-def segmenter(spec: SegmentSpec, kind: type[Segmenter] = Segmenter) -> Case:
+def segmenter(spec: SegmentSpec) -> Case:
     return Case(
-        make=lambda: kind(spec, bands=5),
+        make=lambda: Segmenter(spec, bands=5),
         items=frames,
         cut=cut_frames,
         poison=poison_frames,
@@ -255,6 +255,34 @@ def streamed() -> AnyEmbedding:
     return StreamedEmbedding(embedder, SegmentSpec(frames=12, step=4), 128)
 
 
+class TwoInputs:
+    """What a network of two inputs is given, as it is: the mean frame, and the spectrum in four bands."""
+
+    dims = 12
+
+    def embed(self, features: NDArray[np.float32], spectra: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        assert spectra is not None
+        bands = spectra.reshape(len(spectra), 4, 29).mean(axis=2)
+        return np.concatenate([features.mean(axis=1), bands], axis=1)
+
+
+def with_spectra(level: Level) -> Case:
+    front_end = FrontEndSpec(**SMALL)
+    segment = SegmentSpec(frames=8, step=3, level=level, spectrum=True)  # of 232 samples, and as many bins as half
+    pipeline = Pipeline(front_end, segment, WindowSpec(4), "mean", TwoInputs())
+    names = ("embeddings", "power", "high_power")
+    return Case(
+        make=lambda: SegmentStream(pipeline),
+        items=noise,
+        cut=cut_samples,
+        poison=poison_samples,
+        columns=lambda given: {"index": given.first_frame} | {name: getattr(given, name) for name in names},
+        starts_at=lambda j: j * segment.step * front_end.hop,
+        length=700,
+        tolerance=PRODUCTS | {"embeddings": PRODUCT_DB},
+    )
+
+
 CASES = {
     "framing with overlap": framing(16, 6),
     "framing without overlap": framing(7, 7),
@@ -265,8 +293,6 @@ CASES = {
     "front end, odd window": front_end(window=63),
     "segmenter with overlap": segmenter(SegmentSpec(frames=8, step=3)),
     "segmenter without overlap": segmenter(SegmentSpec(frames=4, step=4)),
-    "mean normaliser with overlap": segmenter(SegmentSpec(frames=8, step=3), MeanNormaliser),
-    "mean normaliser without overlap": segmenter(SegmentSpec(frames=4, step=4), MeanNormaliser),
     "clip spectrum with overlap": clip_spectrum(ClipSpectrumSpec(samples=48, every=10, bins=24)),
     "clip spectrum without overlap": clip_spectrum(ClipSpectrumSpec(samples=31, every=31, bins=16)),
     "windows with overlap": windows(WindowSpec(segments=5, every=2)),
@@ -275,6 +301,8 @@ CASES = {
     "pooling without overlap": pooling(SegmentSpec(frames=5, step=5)),
     "network with the sound": embedding(streamed, tiny_stream.REACH, step=4, length=60),
     "network on whole segments": embedding(tiny_pipeline("segment").embedding, 0, step=32, length=260),
+    "segments with their spectra": with_spectra("as_is"),
+    "segments with their spectra, at one level": with_spectra("standardised"),
     "resampler 48000 to 16000": resampler(48_000, 16_000),
     "resampler 44100 to 16000": resampler(44_100, 16_000),
     "resampler 16000 to 24000": resampler(16_000, 24_000),

@@ -22,7 +22,7 @@ class MeanSpectrum:
 
     dims = 128
 
-    def embed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def embed(self, features: NDArray[np.float32], spectra: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         mean = features.mean(axis=1)
         return np.asarray(mean - mean.mean(axis=1, keepdims=True), dtype=np.float32)
 

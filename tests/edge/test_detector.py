@@ -161,7 +161,9 @@ def test_one_bang_raises_no_alarm_with_the_default_hold_times() -> None:
 
 def test_a_network_that_gives_no_numbers_is_an_error_and_never_an_alarm() -> None:
     class Broken(MeanSpectrum):
-        def embed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        def embed(
+            self, features: NDArray[np.float32], spectra: NDArray[np.float32] | None = None
+        ) -> NDArray[np.float32]:
             return np.full((len(features), self.dims), np.nan, dtype=np.float32)
 
     subject = Detector("fan-7", SegmentStreams(replace(pipeline(), embedder=Broken())), KNOWN, DECISION)

@@ -28,12 +28,17 @@ class TorchEmbedder:
         """Length of an embedding."""
         return self._network.dims
 
-    def embed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed a batch of segments. float32 [segments, frames, bands] -> float32 [segments, dims]."""
+    def embed(self, features: NDArray[np.float32], spectra: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Embed a batch of segments.
+
+        float32 [segments, frames, bands], and [segments, bins] if the network hears them -> float32 [segments, dims].
+        """
         if len(features) == 0:
             return np.empty((0, self.dims), dtype=np.float32)
+        inputs = (features,) if spectra is None else (features, spectra)
+        batches = zip(*(torch.split(torch.from_numpy(given), _BATCH) for given in inputs), strict=True)
         with torch.inference_mode():
-            parts = [self._network(part) for part in torch.split(torch.from_numpy(features), _BATCH)]
+            parts = [self._network(*batch) for batch in batches]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
 

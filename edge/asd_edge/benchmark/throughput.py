@@ -77,16 +77,10 @@ def whole_window(embedder: StreamEmbedder) -> Embed:
     return embed
 
 
-def whole_segments(pipeline: Pipeline) -> Embed:
-    """Return a segment network run over all segments of a window."""
-    embedder, spec = pipeline.embedder, pipeline.segment
-    assert not isinstance(embedder, StreamEmbedder)
-    starts = np.arange(0, window_frames(pipeline) - spec.frames + 1, spec.step)
-
-    def embed(features: NDArray[np.float32]) -> object:
-        return embedder.embed(features[0][starts[:, None] + np.arange(spec.frames)])
-
-    return embed
+def whole_segments(pipeline: Pipeline) -> Score:
+    """Return what a runtime that keeps nothing does for a score of a segment network: all of ten seconds anew."""
+    streams, samples = SegmentStreams(pipeline), noise(WINDOW_S, pipeline.front_end.sample_rate)
+    return lambda: streams.advance([streams.initial_state()], [samples])
 
 
 def streaming(pipeline: Pipeline, *, channels: int, every: int) -> Score:

@@ -29,7 +29,11 @@ def load_embedder(graphs: Graphs, members: GraphBytes, kind: Kind, *, threads: i
     if kind == "segment" and graphs.segment is not None:
         graph = graphs.segment
         embedder = OnnxEmbedder(
-            members["segment.onnx"], input_name=graph.input.name, output_name=graph.output.name, threads=threads
+            members["segment.onnx"],
+            input_name=graph.input.name,
+            output_name=graph.output.name,
+            spectrum_name=None if graph.spectrum is None else graph.spectrum.name,
+            threads=threads,
         )
     elif kind == "stream" and graphs.stream is not None:
         graph = graphs.stream

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from asd_edge.engines.onnx_stream import PastTensor, StreamTensors
-from asd_edge.strict import Count, Strict, Text
+from asd_edge.strict import Count, Sparing, Strict, Text
 
 _MOST_PAST = 1 << 22  # numbers that a network may remember of one channel: 16 MiB
 
@@ -20,21 +20,29 @@ class Tensor(Strict):
     shape: Annotated[tuple[int, ...], Field(min_length=1, max_length=8)]
 
 
-class SegmentGraph(Strict):
-    """A graph that embeds whole segments: features [-1, frames, bands] -> embeddings [-1, dims]."""
+class SegmentGraph(Sparing):
+    """A graph that embeds whole segments: features [-1, frames, bands] -> embeddings [-1, dims].
+
+    `spectrum`: the second input, the segments' spectra [-1, bins], where the graph has one.
+    """
 
     input: Tensor
     output: Tensor
     opset: Count
+    spectrum: Tensor | None = None
 
     @property
     def dims(self) -> int:
         """Length of an embedding."""
         return self.output.shape[-1]
 
-    def check(self, *, frames: int, bands: int, dims: int) -> None:
-        """Raise ValueError where shapes contradict the rest of the manifest."""
+    def check(self, *, frames: int, bands: int, bins: int | None, dims: int) -> None:
+        """Raise ValueError where shapes contradict the rest of the manifest; `bins` of a spectrum, if there is one."""
         _expect("graphs.segment.input", self.input.shape, (-1, frames, bands))
+        if (self.spectrum is None) != (bins is None):
+            raise ValueError("segment.spectrum without a graph that hears it, or such a graph without segment.spectrum")
+        if self.spectrum is not None and bins is not None:
+            _expect("graphs.segment.spectrum", self.spectrum.shape, (-1, bins))
         _expect("graphs.segment.output", self.output.shape, (-1, dims))
 
 

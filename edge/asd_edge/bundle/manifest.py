@@ -11,11 +11,13 @@ from pydantic import Field, model_validator
 from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import Shapes, size_of
 from asd_edge.bundle.graphs import Graphs
-from asd_edge.dsp.front_end import FrontEndSpec
+from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
+from asd_edge.dsp.front_end import Feature, FrontEndSpec
+from asd_edge.dsp.level import Level
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
 from asd_edge.scoring.backends.kinds import AnyBackend
-from asd_edge.strict import Count, Name, Sha256, Strict, Text, UtcTime, parse_versioned
+from asd_edge.strict import Count, Name, Sha256, Sparing, Strict, Text, UtcTime, parse_versioned
 
 FORMAT: Final = "asd-edge-bundle"
 VERSION: Final = 3
@@ -29,7 +31,7 @@ class FrontEndFields(Strict):
     sample_rate: Annotated[int, Field(ge=1_000, le=192_000)]
     window: Annotated[int, Field(ge=16, le=65_536)]
     hop: Count
-    feature: Literal["log_mel", "magnitude"]
+    feature: Feature
     mels: Count
     mel_scale: Literal["htk", "slaney"]
     low_hz: Hertz
@@ -53,11 +55,13 @@ class FrontEndFields(Strict):
         return FrontEndSpec(**self.model_dump())
 
 
-class SegmentFields(Strict):
-    """`SegmentSpec` in a manifest."""
+class SegmentFields(Sparing):
+    """`SegmentSpec` in a manifest; what has its default is absent, as in bundles from before there was a choice."""
 
     frames: Count
     step: Count
+    level: Level = "as_is"
+    spectrum: bool = False
 
     @model_validator(mode="after")
     def _gapless(self) -> SegmentFields:
@@ -166,15 +170,24 @@ class Description(Strict):
             raise ValueError(f"the embedder {self.embedder!r} without its graph")
         bands = self.front_end.spec().bands
         if self.graphs.segment is not None:
-            self.graphs.segment.check(frames=self.segment.frames, bands=bands, dims=served.dims)
+            self.graphs.segment.check(frames=self.segment.frames, bands=bands, bins=self._bins, dims=served.dims)
         if self.graphs.stream is not None:
             self.graphs.stream.check(bands=bands, dims=served.dims)
             if self.segment.frames % self.segment.step:
                 raise ValueError(f"segments of {self.segment.frames} frames every {self.segment.step} in a stream")
+            if not self.segment.spec().streamable:
+                raise ValueError("segments with a spectrum or a level of their own in a stream")
         keys = [machine.key for machine in self.machines]
         if len(set(keys)) != len(keys):
             raise ValueError("the same machine and section twice")
         return self
+
+    @property
+    def _bins(self) -> int | None:
+        """Bins of the spectrum that a segment comes with; None where it comes without."""
+        if not self.segment.spectrum:
+            return None
+        return ClipSpectrumSpec.beside(self.front_end.spec(), self.segment.spec()).bins
 
     @property
     def dims(self) -> int:

@@ -1,4 +1,4 @@
-"""Magnitude spectra of whole windows: one Fourier transform over ten seconds of sound."""
+"""Magnitude spectra of whole segments: one Fourier transform over seconds of sound."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.dsp.front_end import FrontEndSpec
+from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.dsp.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class ClipSpectrumSpec:
-    """What one spectrum covers, and what is kept of it.
+    """What one spectrum covers, and what is kept of it. The default is the published one, every 31 frames of 512.
 
     Attributes:
         samples: samples of a window.
-        every: samples between the starts of windows. Windows of frames beside these start with them only where
-            `every` is their step · hop; the default is 31 frames at a hop of 512, 0.992 s.
+        every: samples between the starts of windows.
         bins: how many bins are kept, from 0 Hz on.
 
     Raises:
@@ -34,6 +35,15 @@ class ClipSpectrumSpec:
         most = self.samples // 2 + 1
         if not 1 <= self.bins <= most:
             raise ValueError(f"{self.samples} samples have between 1 and {most} bins, not {self.bins}")
+
+    @classmethod
+    def beside(cls, front_end: FrontEndSpec, segment: SegmentSpec) -> ClipSpectrumSpec:
+        """Return the spectrum of exactly a segment's samples, without the last bin as published.
+
+        It begins and is complete with its segment: spectrum j belongs to segment j.
+        """
+        samples = front_end.samples(segment.frames)
+        return cls(samples=samples, every=segment.step * front_end.hop, bins=samples // 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ _DOUBLE_SLAB = 8  # in double precision, whose copies would else come as fresh p
 # NumPy has a vector logarithm for base e only; and an array of one number is quicker to use than a scalar.
 _DB = np.array(10.0 / np.log(10.0), np.float32)
 
+Feature = Literal["log_mel", "magnitude"]
+"""What stands in a frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrontEndSpec:
@@ -44,7 +47,7 @@ class FrontEndSpec:
     sample_rate: int = 16_000
     window: int = 1024
     hop: int = 512
-    feature: Literal["log_mel", "magnitude"] = "log_mel"
+    feature: Feature = "log_mel"
     mels: int = 128
     mel_scale: MelScale = "slaney"
     low_hz: float = 0.0
@@ -71,6 +74,10 @@ class FrontEndSpec:
     def bands(self) -> int:
         """Features of a frame."""
         return self.mels if self.feature == "log_mel" else self.bins
+
+    def samples(self, frames: int) -> int:
+        """Samples that so many consecutive frames cover together."""
+        return (frames - 1) * self.hop + self.window
 
     def mel(self) -> NDArray[np.float32]:
         """Return the mel matrix of this front end, float32 [bins, mels]."""

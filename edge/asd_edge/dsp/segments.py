@@ -8,12 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.dsp.front_end import Frames
+from asd_edge.dsp.level import Level
 from asd_edge.dsp.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentSpec:
-    """How many frames one segment covers, and how many later the next one starts.
+    """What one embedding covers.
+
+    Attributes:
+        frames: frames of a segment.
+        step: frames between the starts of segments.
+        level: "as_is", or "standardised": of the sound divided by its standard deviation (dsp/level.py).
+        spectrum: whether the magnitude spectrum of the segment's samples comes with it (dsp/clip_spectrum.py).
 
     Raises:
         ValueError: a step above the segment, which would leave frames unheard.
@@ -21,10 +28,17 @@ class SegmentSpec:
 
     frames: int = 64
     step: int = 32
+    level: Level = "as_is"
+    spectrum: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.step <= self.frames:
             raise ValueError(f"segments of {self.frames} frames cannot start every {self.step}")
+
+    @property
+    def streamable(self) -> bool:
+        """Whether a network can run with the sound: nothing it hears waits for a whole segment."""
+        return self.level == "as_is" and not self.spectrum
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from asd_edge.dsp.front_end import Frames
 from asd_edge.scoring.aggregation import EmbeddedSegments
 
 State = TypeVar("State")
+Spectra = NDArray[np.float32]
+"""The magnitude spectra of one channel's segments, float32 [segments, bins]."""
 
 
 class Embedding(ABC, Generic[State]):
@@ -40,12 +45,15 @@ class Embedding(ABC, Generic[State]):
         """Return the memory of a channel that has heard nothing."""
 
     @abstractmethod
-    def advance(self, states: Sequence[State], frames: Sequence[Frames]) -> list[EmbeddedSegments]:
+    def advance(
+        self, states: Sequence[State], frames: Sequence[Frames], spectra: Sequence[Spectra] | None = None
+    ) -> list[EmbeddedSegments]:
         """Take the next frames of some channels, any number of each; return the segments that they complete.
 
         Args:
             states: one a channel, changed in place; each channel once.
             frames: what follows in each channel.
+            spectra: of the segments that these complete, in each channel; only where segments come with spectra.
 
         Raises:
             ValueError: frames that do not fit or do not follow those before; no channel has changed then.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asd_edge.dsp.front_end import Frames
 from asd_edge.dsp.segments import SegmentSpec
-from asd_edge.embedding.embedding import Embedding
+from asd_edge.embedding.embedding import Embedding, Spectra
 from asd_edge.embedding.pooling import HeardFrames, PooledSegments, PoolState, SegmentPooling
 from asd_edge.engines.embedder import FrameFeatures, Pasts, StreamEmbedder
 from asd_edge.scoring.aggregation import EmbeddedSegments
@@ -69,9 +69,14 @@ class StreamedEmbedding(Embedding[StreamState]):
     out (they have no past), and each other one comes `reach` frames later. That is the boundary rule: no segment of a
     stream has seen padding, while a segment graph pads each segment's ends with zeros. Centres and thresholds belong
     to one of the two.
+
+    Raises:
+        ValueError: segments with a spectrum or at a level of their own, which are known only when they are complete.
     """
 
     def __init__(self, embedder: StreamEmbedder, spec: SegmentSpec, bands: int) -> None:
+        if not spec.streamable:
+            raise ValueError("a network that runs with the sound hears no whole segment's level or spectrum")
         self.spec = spec
         self._embedder = embedder
         self._reach = embedder.reach
@@ -103,7 +108,9 @@ class StreamedEmbedding(Embedding[StreamState]):
             self._pooling.initial_state(),
         )
 
-    def advance(self, states: Sequence[StreamState], frames: Sequence[Frames]) -> list[EmbeddedSegments]:
+    def advance(
+        self, states: Sequence[StreamState], frames: Sequence[Frames], spectra: Sequence[Spectra] | None = None
+    ) -> list[EmbeddedSegments]:
         """Take the next frames of some channels; return the segments that they complete.
 
         Raises:

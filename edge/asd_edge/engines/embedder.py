@@ -21,10 +21,15 @@ class Embedder(Protocol):
         """Length of an embedding."""
         ...
 
-    def embed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed a batch of segments. float32 [segments, frames, bands] -> float32 [segments, dims].
+    def embed(self, features: NDArray[np.float32], spectra: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Embed a batch of segments.
 
-        Zero segments give an array of shape [0, dims].
+        Args:
+            features: float32 [segments, frames, bands].
+            spectra: of the same segments, float32 [segments, bins], for a network that hears them; else None.
+
+        Returns:
+            float32 [segments, dims]; zero segments give an array of shape [0, dims].
         """
         ...
 

@@ -11,20 +11,23 @@ _LARGEST_BATCH = 16  # bounds the memory of one run; more segments go in several
 
 
 class OnnxEmbedder:
-    """An ONNX graph on the CPU: one input float32 [batch, frames, bands], one output float32 [batch, dims].
+    """An ONNX graph on the CPU: segments float32 [batch, frames, bands] in, float32 [batch, dims] out.
 
     Args:
         graph: the serialised model, given as bytes and not as a path.
         input_name, output_name: tensor names, from the manifest.
+        spectrum_name: of the second input, float32 [batch, bins], where the graph has one.
         threads: intra-op threads.
 
     Raises:
         EngineError: onnxruntime cannot load the graph, or its tensors are not those named.
     """
 
-    def __init__(self, graph: bytes, *, input_name: str, output_name: str, threads: int = 1) -> None:
-        self._session = open_session(graph, inputs=[input_name], outputs=[output_name], threads=threads, arena=False)
-        self._input = input_name
+    def __init__(
+        self, graph: bytes, *, input_name: str, output_name: str, spectrum_name: str | None = None, threads: int = 1
+    ) -> None:
+        self._inputs = [input_name] if spectrum_name is None else [input_name, spectrum_name]
+        self._session = open_session(graph, inputs=self._inputs, outputs=[output_name], threads=threads, arena=False)
         self._output = output_name
         self._dims = fixed_dims(self._session, output_name)
 
@@ -33,12 +36,20 @@ class OnnxEmbedder:
         """Length of an embedding."""
         return self._dims
 
-    def embed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed a batch of segments. float32 [segments, frames, bands] -> float32 [segments, dims]."""
+    def embed(self, features: NDArray[np.float32], spectra: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Embed a batch of segments.
+
+        float32 [segments, frames, bands], and [segments, bins] for a graph of two inputs -> float32 [segments, dims].
+
+        Raises:
+            ValueError: spectra for a graph that has no input for them, or none for one that has.
+        """
+        given = [features] if spectra is None else [features, spectra]
+        whole = dict(zip(self._inputs, given, strict=True))
         if len(features) == 0:
             return np.empty((0, self._dims), dtype=np.float32)
         parts = [
-            self._session.run([self._output], {self._input: features[i : i + _LARGEST_BATCH]})[0]
+            self._session.run([self._output], {name: x[i : i + _LARGEST_BATCH] for name, x in whole.items()})[0]
             for i in range(0, len(features), _LARGEST_BATCH)
         ]
         return np.concatenate(parts) if len(parts) > 1 else np.asarray(parts[0])

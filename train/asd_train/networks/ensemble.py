@@ -16,13 +16,20 @@ class Ensemble(EmbeddingNetwork):
     The backend of the same name cuts it into as many parts and adds up their distances.
 
     Args:
-        networks: of one kind.
+        networks: at least one; all of the same inputs.
+
+    Raises:
+        ValueError: networks of different inputs, or none.
     """
 
     def __init__(self, networks: Sequence[EmbeddingNetwork]) -> None:
         super().__init__()
+        inputs = {(network.bands, network.hears_spectrum) for network in networks}
+        if len(inputs) != 1:
+            raise ValueError(f"an ensemble of networks with {len(inputs)} different inputs")
+        [(self.bands, self.hears_spectrum)] = inputs
+        self.dims = sum(network.dims for network in networks)
         self.networks = nn.ModuleList(networks)
-        self.bands, self.dims = networks[0].bands, sum(network.dims for network in networks)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """What each network takes -> [batch, dims of all]."""

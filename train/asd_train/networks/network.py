@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any
 
 from torch import Tensor, nn
+
+from .standardise import Standardise
 
 
 class EmbeddingNetwork(nn.Module, ABC):
@@ -20,7 +22,7 @@ class EmbeddingNetwork(nn.Module, ABC):
 
     bands: int
     dims: int
-    hears_spectrum: ClassVar[bool] = False
+    hears_spectrum: bool = False
 
     @property
     def embedding_dims(self) -> int:
@@ -32,6 +34,21 @@ class EmbeddingNetwork(nn.Module, ABC):
         """Layers whose input manifold mixup may mix; none where it is not for this network."""
         return ()
 
+    def fit_standardisation(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take the mean and standard deviation of the training frames, float32 [bands], before the first step.
+
+        A network that standardises its input some other way has no use for them.
+        """
+        for module in self.modules():
+            if isinstance(module, Standardise):
+                module.fit(mean, deviation)
+
+    # Networks have one input or two, which no one signature says: each states its own.
     @abstractmethod
-    def forward(self, features: Tensor) -> Tensor:
-        """Segments, float32 [batch, frames, bands] -> float32 [batch, dims]."""
+    def forward(self, *inputs: Any, **options: Any) -> Tensor:
+        """Return the vectors of some segments, float32 [batch, dims].
+
+        Args:
+            inputs: features, float32 [batch, frames, bands]; with `hears_spectrum` also spectra, float32 [batch, bins].
+            options: a network's own, all of which have defaults.
+        """
