@@ -16,12 +16,13 @@ from sklearn.preprocessing import normalize
 
 from asd_edge.scoring.backends.backend import Backend
 from asd_edge.scoring.backends.gaussians import LEAST_VARIANCE, PRIOR_CLIPS
-from asd_edge.scoring.backends.gmm import DIAGONAL, GMM
+from asd_edge.scoring.backends.gmm import GMM
 from asd_edge.scoring.backends.k_means import KMeans
 from asd_edge.scoring.backends.knn import KNN
 from asd_edge.scoring.backends.local_density import LocalDensity
 from asd_edge.scoring.backends.mahalanobis import Mahalanobis
 from asd_edge.scoring.backends.minimum import Minimum
+from asd_edge.scoring.backends.mixtures import DIAGONAL
 from asd_edge.scoring.backends.nearest_centre import NearestCentre
 
 DIMS = 16

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.errors import ConfigError
 from asd_edge.scoring.distances import normalised
 from asd_edge.strict import RefusalError, Strict
 
@@ -35,6 +36,18 @@ class Backend(Strict):
         """Distance of embeddings that have nothing in common; infinite where the distance has no such bound."""
         return math.inf
 
+    @property
+    def imprints(self) -> bool:
+        """Whether what is learned of a condition changes a distance; where not, conditions cannot be told apart."""
+        return True
+
+    def check_dims(self, dims: int) -> None:
+        """Check the length of the embeddings.
+
+        Raises:
+            RefusalError: the graph's output cannot be what this backend reads.
+        """
+
     @abstractmethod
     def fit(self, clips: Clips, *, source: Fitted | None = None) -> Fitted:
         """Learn what is normal under one condition.
@@ -43,6 +56,9 @@ class Backend(Strict):
             clips: at least one label with at least one clip.
             source: what was learned of the machine's source condition, if there is one: a condition of few clips
                 takes from it what few clips cannot tell. None when this is the source itself.
+
+        Raises:
+            ConfigError: the embeddings have a length that this backend cannot read.
         """
 
     @abstractmethod
@@ -76,6 +92,47 @@ def all_segments(clips: Clips) -> NDArray[np.float64]:
 def count_of(clips: Clips) -> int:
     """Return the number of clips."""
     return sum(len(members) for members in clips.values())
+
+
+def dims_of(backend: Backend, clips: Clips) -> int:
+    """Return the length of the clips' embeddings.
+
+    Raises:
+        ConfigError: the backend cannot read embeddings of that length.
+    """
+    dims = int(next(clip.shape[1] for members in clips.values() for clip in members))
+    try:
+        backend.check_dims(dims)
+    except RefusalError as refusal:
+        raise ConfigError(
+            f"The backend {backend.kind!r} does not fit the network",
+            found=refusal.found,
+            expected=refusal.expected,
+            remedy="Name a backend that reads what this network gives (docs/backends.md), or correct its parameters.",
+        ) from None
+    return dims
+
+
+def under(fitted: Fitted, name: str) -> Fitted:
+    """Return the arrays that were stored under `name`: `name.references` as `references`."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): array for key, array in fitted.items() if key.startswith(prefix)}
+
+
+def stored_under(parts: Mapping[str, Fitted]) -> dict[str, NDArray[np.float32]]:
+    """Return the arrays of several parts as those of one condition, each under its part's name."""
+    return {f"{name}.{key}": array for name, fitted in parts.items() for key, array in fitted.items()}
+
+
+def check_names(fitted: Fitted, parts: Collection[str]) -> None:
+    """Refuse arrays that are stored under no part.
+
+    Raises:
+        RefusalError: there are some.
+    """
+    others = sorted(name for name in fitted if name.partition(".")[0] not in parts)
+    if others:
+        raise RefusalError(f"the arrays {others}", f"arrays of the parts {', '.join(parts)}")
 
 
 def check_shapes(fitted: Fitted, expected: Mapping[str, tuple[int | None, ...]]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from asd_edge.scoring.backends.backend import Backend
+from asd_edge.scoring.backends.ensemble import Ensemble
 from asd_edge.scoring.backends.gmm import GMM
 from asd_edge.scoring.backends.k_means import KMeans
 from asd_edge.scoring.backends.knn import KNN
@@ -15,11 +16,12 @@ from asd_edge.scoring.backends.local_density import LocalDensity
 from asd_edge.scoring.backends.mahalanobis import Mahalanobis
 from asd_edge.scoring.backends.minimum import Minimum
 from asd_edge.scoring.backends.nearest_centre import NearestCentre
+from asd_edge.scoring.backends.part import Part
+from asd_edge.scoring.backends.pseudo_target import PseudoTarget
+from asd_edge.scoring.backends.single import Single
+from asd_edge.scoring.backends.sum import Sum
 
-AnyBackend = Annotated[
-    NearestCentre | KMeans | KNN | Mahalanobis | GMM | LocalDensity | Minimum,
-    Field(discriminator="kind"),
-]
+AnyBackend = Annotated[Single | Minimum | Part | Sum | Ensemble, Field(discriminator="kind")]
 """Which backend, and its parameters: `kind` decides which keys there are."""
 
 _KNN = KNN(neighbours=1, distance="cosine")
@@ -34,6 +36,9 @@ BACKENDS: Final[Mapping[str, Backend]] = {
     "gmm": GMM(components=4),
     "local_density": LocalDensity(neighbours=4, over=_KNN),
     "local_density_mahalanobis": LocalDensity(neighbours=4, over=_KNN_MAHALANOBIS),
+    "pseudo_target": PseudoTarget(over=_KNN, ratio=0.5, count=8),
     "minimum": Minimum(parts=(NearestCentre(), _KNN, Mahalanobis())),
 }
-"""The backends with the parameters that the literature or our own measurements suggest (docs/backends.md)."""
+"""The backends with the parameters that the literature or our own measurements suggest (docs/backends.md).
+
+For embeddings of any length and meaning; the other kinds read what one network gives, and stand in its recipe."""

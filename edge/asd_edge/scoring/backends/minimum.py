@@ -9,13 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from asd_edge.scoring.backends.backend import Backend, Clips, Distances, Embeddings, Fitted, check_shapes, count_of
-from asd_edge.scoring.backends.gmm import GMM
-from asd_edge.scoring.backends.k_means import KMeans
-from asd_edge.scoring.backends.knn import KNN
-from asd_edge.scoring.backends.local_density import LocalDensity
-from asd_edge.scoring.backends.mahalanobis import Mahalanobis
-from asd_edge.scoring.backends.nearest_centre import NearestCentre
+from asd_edge.scoring.backends.backend import (
+    Backend,
+    Clips,
+    Distances,
+    Embeddings,
+    Fitted,
+    check_shapes,
+    count_of,
+    stored_under,
+    under,
+)
+from asd_edge.scoring.backends.single import Single
 from asd_edge.strict import RefusalError
 
 FOLDS = 5
@@ -23,10 +28,7 @@ LEAST_DEVIATION = 1e-6
 LEAST_Z = -4.0
 """Nearer than this says no more: of any distribution less than 1/17 lies four deviations below its mean (Cantelli)."""
 
-Part = Annotated[
-    NearestCentre | KMeans | KNN | Mahalanobis | GMM | LocalDensity,
-    Field(discriminator="kind"),
-]
+_Part = Annotated[Single, Field(discriminator="kind")]
 
 
 # z_b = (d_b − m_b) / s_b, m_b and s_b mean and deviation of backend b's distances of normal sound; score = min_b z_b
@@ -39,16 +41,26 @@ class Minimum(Backend):
     """
 
     kind: Literal["minimum"] = "minimum"
-    parts: Annotated[tuple[Part, ...], Field(min_length=2, max_length=8, strict=False)]  # a TOML array is a list
+    parts: Annotated[tuple[_Part, ...], Field(min_length=2, max_length=8, strict=False)]  # a TOML array is a list
+
+    @property
+    def imprints(self) -> bool:
+        """Whether those of any part do."""
+        return any(part.imprints for part in self.parts)
+
+    def check_dims(self, dims: int) -> None:
+        """Check the length of the embeddings, for every part."""
+        for part in self.parts:
+            part.check_dims(dims)
 
     def fit(self, clips: Clips, *, source: Fitted | None = None) -> Fitted:
         """Return the parts' arrays, and `mean` and `deviation` [parts] of distances of clips left out in turn.
 
         A single clip leaves none to learn from: then the source's hold, or 0 and 1 without a source.
         """
-        beneath = [None if source is None else _of_part(source, i) for i in range(len(self.parts))]
+        beneath = [None if source is None else under(source, str(i)) for i in range(len(self.parts))]
         fitted = [part.fit(clips, source=known) for part, known in zip(self.parts, beneath, strict=True)]
-        arrays = {f"{i}.{name}": array for i, one in enumerate(fitted) for name, array in one.items()}
+        arrays = stored_under({str(i): one for i, one in enumerate(fitted)})
         if count_of(clips) > 1:
             each = [_left_out(part, clips, known) for part, known in zip(self.parts, beneath, strict=True)]
             mean, deviation = np.array([d.mean() for d in each]), np.array([d.std() for d in each])
@@ -61,7 +73,7 @@ class Minimum(Backend):
 
     def check(self, fitted: Fitted, dims: int) -> None:
         """Check arrays that were read from a file."""
-        parts = [_of_part(fitted, i) for i in range(len(self.parts))]
+        parts = [under(fitted, str(i)) for i in range(len(self.parts))]
         for part, arrays in zip(self.parts, parts, strict=True):
             part.check(arrays, dims)
         known = {f"{i}.{name}" for i, arrays in enumerate(parts) for name in arrays}
@@ -72,7 +84,7 @@ class Minimum(Backend):
 
     def scorer(self, conditions: Sequence[Fitted]) -> Distances:
         """Return what computes the distances from some conditions together."""
-        scorers = [part.scorer([_of_part(c, i) for c in conditions]) for i, part in enumerate(self.parts)]
+        scorers = [part.scorer([under(c, str(i)) for c in conditions]) for i, part in enumerate(self.parts)]
         scale = 1.0 / np.stack([fitted["deviation"] for fitted in conditions], axis=1)  # [parts, conditions]
         mean = np.stack([fitted["mean"] for fitted in conditions], axis=1)
 
@@ -82,11 +94,6 @@ class Minimum(Backend):
             return np.asarray(np.maximum(z.min(axis=0), LEAST_Z) - LEAST_Z, dtype=np.float32)
 
         return distances
-
-
-def _of_part(fitted: Fitted, number: int) -> Fitted:
-    prefix = f"{number}."
-    return {name.removeprefix(prefix): array for name, array in fitted.items() if name.startswith(prefix)}
 
 
 def _left_out(part: Backend, clips: Clips, source: Fitted | None) -> NDArray[np.float32]:
