@@ -96,7 +96,7 @@ class Batches:
         hop, every = self._inputs.hop, self._training.crops.every
         places = (self._corpus.lengths - self._inputs.length) // hop + 1  # [clips]
         if every == 0:
-            return np.stack([np.arange(len(places)), hop * generator.integers(0, places)], axis=1)
+            return np.asarray(np.stack([np.arange(len(places)), hop * generator.integers(0, places)], axis=1))
         starts = [hop * np.arange(0, count, every) for count in places]
         clips = np.repeat(np.arange(len(places)), [len(each) for each in starts])
         return np.asarray(np.stack([clips, np.concatenate(starts)], axis=1))

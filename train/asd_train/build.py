@@ -63,11 +63,11 @@ def build_network(recipe: Recipe, classes: Sequence[str]) -> EmbeddingNetwork:
         case "subcluster_resnet":
             from .networks.subcluster_resnet import SubclusterResNet
 
-            return SubclusterResNet(bands=bands, frames=recipe.segment.frames, **size)
+            return SubclusterResNet(bands=bands, **size)
         case "two_branch":
             from .networks.two_branch import TwoBranch
 
-            return TwoBranch(bands=bands, frames=recipe.segment.frames, bins=recipe.spectrum_bins, **size)
+            return TwoBranch(bands=bands, bins=recipe.spectrum_bins, **size)
         case "resnet18_flow":
             from .networks.resnet18_flow import ResNet18Flow
 

@@ -24,7 +24,6 @@ from .inputs import Inputs, MixedSound, StoredFeatures
 from .labels import LabelSet, TrainingSet, check_classes, training_set
 from .loop import Done, train
 from .networks.network import EmbeddingNetwork
-from .networks.standardise import Standardise
 from .progress import Progress
 from .recipe import Recipe
 from .recipe.training import Labels
@@ -115,6 +114,7 @@ def fit(
     probe = build_network(recipe, chosen.classes)
     inputs, corpus = _inputs(recipe, probe, chosen, channel, work.cache, fabric.device, progress)
     check_lengths(chosen.clips, corpus, rows=inputs.length, hop=inputs.hop)
+    statistics = inputs.statistics(corpus) if probe.standardises else None
     labels: dict[Labels, LabelSet] = {name: LabelSet(chosen.clips, name) for name in get_args(Labels)}
     _check_labels(recipe, labels)
     checkpoint = None
@@ -125,7 +125,8 @@ def fit(
     for member in range(len(done.kept) // recipe.snapshots, recipe.members):
         torch.manual_seed(seed + 1000 * member)
         network = build_network(recipe, chosen.classes)
-        _standardise(network, corpus, inputs)
+        if statistics is not None:
+            network.fit_standardisation(statistics.mean, statistics.deviation)
         objective = build_objective(
             recipe, network, labels, context=context_of(network, recipe), member=member, machine=machine
         )
@@ -192,9 +193,10 @@ def _inputs(
     """Return how inputs are made and the corpus they are made from."""
     frames = recipe.training.crops.frames + 2 * context_of(network, recipe)
     spec, mixup = recipe.front_end, recipe.training.mixup
-    if network.hears_spectrum or mixup.at == "waveform":
+    if network.hears_spectrum or mixup.at == "waveform" or recipe.segment.level != "as_is":
         corpus = cache.samples(chosen.clips, spec.sample_rate, channel=channel, progress=progress)
-        return MixedSound(frames, FrontEndTwin(spec).to(device), network.hears_spectrum), corpus.to(device)
+        twin = FrontEndTwin(spec).to(device)
+        return MixedSound(frames, twin, recipe.segment.level, network.hears_spectrum), corpus.to(device)
     corpus = cache.features(chosen.clips, spec, channel=channel, progress=progress)
     return StoredFeatures(frames, hidden_mixup=mixup.at == "hidden"), corpus.to(device)
 
@@ -206,13 +208,6 @@ def _check_labels(recipe: Recipe, labels: dict[Labels, LabelSet]) -> None:
             check_classes(labels[loss.labels], loss.labels)
     elif objective.kind == "outlier_exposure":
         check_classes(labels["machine"], "machine")
-
-
-def _standardise(network: EmbeddingNetwork, corpus: Corpus, inputs: Inputs) -> None:
-    standardise = getattr(network, "standardise", None)
-    if isinstance(standardise, Standardise) and isinstance(inputs, StoredFeatures):
-        statistics = corpus.statistics()
-        standardise.fit(statistics.mean, statistics.deviation)
 
 
 def _digest(recipe: Recipe, chosen: TrainingSet, seed: int, world: int, channel: int | None) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from asd_edge.dsp.level import Level
+
+from .features.corpus import Corpus, Statistics, statistics_of
 from .features.twin import FrontEndTwin, segment_spectrum
 from .mixup import Mixing
 
@@ -37,6 +41,10 @@ class Inputs(Protocol):
         """Make the inputs of a batch of cuts [batch, length, ...]."""
         ...
 
+    def statistics(self, corpus: Corpus) -> Statistics:
+        """Return mean and deviation of each band over all frames of all clips, unmixed."""
+        ...
+
 
 @dataclass(frozen=True)
 class StoredFeatures:
@@ -57,6 +65,10 @@ class StoredFeatures:
             return Made(cut, mixing=mixing)
         return Made(mixing.of(cut))
 
+    def statistics(self, corpus: Corpus) -> Statistics:
+        """Return mean and deviation of each band over all frames of all clips."""
+        return corpus.statistics()
+
 
 @dataclass(frozen=True)
 class MixedSound:
@@ -64,6 +76,7 @@ class MixedSound:
 
     frames: int
     twin: FrontEndTwin
+    level: Level
     spectrum: bool
 
     @property
@@ -79,4 +92,18 @@ class MixedSound:
     def __call__(self, cut: Tensor, mixing: Mixing | None) -> Made:
         """[batch, samples] -> features [batch, frames, bands] and, where the network hears it, the spectrum."""
         sound = cut if mixing is None else mixing.of(cut)
-        return Made(self.twin(sound), segment_spectrum(sound) if self.spectrum else None)
+        spectrum = segment_spectrum(sound) if self.spectrum else None
+        return Made(self._levelled(self.twin(sound), sound), spectrum)
+
+    # As asd_edge.dsp.level: what the sound of each crop gives once it is divided by its standard deviation.
+    def _levelled(self, features: Tensor, sound: Tensor) -> Tensor:
+        if self.level == "as_is":
+            return features
+        power = self.twin.power(sound)
+        heard = torch.where(power > 0.0, power, 1.0)[:, None, None]
+        return features / heard.sqrt() if self.twin.spec.feature == "magnitude" else features - 10.0 * heard.log10()
+
+    def statistics(self, corpus: Corpus) -> Statistics:
+        """Return mean and deviation of each band over the frames of whole clips, each at its own level."""
+        sounds = (corpus.clip(index)[None].to(corpus.device) for index in range(len(corpus)))
+        return statistics_of(self._levelled(self.twin(sound), sound)[0] for sound in sounds)

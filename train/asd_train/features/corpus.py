@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ _RESIDENT = 0.5  # of the GPU's free memory that a corpus may take; the rest is 
 _CHUNK = 1 << 14  # rows of a sum at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(NamedTuple):
     """Of each band over all frames: `mean` and `deviation`, float32 [bands]."""
 
     mean: Tensor
@@ -126,17 +125,24 @@ class Corpus:
         Raises:
             ValueError: no frames at all.
         """
-        count = int(self.lengths.sum())
-        if count == 0:
-            raise ValueError("no frames have no mean")
-        total = torch.zeros(self.rows.shape[1:], dtype=torch.float64, device=self.rows.device)
-        squares = torch.zeros_like(total)
-        for index in range(len(self)):
-            rows = self.clip(index)
-            for start in range(0, len(rows), _CHUNK):
-                values = rows[start : start + _CHUNK].double()
-                total += values.sum(dim=0)
-                squares += values.square().sum(dim=0)
-        mean = total / count
-        deviation = (squares / count - mean.square()).clamp_min(0.0).sqrt()
-        return Statistics(mean.float().cpu(), deviation.float().cpu())
+        rows = (self.clip(index) for index in range(len(self)))
+        return statistics_of(clip[start : start + _CHUNK] for clip in rows for start in range(0, len(clip), _CHUNK))
+
+
+def statistics_of(parts: Iterable[Tensor]) -> Statistics:
+    """Return mean and standard deviation of each band over frames that come in parts, [frames, bands] each.
+
+    Raises:
+        ValueError: no frames at all.
+    """
+    count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    for part in parts:
+        values = part.double()
+        count += len(values)
+        total = total.to(values.device) + values.sum(dim=0)
+        squares = squares.to(values.device) + values.square().sum(dim=0)
+    if count == 0:
+        raise ValueError("no frames have no mean")
+    mean = total / count
+    deviation = (squares / count - mean.square()).clamp_min(0.0).sqrt()
+    return Statistics(mean.float().cpu(), deviation.float().cpu())

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asd_edge.dsp.band_power import offset_free_gain, parseval_weights
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.spectrum import periodic_hann
 
@@ -25,11 +27,14 @@ class FrontEndTwin(nn.Module):
 
     window: Tensor
     mel: Tensor
+    weights: Tensor
 
     def __init__(self, spec: FrontEndSpec) -> None:
         super().__init__()
         self.spec = spec
         self.register_buffer("window", torch.from_numpy(periodic_hann(spec.window)), persistent=False)
+        weights = parseval_weights(periodic_hann(spec.window)) * offset_free_gain(spec.window // 2 + 1)
+        self.register_buffer("weights", torch.from_numpy(weights.astype(np.float32)), persistent=False)  # [bins]
         self.register_buffer("mel", torch.from_numpy(spec.mel()), persistent=False)  # [bins, mels]
 
     def forward(self, samples: Tensor) -> Tensor:
@@ -44,13 +49,19 @@ class FrontEndTwin(nn.Module):
         if samples.ndim != 2 or samples.shape[1] < self.spec.window:
             raise ValueError(f"{list(samples.shape)} is not [batch, n] with n of at least {self.spec.window} samples")
         with torch.autocast(samples.device.type, enabled=False):
-            frames = samples.float().unfold(1, self.spec.window, self.spec.hop) * self.window
+            frames = self._frames(samples)
             if self.spec.feature == "magnitude":
                 return _magnitude(frames)
-            spectra = torch.fft.rfft(frames)
-            power = spectra.real.square() + spectra.imag.square()  # [batch, frames, bins]
-            decibels: Tensor = _DB * torch.log((power @ self.mel).clamp_min(self.spec.log_floor))
+            decibels: Tensor = _DB * torch.log((_power(frames) @ self.mel).clamp_min(self.spec.log_floor))
             return decibels
+
+    def power(self, samples: Tensor) -> Tensor:
+        """Return the power of a segment as the device has it, without a constant offset, float32 [batch]."""
+        with torch.autocast(samples.device.type, enabled=False):
+            return torch.mv(_power(self._frames(samples)).mean(dim=1), self.weights)
+
+    def _frames(self, samples: Tensor) -> Tensor:
+        return samples.float().unfold(1, self.spec.window, self.spec.hop) * self.window
 
 
 # |X_k|, k = 0 … n // 2 − 1, over all n samples, without a window function: `ClipSpectrum` of exactly this segment.
@@ -59,6 +70,13 @@ def segment_spectrum(samples: Tensor) -> Tensor:
     return _magnitude(samples)[..., : samples.shape[-1] // 2]
 
 
+def _power(frames: Tensor) -> Tensor:
+    """Return |rfft|² of the last dimension in single precision, as the device computes log-mel."""
+    spectra: Tensor = torch.fft.rfft(frames)
+    return spectra.real.square() + spectra.imag.square()
+
+
 def _magnitude(samples: Tensor) -> Tensor:
     """Return |rfft| of the last dimension, computed in double precision as on the device, float32 [..., n // 2 + 1]."""
-    return torch.fft.rfft(samples.double()).abs().float()
+    magnitudes: Tensor = torch.fft.rfft(samples.double()).abs().float()
+    return magnitudes

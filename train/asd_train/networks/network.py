@@ -34,11 +34,13 @@ class EmbeddingNetwork(nn.Module, ABC):
         """Layers whose input manifold mixup may mix; none where it is not for this network."""
         return ()
 
-    def fit_standardisation(self, mean: Tensor, deviation: Tensor) -> None:
-        """Take the mean and standard deviation of the training frames, float32 [bands], before the first step.
+    @property
+    def standardises(self) -> bool:
+        """Whether it has use for the statistics of the training frames."""
+        return any(isinstance(module, Standardise) for module in self.modules())
 
-        A network that standardises its input some other way has no use for them.
-        """
+    def fit_standardisation(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take the mean and standard deviation of the training frames, float32 [bands], before the first step."""
         for module in self.modules():
             if isinstance(module, Standardise):
                 module.fit(mean, deviation)
