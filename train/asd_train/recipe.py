@@ -133,6 +133,25 @@ class Recipe(_Table):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
+class About(_Table):
+    """What a recipe is: the `[about]` table, which is for people and no part of the system's digest."""
+
+    system: str
+    paper: str
+    needs: str
+
+
+def about_recipe(name: str) -> About:
+    """Return what a recipe says of itself; `load_recipe` says which errors there are."""
+    text = _text(name)
+    try:
+        return About.model_validate(tomllib.loads(text).get("about", {}))
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(name, str(error)) from None
+    except ValidationError as error:
+        raise _broken(name, "about." + _found(error.errors()[0])) from None
+
+
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
     folder = resources.files("asd_train") / "recipes"
@@ -153,6 +172,7 @@ def load_recipe(name: str, *, fast: bool = False) -> Recipe:
     try:
         tables = tomllib.loads(text)
         shortcut = tables.pop("fast", {})
+        tables.pop("about", None)
         return Recipe.model_validate(_merged(tables, shortcut) if fast else tables)
     except tomllib.TOMLDecodeError as error:
         raise _broken(name, str(error)) from None
