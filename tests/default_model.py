@@ -14,7 +14,9 @@ from pathlib import Path
 from asd_edge.simulator import MACHINES
 from asd_export.bundle import export_bundle
 from asd_train.data.dcase import read_datasets
-from asd_train.evaluate import MachineResult, evaluate, evaluate_bundle
+from asd_train.evaluation.evaluate import evaluate
+from asd_train.evaluation.results import MachineResult
+from asd_train.evaluation.runs import evaluate_bundle
 from asd_train.fit import fit
 from asd_train.naive import naive_scores
 from asd_train.progress import Progress

@@ -31,7 +31,10 @@ from asd_export.bundle import export_bundle
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
-from asd_train.evaluate import MachineResult, evaluate, evaluate_run, score_clips
+from asd_train.evaluation.evaluate import evaluate
+from asd_train.evaluation.results import MachineResult
+from asd_train.evaluation.runs import evaluate_run
+from asd_train.evaluation.scored import score_clips
 from asd_train.fit import fit
 from asd_train.naive import naive_scores
 from asd_train.progress import Progress

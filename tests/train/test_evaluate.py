@@ -18,7 +18,9 @@ from asd_edge.offline import embed_clip
 from asd_edge.scoring.aggregation import score_window
 from asd_edge.sources.file import read_clip
 from asd_train.data.clip import Clip
-from asd_train.evaluate import ScoredClip, evaluate, evaluate_bundle, score_clips
+from asd_train.evaluation.evaluate import evaluate
+from asd_train.evaluation.runs import evaluate_bundle
+from asd_train.evaluation.scored import ScoredClip, score_clips
 from asd_train.metrics import pauc
 from asd_train.progress import Progress
 from tests.edge.sound import RATE, conditions_of, noise, pipeline, tone
@@ -73,7 +75,7 @@ def test_a_long_clip_alarms_when_one_of_its_windows_does_and_keeps_the_score_of_
     whole = score_window(embed_clip(pipeline(), read_clip(some.clip.path, rate=RATE), name="").segments, known, "mean")
     assert whole is not None
     assert some.score == whole.score < 0.5
-    assert (some.alarms, none.alarms) == (True, False)
+    assert (some.alarms, none.alarms) == (1, 0)
 
 
 def written(folder: Path, number: int, sound: NDArray[np.float32]) -> Clip:

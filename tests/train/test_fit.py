@@ -13,7 +13,7 @@ from asd_edge.pipeline import SegmentStream
 from asd_edge.scoring.backends.kinds import BACKENDS
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
-from asd_train.evaluate import compare_backends, evaluate_run
+from asd_train.evaluation.runs import compare_backends, evaluate_run
 from asd_train.fit import fit
 from asd_train.progress import Progress
 from asd_train.run import Run, check_free, load_run, save_run

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from asd_edge.dsp.front_end import FrontEndSpec
 
 from .data.clip import Clip
-from .evaluate import ScoredClip
+from .evaluation.scored import ScoredClip
 from .features.read import read_features
 from .progress import Progress
 
@@ -87,7 +87,10 @@ def _score_unit(clips: Sequence[Clip], channel: int | None, progress: Progress) 
     baseline = NaiveBaseline.fit(statistics[: len(train)])
     threshold = baseline.threshold()
     scores = baseline.score(statistics[len(train) :])
-    return [ScoredClip(clip, float(s), bool(s > threshold)) for clip, s in zip(test, scores, strict=True)]
+    return [
+        ScoredClip(clip, float(s), int(s > threshold), threshold=threshold)
+        for clip, s in zip(test, scores, strict=True)
+    ]
 
 
 def log_mel_statistics(frames: NDArray[np.float32]) -> NDArray[np.float64]:

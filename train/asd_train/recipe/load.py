@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from asd_edge.errors import ConfigError
 
-from .recipe import Recipe
+from .recipe import About, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,6 +24,17 @@ def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
     folder = resources.files("asd_train") / "recipes"
     return sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml"))
+
+
+def about_recipe(name: str) -> About:
+    """Return what a recipe says of itself; `load_recipe` says which errors there are."""
+    text = _text(name)
+    try:
+        return About.model_validate(tomllib.loads(text).get("about", {}))
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(name, str(error)) from None
+    except ValidationError as error:
+        raise _broken(name, "about." + _found(error.errors()[0])) from None
 
 
 def load_recipe(name: str, *, fast: bool = False) -> Recipe:
@@ -40,6 +51,7 @@ def load_recipe(name: str, *, fast: bool = False) -> Recipe:
     try:
         tables = tomllib.loads(text)
         shortcut = tables.pop("fast", {})
+        tables.pop("about", None)
         return Recipe.model_validate(_merged(tables, shortcut) if fast else tables)
     except tomllib.TOMLDecodeError as error:
         raise _broken(name, str(error)) from None

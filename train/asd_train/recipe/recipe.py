@@ -18,6 +18,14 @@ from .tables import Table
 from .training import Training
 
 
+class About(Table):
+    """What a recipe is: the `[about]` table, which is for people and no part of the system's digest."""
+
+    system: str
+    paper: str
+    needs: str
+
+
 class CalibrationRule(Table):
     """How thresholds are found: share of source normals kept out of training, and the quantile of their scores."""
 
@@ -48,7 +56,6 @@ class Recipe(Table):
     """A system: front end, segments, network, training, scoring.
 
     Attributes:
-        title, paper: what `asd-train recipes` says of it.
         embedder: how the device runs the network, on whole segments or with the sound (docs/streaming.md).
         scope: one network for `all` machines, or one for each `machine` type.
         members: trainings of one ensemble, whose scores add up.
@@ -57,8 +64,6 @@ class Recipe(Table):
     """
 
     name: str
-    title: str
-    paper: str
     embedder: Literal["segment", "stream"]
     scope: Literal["all", "machine"] = "all"
     members: int = Field(ge=1, default=1)

@@ -1,0 +1,23 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+Data = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        help="Data set in the DCASE layout, DIR or PREFIX=DIR, or target clips of one machine, MACHINE/SECTION=DIR; "
+        "may be given several times, all are taken together.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DomainsChoice = Literal["nearest", "known"]
+DOMAINS_HELP = (
+    "What judges a test clip: the nearest condition, or the condition of the clip's own domain, "
+    "which the 2021 challenge tells and later ones hide."
+)
+Domains = Annotated[DomainsChoice, typer.Option("--domains", help=DOMAINS_HELP)]

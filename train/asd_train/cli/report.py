@@ -1,0 +1,30 @@
+"""asd-train report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asd_train.cli.options import Data, Domains
+from asd_train.progress import Progress
+
+
+def report(
+    run: Annotated[list[Path], typer.Option("--run", help="Folder of a training run; may be repeated.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="HTML file to write; it needs nothing beside it.")],
+    domains: Domains = "nearest",
+) -> None:
+    """Write an evaluation as a page to read: tables, curves, scores, embeddings, and the clips behind them."""
+    from asd_train.data.dcase import read_datasets
+    from asd_train.report.page import check_writable, write_report
+    from asd_train.report.study import study
+    from asd_train.run import load_run
+
+    check_writable(out)
+    runs, clips, progress = [(str(path), load_run(path)) for path in run], read_datasets(data), Progress()
+    studies = [study(name, each, clips, domains=domains, progress=progress) for name, each in runs]
+    write_report(studies, clips, data, out, domains=domains, progress=progress)
+    typer.echo(f"Wrote {out}")

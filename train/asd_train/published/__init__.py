@@ -1,0 +1,1 @@
+"""What papers printed, and beside which of our figures it may stand."""
