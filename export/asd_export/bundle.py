@@ -68,7 +68,7 @@ def export_bundle(
         check_parity(run, replace(pipeline, embedder=exported.embedder(kind)))
     references = commission(
         pipeline,
-        recipe.backend,
+        recipe.scorer,
         clips,
         held_out=set(run.held_out),
         quantile=recipe.calibration.quantile,
@@ -85,7 +85,7 @@ def export_bundle(
         aggregation=recipe.aggregation,
         embedder=recipe.embedder,
         graphs=exported.described,
-        backend=recipe.backend,
+        backend=recipe.scorer,
         machines=_machines(references),
         provenance=Provenance(
             recipe=recipe.name,

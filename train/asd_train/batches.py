@@ -85,7 +85,7 @@ class Batches:
         if self._own is None:
             return crops
         of_own = self._own[crops[:, 0]]
-        own, others = crops[of_own], crops[~of_own]
+        own, others = np.asarray(crops[of_own]), np.asarray(crops[~of_own])
         if len(others) == 0:
             return own
         alternating = np.stack([own, others[np.arange(len(own)) % len(others)]], axis=1)

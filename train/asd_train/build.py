@@ -139,8 +139,7 @@ def _class_loss(table: ClassLossTable, dims: int, classes: int, member: int) -> 
         case AdaCosTable():
             return AdaCos(dims, classes)
         case SubClusterAdaCosTable():
-            each = table.sub_clusters
-            sub_clusters = each if isinstance(each, int) else each[member % len(each)]
-            return SubClusterAdaCos(dims, classes, sub_clusters=sub_clusters, trainable=table.trainable)
+            count = table.of_member(member)
+            return SubClusterAdaCos(dims, classes, sub_clusters=count, trainable=table.trainable)
         case LogOddsTable():
             return LogOdds(dims, classes)

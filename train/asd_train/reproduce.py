@@ -91,7 +91,7 @@ def reproduce_cell(
     run, training_s = _run(plan, recipe, seed, place, progress, report)
     pipeline = torch_pipeline(run)
     heard = hear(run, pipeline, plan.clips, progress=progress)
-    scored = score_heard(run, pipeline, heard, run.recipe.backend, domains=plan.domains)
+    scored = score_heard(run, pipeline, heard, run.recipe.scorer, domains=plan.domains)
     cell = Cell(
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
@@ -111,7 +111,7 @@ def reproduce_cell(
 
 def limited(clips: Sequence[Clip], most: int) -> list[Clip]:
     """Return at most `most` clips of each machine, section, split, domain and label, spread over its attributes."""
-    groups: dict[tuple[str, str, str, bool], list[Clip]] = {}
+    groups: dict[tuple[str, str, str, bool | None], list[Clip]] = {}
     for clip in clips:
         groups.setdefault((clip.unit, clip.split, clip.domain, clip.anomalous), []).append(clip)
     kept = []

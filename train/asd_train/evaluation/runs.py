@@ -58,7 +58,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Commission every machine through `pipeline`, then score its test clips; errors as in `hear`."""
     heard = hear(run, pipeline, clips, progress=progress)
-    return evaluate(score_heard(run, pipeline, heard, run.recipe.backend, domains=domains))
+    return evaluate(score_heard(run, pipeline, heard, run.recipe.scorer, domains=domains))
 
 
 def compare_backends(

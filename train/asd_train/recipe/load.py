@@ -28,35 +28,49 @@ def recipe_names() -> list[str]:
 
 def about_recipe(name: str) -> About:
     """Return what a recipe says of itself; `load_recipe` says which errors there are."""
-    text = _text(name)
     try:
-        return About.model_validate(tomllib.loads(text).get("about", {}))
-    except tomllib.TOMLDecodeError as error:
-        raise _broken(name, str(error)) from None
+        return About.model_validate(_tables(name).get("about", {}))
     except ValidationError as error:
         raise _broken(name, "about." + _found(error.errors()[0])) from None
+
+
+def variant_names(name: str) -> list[str]:
+    """Return the variants of a recipe; `load_recipe` says which errors there are."""
+    return list(_tables(name).get("variants", {}))
 
 
 def load_recipe(name: str, *, fast: bool = False) -> Recipe:
     """Load a recipe by name or by path of a TOML file.
 
     Args:
-        name: a name from `recipe_names()` or a path.
+        name: a name from `recipe_names()` or a path; `NAME:VARIANT` applies one of its `[variants]` tables.
         fast: apply the recipe's `[fast]` table, which replaces what a small data set and a CPU cannot afford.
 
     Raises:
         ConfigError: no such recipe, or one that cannot be used as written.
     """
-    text = _text(name)
+    base, _, variant = name.partition(":")
+    tables = _tables(base)
+    variants = tables.pop("variants", {})
+    if variant:
+        if variant not in variants:
+            raise _broken(base, f"no variant {variant!r}; there are {', '.join(variants) or 'none'}")
+        tables = _merged(tables, variants[variant])
+        tables["name"] = f"{tables.get('name')}:{variant}"
+    shortcut = tables.pop("fast", {})
+    tables.pop("about", None)
     try:
-        tables = tomllib.loads(text)
-        shortcut = tables.pop("fast", {})
-        tables.pop("about", None)
         return Recipe.model_validate(_merged(tables, shortcut) if fast else tables)
-    except tomllib.TOMLDecodeError as error:
-        raise _broken(name, str(error)) from None
     except ValidationError as error:
         raise _broken(name, _found(error.errors()[0])) from None
+
+
+def _tables(name: str) -> dict[str, Any]:
+    try:
+        tables: dict[str, Any] = tomllib.loads(_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(name, str(error)) from None
+    return tables
 
 
 def _text(name: str) -> str:
@@ -97,7 +111,9 @@ def _broken(name: str, found: str) -> ConfigError:
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over` laid over it, table by table."""
+    """Return `base` with the values of `over` laid over it, table by table; a table of another kind replaces one."""
+    if "kind" in over and over["kind"] != base.get("kind"):
+        return over
     merged = dict(base)
     for key, value in over.items():
         inner = merged.get(key)

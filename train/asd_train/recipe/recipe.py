@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
+from asd_edge.scoring.backends.ensemble import Ensemble
 from asd_edge.scoring.backends.kinds import AnyBackend
+from asd_edge.scoring.backends.mixture_likelihood import MixtureLikelihood
 from asd_edge.scoring.backends.nearest_centre import NearestCentre
 
 from .networks import Network, TFResNetSize
@@ -108,6 +110,23 @@ class Recipe(Table):
         rule = next((r for kind, r in self.machines.items() if machine == kind or machine.endswith(f"-{kind}")), None)
         own = {} if rule is None else {key: value for key, value in rule if value is not None}
         return self.model_copy(update={**own, "machines": {}})
+
+    @property
+    def scorer(self) -> AnyBackend:
+        """The backend of the run: of an ensemble the sum over its networks.
+
+        Mixtures have as many components as a member's loss has sub-clusters (Wilkinghoff, DCASE 2021).
+        """
+        each = [self._member_backend(member) for member in range(self.members) for _ in range(self.snapshots)]
+        return each[0] if len(each) == 1 else Ensemble.model_validate({"members": [b.model_dump() for b in each]})
+
+    def _member_backend(self, member: int) -> AnyBackend:
+        objective = self.training.objective
+        losses = objective.losses if objective.kind == "classify" else ()
+        for loss in losses:
+            if loss.kind == "sub_cluster_adacos" and isinstance(self.backend, MixtureLikelihood):
+                return self.backend.model_copy(update={"components": loss.of_member(member)})
+        return self.backend
 
     @property
     def spectrum_bins(self) -> int:

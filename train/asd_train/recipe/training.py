@@ -98,6 +98,11 @@ class SubClusterAdaCosTable(_ClassLoss):
     sub_clusters: int | tuple[int, ...]
     trainable: bool
 
+    def of_member(self, member: int) -> int:
+        """Return the number of sub-clusters of a member."""
+        each = self.sub_clusters
+        return each if isinstance(each, int) else each[member % len(each)]
+
 
 class LogOddsTable(_ClassLoss):
     """Cross-entropy of outputs that are log-odds already (losses/log_odds.py)."""

@@ -1,0 +1,44 @@
+"""Every recipe, small enough for a test: the same code and the same shape, narrow networks, short segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asd_train.recipe import Recipe, load_recipe, recipe_names
+from asd_train.recipe.load import variant_names
+
+EVERY = [f"{name}{variant}" for name in recipe_names() for variant in ("", *(f":{v}" for v in variant_names(name)))]
+"""All recipes and all their variants."""
+
+_FRAMES = 64
+
+
+def small(name: str, *, epochs: int = 6) -> Recipe:
+    """Return the recipe with segments of 64 frames and a network that takes seconds."""
+    values = load_recipe(name, fast=True).model_dump(mode="json")
+    network, training = values["network"], values["training"]
+    if "width" in network:
+        network["width"] = 0.25 if network["kind"] != "resnet18_flow" else 0.0625
+    if network["kind"] == "resnet18_flow":
+        network["steps"] = 2
+        pooled, frames = 32, _FRAMES // 32
+        _move(values["backend"], {128: pooled, 138: pooled + frames})
+    if values["segment"]["frames"] > _FRAMES:
+        values["segment"] |= {"frames": _FRAMES, "step": _FRAMES // 2}
+        training["crops"]["frames"] = _FRAMES
+    training["batch"] = 512 if network["kind"] == "dense_autoencoder" else 8
+    if network["kind"] == "mobilenetv2_classifier":
+        training["crops"]["every"] = 64
+    rates = {"tf_resnet": 0.1, "mobilenetv2": 0.02}
+    training["schedule"] = [{"epochs": epochs, "learning_rate": rates.get(network["kind"], 1e-3)}]
+    return Recipe.model_validate(values)
+
+
+def _move(backend: dict[str, Any], places: dict[int, int]) -> None:
+    """Cut the parts of an embedding where a narrower network has them."""
+    for part in backend.get("parts", [backend]):
+        part["start"], part["stop"] = (places.get(part[end], part[end]) for end in ("start", "stop"))
+
+
+TRAINED = list({small(name).model_dump_json(include={"scope", "network", "training"}): name for name in EVERY}.values())
+"""Those that differ in how they are trained."""
