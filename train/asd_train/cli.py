@@ -26,8 +26,8 @@ Data = Annotated[
     list[str],
     typer.Option(
         "--data",
-        help="Data set in the DCASE layout, DIR or PREFIX=DIR, or target clips of one machine, MACHINE/SECTION=DIR; "
-        "may be given several times, all are taken together.",
+        help="Data set in a DCASE layout, DIR or PREFIX=DIR, or clips of one machine, MACHINE/SECTION=DIR; "
+        "may be given several times, all are taken together (docs/data.md).",
     ),
 ]
 
@@ -144,6 +144,14 @@ def evaluate(
             help="With --run: compare this backend, or `all`; may be repeated. Names and parameters: docs/backends.md.",
         ),
     ] = None,
+    ground_truth: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--ground-truth",
+            help="Folder of the organisers' evaluator, for an evaluation set whose names hide the labels; "
+            "may be repeated.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score the test clips; print AUC, pAUC, the official DCASE score, and false alarms and detections."""
@@ -156,22 +164,21 @@ def evaluate(
 
     if (run is None) == (bundle is None):
         raise typer.BadParameter("give either --run or --bundle")
-    if run is not None and backend:
-        chosen = _backends(backend)
+    if backend and run is None:
+        raise typer.BadParameter("a bundle has one backend; --backend goes with --run")
+    chosen = _backends(backend or [])
+    clips = read_datasets(data, ground_truth=ground_truth or ())
+    if run is not None and chosen:
         trained = load_run(run)
-        compared = compare_backends(trained, torch_pipeline(trained), read_datasets(data), chosen, progress=Progress())
+        compared = compare_backends(trained, torch_pipeline(trained), clips, chosen, progress=Progress())
         plain = {name: result.to_json() for name, result in compared.items()}
         typer.echo(json.dumps(plain, indent=1) if as_json else _comparison(compared))
         return
-    if backend:
-        raise typer.BadParameter("a bundle has one backend; --backend goes with --run")
     if run is not None:
         trained = load_run(run)
-        result = evaluate_run(trained, torch_pipeline(trained), read_datasets(data), progress=Progress())
+        result = evaluate_run(trained, torch_pipeline(trained), clips, progress=Progress())
     else:
-        result = evaluate_bundle(
-            load_bundle(bundle or "default"), read_datasets(data), channel=channel, progress=Progress()
-        )
+        result = evaluate_bundle(load_bundle(bundle or "default"), clips, channel=channel, progress=Progress())
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else _table(result))
 
 

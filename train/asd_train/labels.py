@@ -44,7 +44,7 @@ def training_set(clips: Sequence[Clip], *, held_out: float, seed: int) -> Traini
     """
     by_class: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
-        if clip.split == "train" and clip.domain == "source" and not clip.anomalous:
+        if clip.split == "train" and clip.domain == "source" and clip.anomalous is False:
             by_class[class_of(clip)].append(clip)
     classes = tuple(sorted(by_class))
     if len(classes) < 2:
