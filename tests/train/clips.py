@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asd_train.data.clip import Clip
+from asd_train.data.clip import Clip, Domain, Split
 
 
 def clip(
@@ -12,9 +12,9 @@ def clip(
     *,
     machine: str = "fan",
     section: str = "00",
-    domain: str = "source",
-    split: str = "train",
-    anomalous: bool = False,
+    domain: Domain = "source",
+    split: Split = "train",
+    anomalous: bool | None = False,
     attributes: str = "spd_1",
 ) -> Clip:
     label = "anomaly" if anomalous else "normal"
@@ -23,8 +23,8 @@ def clip(
         path=Path(machine) / split / name,
         machine=machine,
         section=section,
-        domain="target" if domain == "target" else "source",
-        split="test" if split == "test" else "train",
+        domain=domain,
+        split=split,
         anomalous=anomalous,
         attributes=attributes,
     )

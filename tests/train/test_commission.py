@@ -61,8 +61,9 @@ def test_a_run_whose_held_out_clips_are_all_gone_is_refused_before_any_clip_is_r
 
 
 def test_data_without_training_normals_is_refused() -> None:
+    others = [clip(0, split="test"), clip(1, anomalous=None), clip(2, split="supplemental")]
     with pytest.raises(DataError, match=r"(?s)no training normals.*--data"):
-        reference([clip(0, split="test")])
+        reference(others)
 
 
 def test_target_clips_that_all_differ_in_their_attributes_share_one_centre(tmp_path: Path) -> None:

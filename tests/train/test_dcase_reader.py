@@ -8,13 +8,7 @@ import pytest
 
 from asd_edge.errors import DataError
 from asd_train.data.dcase import parse_dataset, read_dataset, read_datasets
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
+from tests.train.trees import touch
 
 
 def test_names_say_section_domain_split_label_and_attributes(tmp_path: Path) -> None:

@@ -84,6 +84,18 @@ def written(folder: Path, number: int, sound: NDArray[np.float32]) -> Clip:
     return replace(clip(number, split="test"), path=path)
 
 
+def test_clips_without_a_known_label_are_neither_normal_nor_anomalous() -> None:
+    hidden = [ScoredClip(replace(item.clip, anomalous=None), 9.0, alarms=True) for item in TEST_SET]
+    assert evaluate([*TEST_SET, *hidden]) == evaluate(TEST_SET)
+    assert evaluate(hidden).machines == ()
+
+
+def test_a_test_set_without_any_label_is_refused_before_it_is_heard() -> None:
+    hidden = clip(0, machine="gearbox", split="test", anomalous=None)
+    with pytest.raises(DataError, match=r"(?s)nothing to evaluate.*--ground-truth"):
+        evaluate_bundle(load_bundle("default"), [clip(1), hidden], progress=Progress(enabled=False))
+
+
 def test_the_official_score_is_the_harmonic_mean_over_three_figures_of_every_machine() -> None:
     both = evaluate([*TEST_SET, *(ScoredClip(_moved(s), s.score, s.alarms) for s in TEST_SET)])
     assert [machine.machine for machine in both.machines] == ["fan", "pump"]

@@ -27,6 +27,17 @@ def test_classes_are_machine_section_and_attributes_of_source_normals() -> None:
     assert chosen.held_out == ()  # classes of three clips are too small to give one away
 
 
+def test_only_clips_known_to_be_normal_and_recorded_for_training_are_learned() -> None:
+    normal = [clip(i, attributes=f"spd_{i % 2}") for i in range(4)]
+    others = [
+        clip(10, anomalous=None),
+        clip(11, anomalous=True),
+        clip(12, domain="unknown"),
+        clip(13, split="supplemental"),
+    ]
+    assert training_set([*normal, *others], held_out=0.0, seed=0) == training_set(normal, held_out=0.0, seed=0)
+
+
 def test_held_out_clips_are_a_share_of_every_class_and_never_train() -> None:
     clips = [clip(i, attributes=f"spd_{i % 2}") for i in range(40)]
     chosen = training_set(clips, held_out=0.15, seed=1)

@@ -87,7 +87,7 @@ def embed_normals(
     pipeline: Pipeline, clips: Sequence[Clip], *, held_out: Collection[str], channel: int | None, progress: Progress
 ) -> dict[Clip, EmbeddedClip]:
     """Read and embed all training normals; errors as in `commission`."""
-    normals = [clip for clip in clips if clip.split == "train" and not clip.anomalous]
+    normals = [clip for clip in clips if clip.split == "train" and clip.anomalous is False]
     _check(_by_unit(normals), held_out)
     return embed_clips(pipeline, normals, channel=channel, what="embedding normals", progress=progress)
 

@@ -127,8 +127,8 @@ def _anchors(run: Run, target: Clip, source: Sequence[Clip], count: int, generat
     """Draw the clips that stand for the source classes of the target's machine, from those the run was trained on."""
     members: dict[str, list[Clip]] = defaultdict(list)
     for clip in source:
-        trained = clip.split == "train" and clip.key not in run.held_out and class_of(clip) in run.classes
-        if trained and clip.machine == target.machine:
+        trained = clip.split == "train" and clip.anomalous is False and clip.key not in run.held_out
+        if trained and clip.machine == target.machine and class_of(clip) in run.classes:
             members[class_of(clip)].append(clip)
     if not members:
         raise DataError(

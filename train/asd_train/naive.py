@@ -80,7 +80,7 @@ def naive_scores(
 
 
 def _score_unit(clips: Sequence[Clip], channel: int | None, progress: Progress) -> list[ScoredClip]:
-    train = [clip for clip in clips if clip.split == "train" and not clip.anomalous]
+    train = [clip for clip in clips if clip.split == "train" and clip.anomalous is False]
     test = [clip for clip in clips if clip.split == "test"]
     features = read_features([*train, *test], FrontEndSpec(), channel=channel, progress=progress)
     statistics = np.stack([log_mel_statistics(frames) for frames in features])
