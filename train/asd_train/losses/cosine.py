@@ -22,8 +22,10 @@ def glorot_centres(classes: int, sub_clusters: int, dims: int) -> Tensor:
 
 def cosines(embedding: Tensor, centres: Tensor) -> Tensor:
     """Embeddings [batch, dims], centres [classes, sub_clusters, dims] -> cosines [batch, classes, sub_clusters]."""
-    directions = functional.normalize(centres.flatten(0, 1), dim=1)
-    return (functional.normalize(embedding, dim=1) @ directions.T).view(-1, *centres.shape[:2])
+    with torch.autocast(embedding.device.type, enabled=False):  # bfloat16 has no number between 0.996 and 1
+        directions = functional.normalize(centres.flatten(0, 1), dim=1)
+        cosine = functional.normalize(embedding.to(centres.dtype), dim=1) @ directions.T
+    return cosine.view(-1, *centres.shape[:2])
 
 
 def angles(cosine: Tensor) -> Tensor:

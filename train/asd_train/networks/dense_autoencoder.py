@@ -76,6 +76,6 @@ class DenseAutoencoder(EmbeddingNetwork):
         residuals = (flat - self.reconstruct(flat)).view_as(stacks)  # [batch, frames − 4, 5 · bands]
         if self.statistics == "error":
             return (residuals * residuals).mean(dim=(1, 2))[:, None]
-        rows = residuals.reshape(len(residuals), -1, self.bands)  # [batch, 5 · (frames − 4), bands]
+        rows = residuals.reshape(residuals.shape[0], -1, self.bands)  # [batch, 5 · (frames − 4), bands]
         moments = rows.transpose(1, 2) @ rows / rows.shape[1]  # [batch, bands, bands]
         return torch.cat([rows.mean(dim=1), moments.flatten(1).index_select(1, self._upper)], dim=1)

@@ -75,7 +75,7 @@ class FastFlow(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[batch, channels, frames, bands] -> z of the same shape, log|det J| [batch]."""
-        log_det = x.new_zeros(len(x))
+        log_det = x.new_zeros(x.shape[0])
         for step in self.steps:
             x, step_log_det = step(x)
             log_det = log_det + step_log_det
