@@ -36,7 +36,7 @@ class FrontEndTwin(nn.Module):
         """Return log-mel in dB or magnitudes, as the specification says, float32 [batch, frames, bands].
 
         Args:
-            samples: float32 [batch, n], n ≥ window.
+            samples: float32 [batch, n], at least one, n ≥ window.
 
         Raises:
             ValueError: not [batch, n], or fewer samples than a frame has.
@@ -44,12 +44,18 @@ class FrontEndTwin(nn.Module):
         if samples.ndim != 2 or samples.shape[1] < self.spec.window:
             raise ValueError(f"{list(samples.shape)} is not [batch, n] with n of at least {self.spec.window} samples")
         with torch.autocast(samples.device.type, enabled=False):
-            frames = samples.float().unfold(1, self.spec.window, self.spec.hop) * self.window
-            if self.spec.feature == "magnitude":
-                return _magnitude(frames)
-            spectra = torch.fft.rfft(frames)
-            power = spectra.real.square() + spectra.imag.square()  # [batch, frames, bins]
-            return _DB * torch.log((power @ self.mel).clamp_min(self.spec.log_floor))
+            if samples.device.type == "cpu":  # one clip's frames stay in the cache: a third of the time for magnitudes
+                return torch.stack([self._features(clip) for clip in samples.float()])
+            return self._features(samples.float())
+
+    def _features(self, samples: Tensor) -> Tensor:
+        """[..., n] -> [..., frames, bands]."""
+        frames = samples.unfold(-1, self.spec.window, self.spec.hop) * self.window
+        if self.spec.feature == "magnitude":
+            return _magnitude(frames)
+        spectra = torch.fft.rfft(frames)
+        power = spectra.real.square() + spectra.imag.square()  # [..., frames, bins]
+        return _DB * torch.log((power @ self.mel).clamp_min(self.spec.log_floor))
 
 
 # |X_k|, k = 0 … n // 2 − 1, over all n samples, without a window function: `ClipSpectrum` of exactly this segment.
@@ -60,4 +66,5 @@ def segment_spectrum(samples: Tensor) -> Tensor:
 
 def _magnitude(samples: Tensor) -> Tensor:
     """Return |rfft| of the last dimension, computed in double precision as on the device, float32 [..., n // 2 + 1]."""
-    return torch.fft.rfft(samples.double()).abs().float()
+    magnitude: Tensor = torch.fft.rfft(samples.double()).to(torch.complex64).abs()
+    return magnitude
