@@ -143,6 +143,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "footer alone": lambda data: data[-16:],
     "appended to": lambda data: data + b"\0",
     "a row more": lambda data: data[:64] + data,
+    "clips of other lengths": lambda data: data.replace(b"[10,0,16]", b"[16,0,10]"),
 } | {f"a bit at {place:.0%}": lambda data, place=place: flipped(data, place) for place in np.linspace(0.0, 1.0, 21)}
 
 
