@@ -11,8 +11,6 @@ import torch
 
 from asd_edge.errors import DataError
 
-_EVERY_S = 30.0  # so that a short epoch is not followed by a long write
-
 
 class Checkpoint:
     """The state of a training after its last whole epoch.
@@ -20,9 +18,10 @@ class Checkpoint:
     Args:
         path: of the file; its folder is made.
         of: digest of all that decides the training's result.
+        every_s: least seconds between two writes, so that a short epoch is not followed by a long one.
     """
 
-    def __init__(self, path: Path, *, of: str, every_s: float = _EVERY_S) -> None:
+    def __init__(self, path: Path, *, of: str, every_s: float) -> None:
         self._path, self._of, self._every_s = path, of, every_s
         self._written = time.monotonic()
 

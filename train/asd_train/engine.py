@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,8 @@ from lightning_fabric.loggers.csv_logs import CSVLogger
 from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+Accelerator = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -21,40 +23,47 @@ class Engine:
 
     Attributes:
         accelerator: "auto" takes a GPU where there is one.
-        devices: how many on this machine; 1 unless torchrun or the user says otherwise.
+        devices: how many on this machine.
         nodes: machines.
         precision: numbers of the forward pass; "auto" is bfloat16 on a GPU that has it, else float32.
-        logs: folder for metrics.csv and TensorBoard's events; None writes none.
     """
 
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    accelerator: Accelerator = "auto"
     devices: int = 1
     nodes: int = 1
-    precision: Precision | Literal["auto"] = "auto"
-    logs: Path | None = None
+    precision: Precision = "auto"
 
     def start(self) -> Fabric:
         """Return the engine, ready: with several devices every process comes to this line."""
         gpu = self.accelerator != "cpu" and torch.cuda.is_available()
         several = self.devices > 1 or self.nodes > 1
+        precision = self.precision
+        if precision == "auto":
+            precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
         fabric = Fabric(
             accelerator="cuda" if gpu else "cpu",
             strategy="ddp" if several else "auto",
             devices=self.devices,
             num_nodes=self.nodes,
-            precision=self._precision(gpu),
-            loggers=self._loggers(),
+            precision=precision,
         )
         fabric.launch()
+        # The same seed gives the same weights: cuDNN would otherwise choose its algorithms by a race.
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         return fabric
 
-    def _precision(self, gpu: bool) -> Precision:
-        if self.precision != "auto":
-            return self.precision
-        return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
 
-    def _loggers(self) -> list[Logger]:
-        if self.logs is None:
-            return []
-        folder = str(self.logs)
-        return [CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="")]
+def is_first_process() -> bool:
+    """Return whether this is the process that writes results, of all that train together."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
+def loggers(folder: Path | None) -> list[Logger]:
+    """Return what writes metrics.csv and TensorBoard's events into a folder; nothing without one."""
+    if folder is None or not is_first_process():
+        return []
+    where = str(folder)
+    return [
+        CSVLogger(where, name="", version="", flush_logs_every_n_steps=1),
+        TensorBoardLogger(where, name="", version=""),
+    ]

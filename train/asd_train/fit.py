@@ -6,17 +6,19 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from lightning_fabric import Fabric
 
 from .batches import Batches
 from .build import build_network, build_objective, together
 from .checkpoint import Checkpoint
 from .crops import check_lengths, context_of
 from .data.clip import Clip
-from .engine import Engine
+from .engine import Engine, loggers
 from .features.cache import Cache, cache_folder
 from .features.corpus import Corpus
 from .features.twin import FrontEndTwin
@@ -38,13 +40,22 @@ class Work:
 
     Attributes:
         engine: processors.
-        cache: of features.
+        cache: folder of the features that are computed once; None takes the user's (features/cache.py).
         unfinished: folder for the state that a training goes on from when it was cut off; None keeps none.
+        keep_every_s: least seconds between two writes of that state.
+        logs: folder for metrics.csv and TensorBoard's events; None writes none.
     """
 
     engine: Engine = field(default_factory=Engine)
-    cache: Cache = field(default_factory=lambda: Cache(cache_folder()))
+    cache: Path | None = None
     unfinished: Path | None = None
+    keep_every_s: float = 30.0
+    logs: Path | None = None
+
+    @cached_property
+    def fabric(self) -> Fabric:
+        """The engine, started once for all networks."""
+        return self.engine.start()
 
 
 def fit_all(
@@ -59,6 +70,7 @@ def fit_all(
     work: Work | None = None,
 ) -> tuple[Run, ...]:
     """Train the recipe: one run for all machines, or one for each machine type, as it says; otherwise as `fit`."""
+    work = work or Work()
     machines: list[str | None] = [None]
     if recipe.scope == "machine":
         machines = [*sorted({clip.machine for clip in clips if _trains(clip)})]
@@ -110,9 +122,11 @@ def fit(
     work = work or Work()
     recipe = recipe if machine is None else recipe.for_machine(machine)
     chosen = _chosen(recipe, clips, machine, seed)
-    fabric = work.engine.start()
+    fabric = work.fabric
     probe = build_network(recipe, chosen.classes)
-    inputs, corpus = _inputs(recipe, probe, chosen, channel, work.cache, fabric.device, progress)
+    with fabric.rank_zero_first(local=True):  # it computes the features, the others find them
+        cache = Cache(cache_folder(work.cache))
+        inputs, corpus = _inputs(recipe, probe, chosen, channel, cache, fabric.device, progress)
     check_lengths(chosen.clips, corpus, rows=inputs.length, hop=inputs.hop)
     statistics = inputs.statistics(corpus) if probe.standardises else None
     labels: dict[Labels, LabelSet] = {name: LabelSet(chosen.clips, name) for name in get_args(Labels)}
@@ -120,8 +134,10 @@ def fit(
     checkpoint = None
     if work.unfinished is not None:
         digest = _digest(recipe, chosen, seed, fabric.world_size, channel)
-        checkpoint = Checkpoint(work.unfinished / f"{machine or 'all'}.pt", of=digest)
+        path = work.unfinished / f"{machine or 'all'}.pt"
+        checkpoint = Checkpoint(path, of=digest, every_s=work.keep_every_s)
     done, inside = _resumed(checkpoint)
+    logged = loggers(None if work.logs is None else work.logs / (machine or ""))
     for member in range(len(done.kept) // recipe.snapshots, recipe.members):
         torch.manual_seed(seed + 1000 * member)
         network = build_network(recipe, chosen.classes)
@@ -149,6 +165,7 @@ def fit(
             snapshots=recipe.snapshots,
             checkpoint=checkpoint,
             resumed=inside,
+            logged=logged,
             progress=progress,
             report=report,
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 
 from .batches import Batches, Share
@@ -49,6 +50,7 @@ def train(
     snapshots: int,
     checkpoint: Checkpoint | None,
     resumed: dict[str, Any] | None,
+    logged: Sequence[Logger],
     progress: Progress,
     report: Callable[[int, float], None],
 ) -> None:
@@ -64,6 +66,7 @@ def train(
         snapshots: networks to keep, from equally spaced epochs, the last among them.
         checkpoint: keeps the state after every epoch; None keeps none.
         resumed: the state to go on from.
+        logged: where loss, rate and time of each epoch are written.
         progress: shows a bar.
         report: called with the epoch (from 1) and its mean loss.
     """
@@ -94,10 +97,11 @@ def train(
         assert isinstance(mean, Tensor)
         done.history.append(float(mean))
         done.seconds += time.perf_counter() - start
-        fabric.log_dict(
-            {"loss": done.history[-1], "learning_rate": optimiser.param_groups[0]["lr"], "seconds": done.seconds},
-            step=len(done.history),
-        )
+        rate = optimiser.param_groups[0]["lr"]
+        metrics = {"loss": done.history[-1], "learning_rate": rate, "seconds": done.seconds}
+        for logger in logged:
+            logger.log_metrics(metrics, step=len(done.history))
+            logger.save()
         report(epoch + 1, done.history[-1])
         if epoch + 1 in ends:
             done.kept.append({name: tensor.cpu().clone() for name, tensor in objective.network.state_dict().items()})

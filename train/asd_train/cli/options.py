@@ -10,10 +10,12 @@ Data = Annotated[
     list[str],
     typer.Option(
         "--data",
-        help="Data set in the DCASE layout, DIR or PREFIX=DIR, or target clips of one machine, MACHINE/SECTION=DIR; "
-        "may be given several times, all are taken together.",
+        help="Data set in a DCASE layout, DIR or PREFIX=DIR, or clips of one machine, MACHINE/SECTION=DIR; "
+        "may be given several times, all are taken together (docs/data.md).",
     ),
 ]
+Accelerator = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DomainsChoice = Literal["nearest", "known"]
 DOMAINS_HELP = (

@@ -62,7 +62,7 @@ class FrontEndTwin(nn.Module):
         return decibels
 
     def power(self, samples: Tensor) -> Tensor:
-        """Return the power of segments as the device has it, without a constant offset, float32 [batch, n] -> [batch]."""
+        """Return the power of segments as the device has it, without a constant offset: [batch, n] -> [batch]."""
         with torch.autocast(samples.device.type, enabled=False):
             return torch.mv(_power(self._frames(samples.float())).mean(dim=1), self.weights)
 
