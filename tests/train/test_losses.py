@@ -226,4 +226,6 @@ def test_cosines_stay_exact_in_mixed_precision() -> None:
     centres, x = glorot_centres(5, 2, 32), torch.randn(7, 32)
     expected = cosines(x, centres)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(cosines(x, centres), expected)
+        found = cosines(x, centres)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
