@@ -12,6 +12,7 @@ from asd_edge.pipeline import Pipeline
 from .networks.network import EmbeddingNetwork
 from .networks.tf_resnet import TFResNet
 from .networks.tf_resnet_stream import PooledHead, StreamTFResNet
+from .recipe import Recipe
 from .run import Run
 
 _BATCH = 64
@@ -87,9 +88,12 @@ class TorchStreamEmbedder:
         return np.asarray(embeddings.numpy(), dtype=np.float32)
 
 
-def torch_pipeline(run: Run) -> Pipeline:
-    """Return the run's pipeline with the network as trained, whole segments or with the sound as the recipe says."""
-    recipe = run.recipe
+def torch_pipeline(run: Run, recipe: Recipe | None = None) -> Pipeline:
+    """Return the run's pipeline with the network as trained, whole segments or with the sound as the recipe says.
+
+    `recipe`: the run's as it is for one machine, where machines are treated differently.
+    """
+    recipe = recipe or run.recipe
     return Pipeline(
         front_end=recipe.front_end,
         segment=recipe.segment,
