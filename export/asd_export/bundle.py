@@ -65,7 +65,7 @@ def export_bundle(
     mel = recipe.front_end.mel()
     pipeline = replace(trained, embedder=exported.embedder(recipe.embedder), mel=mel)
     for kind in exported.kinds:
-        check_parity(run, replace(pipeline, embedder=exported.embedder(kind)))
+        check_parity(run.network, replace(pipeline, embedder=exported.embedder(kind)))
     references = commission(
         pipeline,
         recipe.scorer,

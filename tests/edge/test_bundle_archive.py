@@ -79,6 +79,27 @@ def test_the_manifest_mirrors_the_values_that_are_computed_with(model, spec):
     assert model.of(spec()).spec() == spec()
 
 
+def test_keys_that_came_later_are_absent_at_their_default_and_change_no_older_bundle(tiny_bundle):
+    told = json.loads(load_bundle(tiny_bundle).manifest.to_json())
+    assert told["segment"] == {"frames": 64, "step": 32}
+    assert set(told["graphs"]["segment"]) == {"input", "output", "opset"}
+    # What `embedding_id` is made of, so that what was enrolled with a bundle from before still belongs to it.
+    assert SegmentFields.of(SegmentSpec()).model_dump_json() == '{"frames":64,"step":32}'
+
+
+def test_how_a_segment_is_heard_reads_back_and_makes_another_embedding(tmp_path, tiny_bundle):
+    spec = SegmentSpec(level="standardised", spectrum=True)
+    heard = SEGMENT.model_copy(update={"spectrum": Tensor(name="spectrum", shape=(-1, 16_640))})
+    changes = {"segment": SegmentFields.of(spec), "graphs": Graphs(segment=heard, stream=None)}
+    written = make_tiny_bundle(tmp_path / "b.asd", **changes)
+    read = load_bundle(tmp_path / "b.asd")
+    assert read.manifest == written.manifest
+    assert read.manifest.segment.spec() == spec
+    assert read.embedding_id != load_bundle(tiny_bundle).embedding_id
+    with pytest.raises(EngineError, match="tensors its manifest names"):
+        read.pipeline()  # the tiny graph has one input
+
+
 def test_arrays_cannot_be_changed_by_accident(tiny_bundle):
     bundle = load_bundle(tiny_bundle)
     with pytest.raises(ValueError, match="read-only"):

@@ -24,6 +24,9 @@ from asd_edge.errors import BundleError
 from tests.edge.tiny_bundle import SEGMENT, STREAM, make_tiny_bundle
 
 
+SPECTRUM = {"name": "spectrum", "shape": [-1, 16_640]}
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("bundle") / "whole.asd"
@@ -243,6 +246,17 @@ class TestManifest:
             (lambda told: told["front_end"].update(hop="512"), r"front_end\.hop = '512'"),
             (lambda told: told["front_end"].update(high_hz=9000.0), "front_end: .*9000"),
             (lambda told: told["segment"].update(step=65), "segment: "),
+            (lambda told: told["segment"].update(level="loud"), r"segment\.level"),
+            (lambda told: told["segment"].update(level="standardised"), "in a stream"),
+            (lambda told: told["segment"].update(spectrum=True), "a graph that hears it"),
+            (lambda told: told["graphs"]["segment"].update(spectrum=SPECTRUM), "without segment.spectrum"),
+            (
+                lambda told: (
+                    told["segment"].update(spectrum=True),
+                    told["graphs"]["segment"].update(spectrum=SPECTRUM),
+                ),
+                r"segment\.spectrum\.shape \[-1, 16640\] where \[-1, 16639\]",
+            ),
             (lambda told: told["window"].update(every=5), "window: "),
             (lambda told: told["graphs"]["segment"]["input"].update(shape=[-1, 64, 64]), r"segment\.input\.shape"),
             (lambda told: told["graphs"]["segment"]["output"].update(shape=[1, 16]), r"segment\.output\.shape"),

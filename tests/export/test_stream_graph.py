@@ -216,9 +216,9 @@ def as_pipeline(made: TFResNet) -> Pipeline:
 def test_the_exporter_compares_with_the_trained_network_and_not_with_its_own_rewiring(
     trained: TFResNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_parity(as_run(trained), as_pipeline(trained))
+    check_parity(trained, as_pipeline(trained))
     with monkeypatch.context() as patch:
         patch.setattr(CachedBlock, "forward", _undelayed)
         broken = as_pipeline(trained)
     with pytest.raises(EngineError, match="does not embed"):
-        check_parity(as_run(trained), broken)
+        check_parity(trained, broken)
