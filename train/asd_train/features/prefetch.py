@@ -5,12 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-class _End(Generic[T]):
+class _End:
     """What the thread hands over last: the error that ended it, or None."""
 
     def __init__(self, error: BaseException | None) -> None:
@@ -22,10 +22,10 @@ def prefetch(items: Iterable[T], *, ahead: int = 2) -> Iterator[T]:
 
     An error of the items is raised where its item would have been. The thread ends with the iterator.
     """
-    handed: queue.Queue[T | _End[T]] = queue.Queue(ahead)
+    handed: queue.Queue[T | _End] = queue.Queue(ahead)
     stopped = threading.Event()
 
-    def put(item: T | _End[T]) -> None:
+    def put(item: T | _End) -> None:
         while not stopped.is_set():
             try:
                 return handed.put(item, timeout=0.1)
