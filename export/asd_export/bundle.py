@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,12 +20,14 @@ from asd_edge.bundle.manifest import (
     SegmentFields,
     WindowFields,
 )
+from asd_edge.errors import DataError
 from asd_edge.imprint import Imprint
 from asd_train.commission import MachineReference, commission
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import parse_dataset
 from asd_train.embedder import torch_pipeline
 from asd_train.progress import Progress
+from asd_train.recipe import Recipe
 from asd_train.run import Run
 
 from .graphs import export_graphs
@@ -38,6 +40,7 @@ def export_bundle(
     path: Path,
     *,
     name: str,
+    machine: str | None = None,
     created: datetime | None = None,
     both_graphs: bool = True,
     progress: Progress,
@@ -49,6 +52,7 @@ def export_bundle(
         clips: the data sets' clips; training normals make the conditions, held-out ones the thresholds.
         path: of the bundle; replaced only when the new one is whole and passes its own checks.
         name: what people call this model.
+        machine: the only one that the bundle is for; None for all that the run hears, if the recipe treats them alike.
         created: UTC time to stamp it with, now by default.
         both_graphs: put the segment graph beside the stream graph that serves, to compare the two; it costs its size.
         progress: shows progress bars.
@@ -59,10 +63,11 @@ def export_bundle(
         SourceError: a clip cannot be read.
         BundleError: the bundle cannot be written.
     """
-    recipe = run.recipe
-    trained = torch_pipeline(run)
+    clips = [clip for clip in clips if machine in (None, clip.machine) and run.hears(clip.machine)]
+    recipe = _recipe_for(run, {clip.machine for clip in clips})
+    trained = torch_pipeline(run, recipe)
     exported = export_graphs(run, both=both_graphs)
-    mel = recipe.front_end.mel()
+    mel = recipe.front_end.mel() if recipe.front_end.feature == "log_mel" else None
     pipeline = replace(trained, embedder=exported.embedder(recipe.embedder), mel=mel)
     for kind in exported.kinds:
         check_parity(run.network, replace(pipeline, embedder=exported.embedder(kind)))
@@ -95,7 +100,27 @@ def export_bundle(
             asd_edge_version=__version__,
         ),
     )
-    return write_bundle(path, description, graphs=exported.members, arrays={"mel": mel, "conditions": joined(fitted)})
+    arrays = {"conditions": joined(fitted)} | ({} if mel is None else {"mel": mel})
+    return write_bundle(path, description, graphs=exported.members, arrays=arrays)
+
+
+def _recipe_for(run: Run, machines: Collection[str]) -> Recipe:
+    """Return the recipe as it is for these machines.
+
+    Raises:
+        DataError: no machine, or machines that the recipe treats differently: a bundle has one backend.
+    """
+    recipes = {recipe.sha256: recipe for recipe in map(run.recipe.for_machine, sorted(machines))}
+    if len(recipes) != 1:
+        raise DataError(
+            "There is no one bundle for these machines",
+            found=", ".join(sorted(machines)) or "no clips of a machine that the run was trained for",
+            expected="machines that the recipe scores alike"
+            + (f"; it treats {', '.join(run.recipe.machines)} differently" if run.recipe.machines else ""),
+            remedy="Name one with --machine, and make a bundle for each.",
+        )
+    (recipe,) = recipes.values()
+    return recipe
 
 
 def _machines(references: Sequence[MachineReference]) -> tuple[FactoryMachine, ...]:

@@ -25,6 +25,10 @@ def bundle(
         list[str] | None,
         typer.Option("--data", help="Data sets whose machines get centres; those of the run by default."),
     ] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(help="Only this machine: needed where the recipe trains or scores each machine by itself."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; the file's name by default.")] = None,
     served_only: Annotated[
         bool,
@@ -37,13 +41,21 @@ def bundle(
     """Export the network to ONNX, compute centres and thresholds with it, write one file for the device."""
     from asd_train.data.dcase import read_datasets
     from asd_train.progress import Progress
-    from asd_train.run import load_run
+    from asd_train.run import load_runs, run_for
 
     from .bundle import export_bundle
 
-    trained = load_run(run)
+    trained = run_for(machine, load_runs(run))
     clips = read_datasets(data or trained.datasets)
-    made = export_bundle(trained, clips, out, name=name or out.stem, both_graphs=not served_only, progress=Progress())
+    made = export_bundle(
+        trained,
+        clips,
+        out,
+        name=name or out.stem,
+        machine=machine,
+        both_graphs=not served_only,
+        progress=Progress(),
+    )
     machines = ", ".join(machine.key for machine in made.manifest.machines)
     typer.echo(f"Wrote {out} ({out.stat().st_size / 1e6:.2f} MB; machines: {machines}).")
     typer.echo(f"Next: asd-edge score --bundle {out} --factory {made.manifest.machines[0].key} CLIP.wav")

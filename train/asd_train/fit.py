@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 
@@ -126,7 +127,8 @@ def fit(
     probe = build_network(recipe, chosen.classes)
     with fabric.rank_zero_first(local=True):  # it computes the features, the others find them
         cache = Cache(cache_folder(work.cache))
-        inputs, corpus = _inputs(recipe, probe, chosen, channel, cache, fabric.device, progress)
+        normals = [clip for clip in clips if _trains(clip)]
+        inputs, corpus = _inputs(recipe, probe, normals, chosen, channel, cache, fabric.device, progress)
     check_lengths(chosen.clips, corpus, rows=inputs.length, hop=inputs.hop)
     statistics = inputs.statistics(corpus) if probe.standardises else None
     labels: dict[Labels, LabelSet] = {name: LabelSet(chosen.clips, name) for name in get_args(Labels)}
@@ -201,20 +203,26 @@ def _chosen(recipe: Recipe, clips: Sequence[Clip], machine: str | None, seed: in
 def _inputs(
     recipe: Recipe,
     network: EmbeddingNetwork,
+    clips: Sequence[Clip],
     chosen: TrainingSet,
     channel: int | None,
     cache: Cache,
     device: torch.device,
     progress: Progress,
 ) -> tuple[Inputs, Corpus]:
-    """Return how inputs are made and the corpus they are made from."""
+    """Return how inputs are made and the corpus they are made from: of `clips`, of which `chosen` are learned from.
+
+    All are kept in one file, so that another seed or another machine finds it.
+    """
+    index = {clip: i for i, clip in enumerate(clips)}
+    learned = np.array([index[clip] for clip in chosen.clips])
     frames = recipe.training.crops.frames + 2 * context_of(network, recipe)
     spec, mixup = recipe.front_end, recipe.training.mixup
     if network.hears_spectrum or mixup.at == "waveform" or recipe.segment.level != "as_is":
-        corpus = cache.samples(chosen.clips, spec.sample_rate, channel=channel, progress=progress)
+        corpus = cache.samples(clips, spec.sample_rate, channel=channel, progress=progress).subset(learned)
         twin = FrontEndTwin(spec).to(device)
         return MixedSound(frames, twin, recipe.segment.level, network.hears_spectrum), corpus.to(device)
-    corpus = cache.features(chosen.clips, spec, channel=channel, progress=progress)
+    corpus = cache.features(clips, spec, channel=channel, progress=progress).subset(learned)
     return StoredFeatures(frames, hidden_mixup=mixup.at == "hidden"), corpus.to(device)
 
 

@@ -148,6 +148,23 @@ def load_runs(folder: Path) -> tuple[Run, ...]:
     return (load_run(folder),)
 
 
+def run_for(machine: str | None, runs: Sequence[Run]) -> Run:
+    """Return the run that was trained for a machine; None needs a single one.
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    found = [run for run in runs if machine is None or run.hears(machine)]
+    if len(found) != 1:
+        raise DataError(
+            "One network is needed",
+            found=f"networks for {', '.join(run.machine or 'all machines' for run in runs)}",
+            expected="the name of a machine that one of them was trained for",
+            remedy=f"Add --machine {runs[0].machine or 'NAME'}",
+        )
+    return found[0]
+
+
 def _write(run: Run, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     weights = {name: tensor.contiguous().cpu() for name, tensor in run.network.state_dict().items()}

@@ -104,7 +104,7 @@ class FactoryCondition(Strict):
     """A factory condition (`source`, `target`): its arrays in conditions.npy, the labels of the sound behind them."""
 
     name: Name
-    arrays: Annotated[Shapes, Field(min_length=1)]
+    arrays: Shapes  # none where a backend has nothing to learn
     labels: Annotated[tuple[Text, ...], Field(min_length=1)]
     threshold: Annotated[float, Field(gt=0.0)]
     calibration: Calibration

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from asd_edge.errors import DataError
 from asd_edge.sources.file import read_clip
 
 from ..data.clip import Clip
+from ..data.features_file import is_features, load_features
 from ..progress import Progress
 
 T = TypeVar("T")
@@ -25,7 +25,6 @@ R = TypeVar("R")
 
 _THREADS = 2
 _AHEAD = 16  # clips computed before they are asked for: bounds the memory whatever the number of clips
-FEATURES_SUFFIX = ".npy"
 
 
 def read_features(
@@ -47,8 +46,8 @@ def stream_features(
     own = threading.local()  # a front end serves one thread, and takes longer to make than to use on a clip
 
     def frames(clip: Clip) -> NDArray[np.float32]:
-        if clip.path.suffix == FEATURES_SUFFIX:
-            return _stored_frames(clip.path, spec)
+        if is_features(clip.path):
+            return load_features(clip.path, bands=spec.bands)
         samples = read_clip(clip.path, rate=spec.sample_rate, channel=channel)
         if not hasattr(own, "front_end"):
             own.front_end = FrontEnd(spec)
@@ -70,7 +69,7 @@ def stream_samples(
     """
 
     def samples(clip: Clip) -> NDArray[np.float32]:
-        if clip.path.suffix == FEATURES_SUFFIX:
+        if is_features(clip.path):
             raise DataError(
                 f"The clip {clip.path.name} has no samples",
                 found="a file of features",
@@ -94,20 +93,3 @@ def _map(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         finally:
             for future in begun:
                 future.cancel()
-
-
-def _stored_frames(path: Path, spec: FrontEndSpec) -> NDArray[np.float32]:
-    """Return the frames of a file of log-mel features as they are, float32 [frames, bands]."""
-    try:
-        frames = np.load(path, allow_pickle=False)
-        found = f"{frames.dtype} {list(frames.shape)}"
-    except (OSError, ValueError) as error:
-        frames, found = None, str(error)
-    if frames is None or frames.dtype != np.float32 or frames.ndim != 2 or frames.shape[1] != spec.bands:
-        raise DataError(
-            f"The file of features {path.name} does not fit the recipe",
-            found=found,
-            expected=f"float32 [frames, {spec.bands}]",
-            remedy="Write it with numpy.save from the front end that the recipe states.",
-        )
-    return np.ascontiguousarray(frames)

@@ -1,0 +1,91 @@
+"""Every system from training to the device, where it judges sound as its network does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.detector import Detector
+from asd_edge.events import WindowScore
+from asd_edge.pipeline import SegmentStreams
+from asd_edge.scoring.decision import DecisionSpec
+from asd_edge.sources.block import Block
+from asd_edge.sources.file import read_clip
+from asd_export.bundle import export_bundle
+from asd_train.data.clip import Clip
+from asd_train.data.dcase import read_datasets
+from asd_train.evaluation.scored import score_clips
+from asd_train.evaluation.system import score_system
+from asd_train.fit import fit
+from asd_train.progress import Progress
+from asd_train.recipe import Recipe
+from asd_train.simulate import simulate_dataset
+from tests.train.every_recipe import small
+
+SILENT = Progress(enabled=False)
+SYSTEMS = [
+    "dcase_ae",
+    "dcase_ae:mahalanobis",
+    "dcase_ae:mahalanobis_of_mean",
+    "dcase_mobilenetv2",
+    "oe_flow_2023",
+    "oe_flow_2023:oe_flow",
+    "oe_flow_2023:serial_oe_dflow",
+    "subcluster_adacos_2021",
+    "two_branch_2023",
+]
+"""Every kind of graph output and backend; tf_resnet and mobilenetv2_embed have tests of their own."""
+MEMBERS = {"two_branch_2023": 2, "subcluster_adacos_2021": 2}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+    folder = tmp_path_factory.mktemp("systems") / "data"
+    simulate_dataset(
+        folder,
+        machines=("fan", "valve"),
+        sections=(0, 1),
+        train_source=9,
+        train_target=2,
+        test_per_cell=1,
+        seed=5,
+        seconds=4.0,
+    )
+    return read_datasets([str(folder)])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_reaches_the_device_and_judges_there_as_it_did_in_training(
+    name: str, clips: list[Clip], tmp_path: Path
+) -> None:
+    recipe = small(name, epochs=4 if name == "dcase_mobilenetv2" else 1)
+    recipe = Recipe.model_validate(recipe.model_dump(mode="json") | {"members": MEMBERS.get(name, 1)})
+    machine = "valve" if recipe.scope == "machine" or recipe.machines else None
+    run = fit(
+        recipe, clips, datasets=[], seed=0, machine=machine if recipe.scope == "machine" else None, progress=SILENT
+    )
+    own = [clip for clip in clips if machine in (None, clip.machine)]
+    trained = score_system([run], own, progress=SILENT)
+
+    path = tmp_path / "system.asd"
+    export_bundle(run, own, path, name="system", machine=machine, progress=SILENT)
+    bundle = load_bundle(str(path))
+    known = {m.key: bundle.factory_conditions(m.machine, m.section) for m in bundle.manifest.machines}
+    pipeline = bundle.pipeline()
+    conditions = {unit: each for unit, each in known.items() if each is not None}
+    shipped = score_clips(pipeline, conditions, own, channel=None, progress=SILENT)
+    assert [item.clip for item in shipped] == [item.clip for item in trained]
+    # The graph adds up in another order, which the whitening of few clips stretches.
+    ours, theirs = ([item.score for item in scored] for scored in (shipped, trained))
+    np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=1e-4)
+    assert np.ptp(ours) > 0.0
+
+    heard = shipped[0].clip
+    detector = Detector(heard.machine, SegmentStreams(pipeline), conditions[heard.unit], DecisionSpec())
+    block = Block(read_clip(heard.path, rate=detector.rate), start=0, time=0.0)
+    scores = [event.score for event in [*detector.process(block), *detector.flush()] if isinstance(event, WindowScore)]
+    assert scores
+    assert all(score is None or np.isfinite(score) for score in scores)
