@@ -167,18 +167,17 @@ def evaluate(
     if backend and run is None:
         raise typer.BadParameter("a bundle has one backend; --backend goes with --run")
     chosen = _backends(backend or [])
+    trained = None if run is None else load_run(run)
     clips = read_datasets(data, ground_truth=ground_truth or ())
-    if run is not None and chosen:
-        trained = load_run(run)
+    if trained is None:
+        result = evaluate_bundle(load_bundle(bundle or "default"), clips, channel=channel, progress=Progress())
+    elif chosen:
         compared = compare_backends(trained, torch_pipeline(trained), clips, chosen, progress=Progress())
         plain = {name: result.to_json() for name, result in compared.items()}
         typer.echo(json.dumps(plain, indent=1) if as_json else _comparison(compared))
         return
-    if run is not None:
-        trained = load_run(run)
-        result = evaluate_run(trained, torch_pipeline(trained), clips, progress=Progress())
     else:
-        result = evaluate_bundle(load_bundle(bundle or "default"), clips, channel=channel, progress=Progress())
+        result = evaluate_run(trained, torch_pipeline(trained), clips, progress=Progress())
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else _table(result))
 
 
