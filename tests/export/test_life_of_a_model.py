@@ -180,6 +180,10 @@ def test_an_interrupted_training_leaves_nothing_behind(folder: Path) -> None:
         (("asd-train", "fit", "--data", "nowhere", "--out", "x"), "no such folder"),
         (("asd-train", "fit", "--recipe", "nothing", "--data", ".", "--out", "x"), "There is no recipe"),
         (("asd-train", "evaluate", "--run", "nowhere", "--data", "."), "not a training run"),
+        (
+            ("asd-train", "evaluate", "--bundle", "default", "--data", ".", "--ground-truth", "nowhere"),
+            "no ground truth in nowhere",
+        ),
         (("asd-export", "bundle", "--run", "nowhere", "--out", "x.asd"), "not a training run"),
         (("asd-edge", "score", "--bundle", "nowhere.asd", "--factory", "fan/00", "x.wav"), "nowhere.asd"),
     ],

@@ -37,7 +37,7 @@ def test_2021_has_labels_in_a_file_for_each_domain(tmp_path: Path) -> None:
     names = [f"fan/{domain}_test/section_03_{domain}_test_0000.wav" for domain in ("source", "target")]
     touch(tmp_path / "data", *names)
     folder = tmp_path / "evaluator" / "ground_truth_data"
-    write(folder / "ground_truth_fan_section_03_source_test.csv", "section_03_source_test_0000.wav,0", newline="\r\n")
+    write(folder / "ground_truth_fan_section_03_source_test.csv", "\ufeffsection_03_source_test_0000.wav,0")
     write(folder / "ground_truth_fan_section_03_target_test.csv", "section_03_target_test_0000.wav,1")
     found = read(tmp_path, tmp_path / "evaluator")
     assert [facts(found[name])[1:3] for name in names] == [("source", False), ("target", True)]

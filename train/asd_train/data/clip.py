@@ -44,7 +44,7 @@ class Clip:
 
     @property
     def key(self) -> str:
-        """What the clip is called wherever its data set lies: `<unit>/<file name>`. Unique among training clips."""
+        """What the clip is called wherever its data set lies: `<unit>/<file name>`. A run knows its clips by it."""
         return f"{self.unit}/{self.path.name}"
 
     @property

@@ -16,9 +16,9 @@ def parse(stem: str, folder: str) -> Named | None:
 LAYOUT = Layout(
     title="DCASE Task 2 of 2021",
     examples=(
-        "fan/train/section_00_source_train_normal_0000_<attributes>.wav",
         "fan/source_test/section_00_source_test_normal_0000.wav",
         "fan/target_test/section_03_target_test_0000.wav",
+        "fan/train/section_00_source_train_normal_0000_<attributes>.wav",
     ),
     folders={"train": "train", "source_test": "test", "target_test": "test"},
     parse=parse,
