@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -72,6 +72,9 @@ class Case:
 CASES = {name: Case(backend, DIRECTIONS, DIMS + 1) for name, backend in KINDS.items()} | {
     "pseudo-target GMM": Case(PseudoTarget(over=_GMM, ratio=0.7, count=4), DIRECTIONS, DIMS + 1),
     "part": Case(Part(start=2, stop=11, over=Mahalanobis()), DIRECTIONS, 10),
+    "part that learns nothing": Case(
+        Part(start=12, stop=17, over=DensityMap()), replace(VECTOR_AND_DENSITIES, decisive=13), 16
+    ),
     "part of several": Case(Part(start=0, stop=12, over=Minimum(parts=(_KNN, Mahalanobis()))), DIRECTIONS, 11),
     "sum": Case(Sum(parts=(NearestCentre(), Mahalanobis()), weights=(2.0, 0.5)), DIRECTIONS, DIMS + 1),
     "sum of parts": Case(
@@ -303,6 +306,7 @@ def test_arrays_that_cannot_have_been_learned_are_refused(case: Case, source: Fi
         ("log-odds", "chosen", lambda array: 1.0 - array),
         ("mixtures", "section.log_weights", lambda array: array + np.float32(np.log(2.0))),
         ("mixtures", "attribute.log_weights", lambda array: array - 0.1),
+        ("mixtures", "floor", lambda array: array - 1.0),
         ("mixtures and maximum", "maximum.log_weights", lambda array: array - 0.1),
         ("mixtures and maximum", "maximum.whitenings", lambda array: array[:1]),
     ],

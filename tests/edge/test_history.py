@@ -19,9 +19,9 @@ import pytest
 from asd_edge.detector import Detector
 from asd_edge.errors import StateError
 from asd_edge.events import WindowScore
-from asd_edge.history.format import HEADER_BYTES, HistoryLayout, Stretch
+from asd_edge.history.format import HEADER_BYTES, MOST_BYTES, HistoryLayout, Stretch
 from asd_edge.history.reader import read_history
-from asd_edge.history.writer import MOST_WAITING, HistoryWriter
+from asd_edge.history.writer import MOST_WAITING, MOST_WAITING_BYTES, HistoryWriter
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
 from asd_edge.scoring.decision import DecisionSpec
@@ -400,6 +400,18 @@ def test_what_a_killed_writer_left_beside_the_file_is_removed(path: Path, writer
 def test_an_hour_of_the_default_bundle_is_a_megabyte() -> None:
     segments = 3600 * 16_000 / (32 * 512)  # one every 32 frames
     assert 1.0e6 < segments * replace(LAYOUT, dims=128).record.itemsize < 1.2e6
+
+
+def test_long_embeddings_have_fewer_hours_and_wait_in_less_memory(path: Path) -> None:
+    long, short = (HistoryLayout.of_hours(KIND, dims, 336.0, rate=16_000, hop=512, step=32) for dims in (8384, 128))
+    assert short.capacity == round(336.0 * 3600.0 / 1.024)  # what was asked for, the most that may be
+    assert long.size <= MOST_BYTES < long.size + long.record.itemsize
+    zeros = np.zeros(100, np.float32)
+    large = EmbeddedSegments(np.arange(100), np.ones((100, 8384), np.float32), zeros, zeros)
+    writer = HistoryWriter(path, long)
+    for _ in range(4):
+        writer.append(0, large, np.zeros(100))
+    assert 0 < writer.waiting * long.record.itemsize <= MOST_WAITING_BYTES
 
 
 def test_a_record_is_as_the_document_says() -> None:

@@ -10,6 +10,7 @@ from asd_edge.enrollment.clips import HeardClip
 from asd_edge.errors import EnrollmentError
 from asd_edge.imprint import UNLIKE
 from asd_edge.offline import EmbeddedClip
+from asd_edge.scoring.backends.backend import Backend
 from asd_edge.strict import NAME_PATTERN
 
 LEAST_THRESHOLD = 1e-4
@@ -43,6 +44,21 @@ def check_name(condition: str) -> None:
             found=repr(condition),
             expected="1 to 64 letters, digits, hyphens or underscores",
             remedy="Choose another name, like rpm1200.",
+        )
+
+
+def check_imprints(backend: Backend) -> None:
+    """Refuse to enroll where no condition changes what is heard.
+
+    Raises:
+        EnrollmentError: the distance is the network's alone.
+    """
+    if not backend.imprints:
+        raise EnrollmentError(
+            "A condition that is enrolled here would change nothing",
+            found=f"the bundle's backend {backend.kind!r}: its distance is what the network was trained to give",
+            expected="a backend that learns from clips (docs/backends.md)",
+            remedy="Set a threshold for this site with asd-edge threshold, or use a bundle whose backend learns.",
         )
 
 
