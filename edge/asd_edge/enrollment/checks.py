@@ -131,14 +131,14 @@ def check_threshold(threshold: float, *, unrelated: float, clips: int = 2) -> No
         raise EnrollmentError(
             "One clip is not enough here",
             found=f"halves so unlike each other that the threshold would be {threshold:.2f}",
-            expected=f"a threshold below {unrelated:.0f}, the distance of unrelated sounds",
+            expected=f"a threshold below {unrelated:g}, the distance of unrelated sounds",
             remedy="Record three or more clips, some minutes apart, and check that this one holds the machine alone.",
         )
     if threshold >= unrelated:
         raise EnrollmentError(
             "The clips differ so much that the device would be deaf",
             found=f"a threshold of {threshold:.2f}",
-            expected=f"a threshold below {unrelated:.0f}, the distance of unrelated sounds",
+            expected=f"a threshold below {unrelated:g}, the distance of unrelated sounds",
             remedy="Record where the machine is louder than its surroundings, or enroll its states one by one.",
         )
 
