@@ -24,6 +24,7 @@ from asd_edge.history.reader import read_history
 from asd_edge.history.writer import MOST_WAITING, MOST_WAITING_BYTES, HistoryWriter
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
+from asd_edge.scoring.backends.reconstruction import Reconstruction
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
 from tests.edge.sound import RATE, WINDOW, conditions_of, noise, pipeline
@@ -114,6 +115,24 @@ def test_a_stored_embedding_is_as_far_from_a_centre_as_it_was(path: Path, length
     before, after = cosines(embeddings), cosines(stretch.segments.embeddings)
     assert np.all(np.abs(after - before) <= 2.0**-11 * np.sqrt(1.0 - before**2) + 1e-6)
     assert np.std(after - before) < 5e-5  # errors of 128 numbers mostly cancel
+
+
+def test_residuals_keep_their_mahalanobis_distance_to_a_thousandth(path: Path) -> None:
+    """Of 8384 numbers the rounding to 11 bits mostly cancels; the mean's are far smaller than the moments'."""
+    random = np.random.default_rng(6)
+    bands, (i, j) = np.arange(128), np.triu_indices(128)
+    factor = np.linalg.cholesky(25.0 * 0.9 ** np.abs(np.subtract.outer(bands, bands)))  # dB², neighbours alike
+    residuals = 0.2 + random.standard_normal((20, 300, 128)) @ factor.T
+    moments = np.einsum("sni,snj->sij", residuals, residuals, optimize=True) / 300
+    embeddings = np.concatenate([residuals.mean(axis=1), moments[:, i, j]], axis=1).astype(np.float32)
+    zeros = np.zeros(20, np.float32)
+    writer = HistoryWriter(path, replace(LAYOUT, dims=8384))
+    writer.append(0, EmbeddedSegments(np.arange(20), embeddings, zeros, zeros), np.zeros(20))
+    writer.close()
+    (stretch,) = read_history(path, KIND)
+    for backend in (Reconstruction(reading="mahalanobis"), Reconstruction(reading="mahalanobis_of_mean")):
+        score = backend.scorer([backend.fit({"source": [embeddings]})])
+        np.testing.assert_allclose(score(stretch.segments.embeddings), score(embeddings), rtol=1e-3)
 
 
 def test_conditions_score_it_again_as_the_detector_did(path: Path) -> None:
