@@ -67,6 +67,11 @@ CASES = {name: Case(backend, DIRECTIONS, DIMS + 1) for name, backend in KINDS.it
         VECTOR_AND_DENSITIES,
         16,
     ),
+    "sum that learns nothing": Case(
+        Sum(parts=(Part(start=12, stop=17, over=DensityMap()), Part(start=13, stop=15, over=DensityMap()))),
+        replace(VECTOR_AND_DENSITIES, decisive=13),
+        16,
+    ),
     "ensemble": Case(Ensemble(members=(_KNN, KMeans(centres=4))), TWICE, 25),
     "ensemble of sums": Case(
         Ensemble(members=(Sum(parts=(_KNN, Part(start=0, stop=9, over=Mahalanobis()))), _GMM)), TWICE, 16
