@@ -43,7 +43,10 @@ class DeviceTable(Strict):
         description="Folder for the enrolled conditions and for what was heard.",
     )
     history_h: float = Field(
-        default=24.0, ge=0.0, le=336.0, description="Hours of embeddings kept on the disk for each machine; 0: none."
+        default=24.0,
+        ge=0.0,
+        le=336.0,
+        description="Hours of embeddings kept on the disk for each machine, 384 MiB at most; 0: none.",
     )
     ring_s: float = Field(
         default=60.0, ge=0.0, le=600.0, description="Seconds of sound kept in memory for each machine; 0: none."

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
@@ -13,86 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from asd_edge.bundle.fitted import StoredArray, cut, joined, shapes_of
-from asd_edge.errors import ConfigError
 from asd_edge.scoring.backends.backend import Backend, Clips, Embeddings, Fitted
-from asd_edge.scoring.backends.class_log_odds import ClassLogOdds
-from asd_edge.scoring.backends.density_map import DensityMap
-from asd_edge.scoring.backends.ensemble import Ensemble
-from asd_edge.scoring.backends.gmm import GMM
-from asd_edge.scoring.backends.k_means import KMeans
-from asd_edge.scoring.backends.kinds import BACKENDS, AnyBackend
-from asd_edge.scoring.backends.knn import KNN
-from asd_edge.scoring.backends.local_density import LocalDensity
-from asd_edge.scoring.backends.mahalanobis import Mahalanobis
+from asd_edge.scoring.backends.kinds import AnyBackend
 from asd_edge.scoring.backends.minimum import LEAST_Z, Minimum
-from asd_edge.scoring.backends.mixture_likelihood import MixtureLikelihood
-from asd_edge.scoring.backends.nearest_centre import NearestCentre
-from asd_edge.scoring.backends.part import Part
-from asd_edge.scoring.backends.pseudo_target import PseudoTarget
-from asd_edge.scoring.backends.reconstruction import Reconstruction
-from asd_edge.scoring.backends.sum import Sum
 from asd_edge.scoring.conditions import Condition, ConditionSet
-from asd_edge.strict import RefusalError
-from tests.contracts.outputs import (
-    DENSITIES,
-    DIRECTIONS,
-    ERROR,
-    LOG_ODDS,
-    MEAN_RESIDUALS,
-    RESIDUALS,
-    TWICE,
-    VECTOR_AND_DENSITIES,
-    WITH_MAXIMUM,
-    Output,
-)
+from tests.contracts.backend_cases import CASES, KINDS, Case
+from tests.contracts.outputs import DIRECTIONS, TWICE, Output
 
-DIMS = DIRECTIONS.dims
-_GMM, _KNN = GMM(components=3), KNN(neighbours=1, distance="cosine")
-KINDS: dict[str, Backend] = {  # of vectors that are compared by direction
-    **BACKENDS,
-    "knn of 3": KNN(neighbours=3, distance="cosine"),
-    "density over centres": LocalDensity(neighbours=4, over=NearestCentre()),
-    "density over k-means": LocalDensity(neighbours=4, over=KMeans(centres=4)),
-    "density over Mahalanobis": LocalDensity(neighbours=2, over=KNN(neighbours=2, distance="mahalanobis")),
-}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A backend, and the kind of output that it reads. `misfit`: a length of embeddings that it cannot read."""
-
-    backend: Backend
-    output: Output
-    misfit: int | None
-
-
-CASES = {name: Case(backend, DIRECTIONS, DIMS + 1) for name, backend in KINDS.items()} | {
-    "pseudo-target GMM": Case(PseudoTarget(over=_GMM, ratio=0.7, count=4), DIRECTIONS, DIMS + 1),
-    "part": Case(Part(start=2, stop=11, over=Mahalanobis()), DIRECTIONS, 10),
-    "part of several": Case(Part(start=0, stop=12, over=Minimum(parts=(_KNN, Mahalanobis()))), DIRECTIONS, 11),
-    "sum": Case(Sum(parts=(NearestCentre(), Mahalanobis()), weights=(2.0, 0.5)), DIRECTIONS, DIMS + 1),
-    "sum of parts": Case(
-        Sum(parts=(Part(start=0, stop=12, over=_GMM), Part(start=12, stop=17, over=DensityMap()))),
-        VECTOR_AND_DENSITIES,
-        16,
-    ),
-    "ensemble": Case(Ensemble(members=(_KNN, KMeans(centres=4))), TWICE, 25),
-    "ensemble of sums": Case(
-        Ensemble(members=(Sum(parts=(_KNN, Part(start=0, stop=9, over=Mahalanobis()))), _GMM)), TWICE, 16
-    ),
-    "mean square error": Case(Reconstruction(reading="mse"), ERROR, 2),
-    "residuals": Case(Reconstruction(reading="mahalanobis"), RESIDUALS, 15),
-    "mean residuals": Case(Reconstruction(reading="mahalanobis_of_mean"), MEAN_RESIDUALS, 15),
-    "log-odds": Case(ClassLogOdds(), LOG_ODDS, 5),
-    "mixtures": Case(MixtureLikelihood(components=2, embedding=12, temporal_maximum=False), DIRECTIONS, 11),
-    "mixtures and maximum": Case(
-        MixtureLikelihood(components=2, embedding=12, temporal_maximum=True), WITH_MAXIMUM, 16
-    ),
-    "density map": Case(DensityMap(), DENSITIES, None),
-}
 # A matrix product over few rows may add in another order than one over many: float32 cosines differ by 1e-7, and a
 # distance is rescaled by spacings and deviations down to a few hundredths, or whitened by 1e3 at the most.
 TOGETHER = {"rtol": 2e-4, "atol": 2e-4}
@@ -265,58 +193,6 @@ def test_arrays_are_single_precision_and_their_names_can_be_stored(conditions: l
         assert all(StoredArray.of(array).shape == array.shape for array in fitted.values())
 
 
-def test_arrays_that_cannot_have_been_learned_are_refused(case: Case, source: Fitted) -> None:
-    backend, dims = case.backend, case.output.dims
-    for name, array in source.items():
-        lost = {other: values for other, values in source.items() if other != name}
-        empty, unlike, no_number = array[:0], array[None], np.full_like(array, np.nan)
-        for broken in (lost, *(source | {name: other} for other in (empty, unlike, no_number))):
-            with pytest.raises(RefusalError):
-                backend.check(broken, dims)
-    for name in ("more", "7.references", "section.more"):
-        with pytest.raises(RefusalError):
-            backend.check({**source, name: np.ones(1, np.float32)}, dims)
-    if case.misfit is not None:
-        with pytest.raises(RefusalError):
-            backend.check(source, case.misfit)
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "change"),
-    [
-        ("nearest_centre", "references", lambda array: 0.0 * array),
-        ("knn_mahalanobis", "whitening", lambda array: array.T),
-        ("mahalanobis", "whitening", lambda array: -array),
-        ("gmm", "means", lambda array: array[:1]),
-        ("gmm", "log_weights", lambda array: array + 0.1),
-        ("gmm", "whitenings", lambda array: 0.0 * array),
-        ("local_density", "spacing", lambda array: array[1:]),
-        ("local_density", "spacing", lambda array: 0.0 * array),
-        ("minimum", "deviation", lambda array: array[1:]),
-        ("minimum", "deviation", lambda array: 0.0 * array),
-        ("minimum", "mean", lambda array: -array),
-        ("minimum", "1.references", lambda array: 0.0 * array),
-        ("ensemble", "1.references", lambda array: 0.0 * array),
-        ("sum", "1.whitening", lambda array: array.T),
-        ("residuals", "whitening", lambda array: -array),
-        ("log-odds", "chosen", lambda array: 0.0 * array),
-        ("log-odds", "chosen", lambda array: 1.0 - array),
-        ("mixtures", "section.log_weights", lambda array: array + np.float32(np.log(2.0))),
-        ("mixtures", "attribute.log_weights", lambda array: array - 0.1),
-        ("mixtures and maximum", "maximum.log_weights", lambda array: array - 0.1),
-        ("mixtures and maximum", "maximum.whitenings", lambda array: array[:1]),
-    ],
-)
-def test_numbers_that_cannot_have_been_learned_are_refused(
-    kind: str, name: str, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-) -> None:
-    case = CASES[kind]
-    learned = case.backend.fit(case.output.source)
-    case.backend.check(learned, case.output.dims)
-    with pytest.raises(RefusalError):
-        case.backend.check({**learned, name: change(learned[name])}, case.output.dims)
-
-
 def test_conditions_of_different_spread_compete_by_z() -> None:
     """z = (d − m) / s by the formula, of the very distances of the parts."""
     backend = KINDS["minimum"]
@@ -343,29 +219,6 @@ def test_vectors_at_right_angles_are_as_far_as_the_backend_says_of_unrelated_sou
     one, other = np.ones((1, dims), np.float32), np.tile([1.0, -1.0], dims // 2)[None].astype(np.float32)
     learned = backend.fit({"one": [one]})
     assert alone(backend, learned, other) == pytest.approx(backend.unrelated, rel=1e-6)
-
-
-@pytest.mark.parametrize("name", ["part", "ensemble", "mean square error", "residuals", "mixtures"])
-def test_a_network_whose_output_the_backend_cannot_read_is_an_error_that_says_so(name: str) -> None:
-    case = CASES[name]
-    assert case.misfit is not None
-    with pytest.raises(ConfigError, match=rf"embeddings of {case.misfit} numbers"):
-        case.backend.fit({"label": [np.ones((2, case.misfit), np.float32)]})
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        {"kind": "part", "start": 3, "stop": 3, "over": {"kind": "mahalanobis"}},
-        {"kind": "sum", "parts": [{"kind": "mahalanobis"}] * 2, "weights": [1.0]},
-        {"kind": "sum", "parts": [{"kind": "mahalanobis"}] * 2, "weights": [1.0, -1.0]},
-        {"kind": "ensemble", "members": [{"kind": "mahalanobis"}]},
-        {"kind": "reconstruction", "reading": "median"},
-    ],
-)
-def test_parameters_that_make_no_sense_are_refused(written: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
-        TypeAdapter(AnyBackend).validate_python(written)
 
 
 def test_a_backend_is_read_back_from_a_manifest_and_from_a_recipe(backend: Backend) -> None:

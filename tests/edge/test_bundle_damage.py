@@ -274,7 +274,7 @@ class TestManifest:
                 lambda told: told["machines"][0]["conditions"][0].update(threshold=0.0),
                 r"machines\[0\]\.conditions\[0\]\.threshold = 0\.0",
             ),
-            (lambda told: told["machines"][0]["conditions"][0].update(arrays={}), r"conditions\[0\]\.arrays"),
+            (lambda told: told["machines"][0]["conditions"][0].update(arrays={}), r"conditions\.npy with the header"),
             (lambda told: arrays_of(told).update(references=[2]), "32,"),
             (lambda told: arrays_of(told).update(references=[2, 0]), r"arrays\.references\[1\] = 0"),
             (lambda told: arrays_of(told).update(references=[2, 2, 2, 4]), r"arrays\.references"),

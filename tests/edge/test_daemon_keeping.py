@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.site import SiteState, condition_set
 from asd_edge.cli.recording import last_clips
+from asd_edge.config import load_config
 from asd_edge.control import flush_history, ping, socket_address
+from asd_edge.daemon.keeping import Keeping
 from asd_edge.errors import StateError
 from asd_edge.history.format import Stretch, history_path
 from asd_edge.history.reader import read_history
@@ -187,3 +189,16 @@ def test_nothing_is_kept_when_nothing_shall_be(
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(15) == 0
     assert not (tmp_path / "state" / "history").exists()
+
+
+def test_a_history_that_is_cut_by_its_size_says_so(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = load_config(write_device(tmp_path, bundle, 1883, SIMULATED))
+    loaded = load_bundle(bundle)
+    Keeping(config, loaded, loaded.pipeline())
+    assert caplog.messages == []
+    monkeypatch.setattr("asd_edge.history.format.MOST_BYTES", 300_000)
+    Keeping(config, loaded, loaded.pipeline())
+    (told,) = caplog.messages
+    assert told.startswith("The history of a machine keeps the last 1.0 h, not 24.0: 16 numbers a segment")

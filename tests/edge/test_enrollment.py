@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from asd_edge.bundle.archive import Bundle
 from asd_edge.bundle.manifest import SegmentFields
@@ -21,12 +22,19 @@ from asd_edge.errors import AsdEdgeError, EnrollmentError, StateError
 from asd_edge.events import WindowScore, WindowState
 from asd_edge.offline import embed_clip
 from asd_edge.pipeline import SegmentStreams
+from asd_edge.scoring.backends.backend import Backend
+from asd_edge.scoring.backends.density_map import DensityMap
+from asd_edge.scoring.backends.ensemble import Ensemble
 from asd_edge.scoring.backends.kinds import BACKENDS
+from asd_edge.scoring.backends.knn import KNN
+from asd_edge.scoring.backends.mahalanobis import Mahalanobis
+from asd_edge.scoring.backends.mixture_likelihood import MixtureLikelihood
+from asd_edge.scoring.backends.reconstruction import Reconstruction
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
 from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.sound import noise, tone
-from tests.edge.tiny_bundle import make_tiny_bundle
+from tests.edge.tiny_bundle import make_tiny_bundle, tiny_description
 
 
 def clips(count: int = 3, *, hertz: float = 500.0, level: float = 0.05) -> list[RecordedClip]:
@@ -341,18 +349,49 @@ def test_mixed_clips_get_a_centre_for_each_kind_of_sound(machine: Machine, bundl
     assert all(e.score is not None and e.score > threshold for e in judged(machine, bundle, strange))
 
 
+def test_more_sound_than_the_memory_holds_is_refused(
+    machine: Machine, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_edge.enrollment.clips.MOST_BYTES", 1000)
+    with pytest.raises(EnrollmentError, match="Too much sound"):
+        enroll(machine, bundle, clips())
+    assert machine.store.load().revision == 0
+
+
+def test_where_no_condition_changes_a_distance_none_is_enrolled(tmp_path: Path) -> None:
+    bundle = make_fan_bundle(tmp_path / "b.asd", clips=3, backend=DensityMap())
+    machine = Machine(SiteStore(tmp_path / "state", "fan-7"), DecisionSpec(), factory=("fan", "00"))
+    known = machine.conditions(bundle, machine.store.load())
+    assert known is not None  # the factory's threshold is all there is to a condition
+    assert known.conditions[0].fitted == {}
+    assert all(event.threshold is not None for event in judged(machine, bundle, clips(1)[0].samples))
+    with pytest.raises(EnrollmentError, match=r"(?s)would change nothing.*density_map.*asd-edge threshold"):
+        enroll(machine, bundle, clips())
+
+
+def test_a_manifest_whose_backend_cannot_read_the_embeddings_is_refused() -> None:
+    with pytest.raises(ValidationError, match="where the backend expects one, the mean square error"):
+        tiny_description(backend=Reconstruction(reading="mse"))
+
+
 def test_every_error_says_what_to_do(machine: Machine, bundle: Bundle) -> None:
     with pytest.raises(AsdEdgeError) as caught:
         enroll(machine, bundle, [])
     assert caught.value.remedy.startswith("Record")
 
 
-@pytest.mark.parametrize("kind", BACKENDS)
+NETWORKS_OWN: dict[str, Backend] = {  # of the tiny network's 16 numbers
+    "ensemble": Ensemble(members=(KNN(neighbours=1, distance="cosine"), Mahalanobis())),
+    "mixtures": MixtureLikelihood(components=2, embedding=12, temporal_maximum=True),
+}
+
+
+@pytest.mark.parametrize("kind", [*BACKENDS, *NETWORKS_OWN])
 @pytest.mark.parametrize("factory", [("fan", "00"), None])
 def test_a_condition_can_be_enrolled_with_every_backend(
     tmp_path: Path, kind: str, factory: tuple[str, str] | None
 ) -> None:
-    bundle = make_fan_bundle(tmp_path / "b.asd", clips=3, backend=BACKENDS[kind])
+    bundle = make_fan_bundle(tmp_path / "b.asd", clips=3, backend=(NETWORKS_OWN | dict(BACKENDS))[kind])
     machine = Machine(SiteStore(tmp_path / "state", "fan-7"), DecisionSpec(), factory=factory)
     enroll(machine, bundle, clips())
     known = machine.conditions(bundle, machine.store.load())

@@ -19,11 +19,12 @@ import pytest
 from asd_edge.detector import Detector
 from asd_edge.errors import StateError
 from asd_edge.events import WindowScore
-from asd_edge.history.format import HEADER_BYTES, HistoryLayout, Stretch
+from asd_edge.history.format import HEADER_BYTES, MOST_BYTES, HistoryLayout, Stretch
 from asd_edge.history.reader import read_history
-from asd_edge.history.writer import MOST_WAITING, HistoryWriter
+from asd_edge.history.writer import MOST_WAITING, MOST_WAITING_BYTES, HistoryWriter
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
+from asd_edge.scoring.backends.reconstruction import Reconstruction
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
 from tests.edge.sound import RATE, WINDOW, conditions_of, noise, pipeline
@@ -114,6 +115,24 @@ def test_a_stored_embedding_is_as_far_from_a_centre_as_it_was(path: Path, length
     before, after = cosines(embeddings), cosines(stretch.segments.embeddings)
     assert np.all(np.abs(after - before) <= 2.0**-11 * np.sqrt(1.0 - before**2) + 1e-6)
     assert np.std(after - before) < 5e-5  # errors of 128 numbers mostly cancel
+
+
+def test_residuals_keep_their_mahalanobis_distance_to_a_thousandth(path: Path) -> None:
+    """Of 8384 numbers the rounding to 11 bits mostly cancels; the mean's are far smaller than the moments'."""
+    random = np.random.default_rng(6)
+    bands, (i, j) = np.arange(128), np.triu_indices(128)
+    factor = np.linalg.cholesky(25.0 * 0.9 ** np.abs(np.subtract.outer(bands, bands)))  # dB², neighbours alike
+    residuals = 0.2 + random.standard_normal((20, 300, 128)) @ factor.T
+    moments = np.einsum("sni,snj->sij", residuals, residuals, optimize=True) / 300
+    embeddings = np.concatenate([residuals.mean(axis=1), moments[:, i, j]], axis=1).astype(np.float32)
+    zeros = np.zeros(20, np.float32)
+    writer = HistoryWriter(path, replace(LAYOUT, dims=8384))
+    writer.append(0, EmbeddedSegments(np.arange(20), embeddings, zeros, zeros), np.zeros(20))
+    writer.close()
+    (stretch,) = read_history(path, KIND)
+    for backend in (Reconstruction(reading="mahalanobis"), Reconstruction(reading="mahalanobis_of_mean")):
+        score = backend.scorer([backend.fit({"source": [embeddings]})])
+        np.testing.assert_allclose(score(stretch.segments.embeddings), score(embeddings), rtol=1e-3)
 
 
 def test_conditions_score_it_again_as_the_detector_did(path: Path) -> None:
@@ -400,6 +419,18 @@ def test_what_a_killed_writer_left_beside_the_file_is_removed(path: Path, writer
 def test_an_hour_of_the_default_bundle_is_a_megabyte() -> None:
     segments = 3600 * 16_000 / (32 * 512)  # one every 32 frames
     assert 1.0e6 < segments * replace(LAYOUT, dims=128).record.itemsize < 1.2e6
+
+
+def test_long_embeddings_have_fewer_hours_and_wait_in_less_memory(path: Path) -> None:
+    long, short = (HistoryLayout.of_hours(KIND, dims, 336.0, rate=16_000, hop=512, step=32) for dims in (8384, 128))
+    assert short.capacity == round(336.0 * 3600.0 / 1.024)  # what was asked for, the most that may be
+    assert long.size <= MOST_BYTES < long.size + long.record.itemsize
+    zeros = np.zeros(100, np.float32)
+    large = EmbeddedSegments(np.arange(100), np.ones((100, 8384), np.float32), zeros, zeros)
+    writer = HistoryWriter(path, long)
+    for _ in range(4):
+        writer.append(0, large, np.zeros(100))
+    assert 0 < writer.waiting * long.record.itemsize <= MOST_WAITING_BYTES
 
 
 def test_a_record_is_as_the_document_says() -> None:

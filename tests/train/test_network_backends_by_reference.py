@@ -195,6 +195,12 @@ def test_the_score_is_equations_2_to_4_of_the_mixtures_up_to_a_constant(temporal
     z_target = -best_component(source, "section", unit) - best_component(target, "attribute", unit)
     same_up_to_a_constant(found[:, 0], z_source)
     same_up_to_a_constant(found[:, 1], z_target)
+    known = np.concatenate(TARGET["attribute 0"])
+    assert backend.scorer([target])(known).min() == pytest.approx(
+        0.0, abs=1e-3
+    )  # what a target's distances are counted from
+    own = -best_component(source, "section", vectors_of(known)) - best_component(target, "attribute", vectors_of(known))
+    np.testing.assert_allclose(found[:, 1], z_target - own.min(), rtol=1e-4, atol=1e-2)
 
 
 def test_sections_and_attributes_have_the_mixtures_that_sklearn_finds() -> None:

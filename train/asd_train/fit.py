@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from asd_edge.errors import ConfigError
+from asd_edge.strict import RefusalError
+
 from .batches import Batches
 from .build import build_network, build_objective, together
 from .checkpoint import Checkpoint
@@ -125,6 +128,7 @@ def fit(
     chosen = _chosen(recipe, clips, machine, seed)
     fabric = work.fabric
     probe = build_network(recipe, chosen.classes)
+    _check_backend(recipe, probe)
     with fabric.rank_zero_first(local=True):  # it computes the features, the others find them
         cache = Cache(cache_folder(work.cache))
         normals = [clip for clip in clips if _trains(clip)]
@@ -224,6 +228,19 @@ def _inputs(
         return MixedSound(frames, twin, recipe.segment.level, network.hears_spectrum), corpus.to(device)
     corpus = cache.features(clips, spec, channel=channel, progress=progress).subset(learned)
     return StoredFeatures(frames, hidden_mixup=mixup.at == "hidden"), corpus.to(device)
+
+
+def _check_backend(recipe: Recipe, network: EmbeddingNetwork) -> None:
+    """Raise ConfigError where the backend cannot read what the network gives: after hours of training it is too late."""
+    try:
+        recipe.backend.check_dims(network.dims)
+    except RefusalError as refusal:
+        raise ConfigError(
+            f"The backend {recipe.backend.kind} of the recipe {recipe.name} does not fit its network",
+            found=refusal.found,
+            expected=refusal.expected,
+            remedy="Mend [backend], for example where its parts start and stop.",
+        ) from None
 
 
 def _check_labels(recipe: Recipe, labels: dict[Labels, LabelSet]) -> None:

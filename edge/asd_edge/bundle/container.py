@@ -20,7 +20,7 @@ LIMITS = {
     "stream.onnx": 64 * MIB,
     "head.onnx": 64 * MIB,
     "mel.npy": 16 * MIB,
-    "conditions.npy": 64 * MIB,
+    "conditions.npy": 512 * MIB,
 }
 """The members in their order, and the largest size of each."""
 

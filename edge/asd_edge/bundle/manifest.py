@@ -17,7 +17,7 @@ from asd_edge.dsp.level import Level
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
 from asd_edge.scoring.backends.kinds import AnyBackend
-from asd_edge.strict import Count, Name, Sha256, Sparing, Strict, Text, UtcTime, parse_versioned
+from asd_edge.strict import Count, Name, RefusalError, Sha256, Strict, Text, UtcTime, parse_versioned
 
 FORMAT: Final = "asd-edge-bundle"
 VERSION: Final = 3
@@ -101,10 +101,13 @@ class WindowFields(Strict):
 
 
 class FactoryCondition(Strict):
-    """A factory condition (`source`, `target`): its arrays in conditions.npy, the labels of the sound behind them."""
+    """A factory condition (`source`, `target`): its arrays in conditions.npy, the labels of the sound behind them.
+
+    There are no arrays where the backend learns nothing of a condition.
+    """
 
     name: Name
-    arrays: Shapes  # none where a backend has nothing to learn
+    arrays: Shapes
     labels: Annotated[tuple[Text, ...], Field(min_length=1)]
     threshold: Annotated[float, Field(gt=0.0)]
     calibration: Calibration
@@ -175,8 +178,10 @@ class Description(Strict):
             self.graphs.stream.check(bands=bands, dims=served.dims)
             if self.segment.frames % self.segment.step:
                 raise ValueError(f"segments of {self.segment.frames} frames every {self.segment.step} in a stream")
-            if not self.segment.spec().streamable:
-                raise ValueError("segments with a spectrum or a level of their own in a stream")
+        try:
+            self.backend.check_dims(served.dims)
+        except RefusalError as refusal:
+            raise ValueError(f"{refusal.found}, where the backend expects {refusal.expected}") from None
         keys = [machine.key for machine in self.machines]
         if len(set(keys)) != len(keys):
             raise ValueError("the same machine and section twice")

@@ -19,6 +19,7 @@ from asd_edge.strict import Name, RefusalError, Sha256, Strict, Text, UtcTime
 FORMAT: Final = "asd-edge-site"
 VERSION: Final = 2
 MOST_CONDITIONS = 4096
+MOST_ARRAYS = 1024  # an ensemble has some for each member
 
 Threshold = Annotated[float, Field(gt=0.0)]
 
@@ -38,7 +39,7 @@ class EnrolledCondition(Strict):
     """
 
     name: Name
-    arrays: Annotated[dict[ArrayName, StoredArray], Field(min_length=1, max_length=32)]
+    arrays: Annotated[dict[ArrayName, StoredArray], Field(min_length=1, max_length=MOST_ARRAYS)]
     threshold: Threshold
     calibration: Calibration
     idle_floor: Annotated[float, Field(ge=0.0)]

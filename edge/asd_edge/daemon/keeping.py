@@ -15,7 +15,7 @@ from asd_edge.control import ControlReply, ControlRequest
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.detector import Heard
 from asd_edge.errors import AsdEdgeError, StateError
-from asd_edge.history.format import HistoryLayout, history_path
+from asd_edge.history.format import MOST_BYTES, HistoryLayout, history_path
 from asd_edge.history.writer import HistoryWriter
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import EmbeddedSegments
@@ -23,7 +23,7 @@ from asd_edge.scoring.aggregation import EmbeddedSegments
 _log = logging.getLogger(__name__)
 
 _EVERY_S = 5.0  # what is lost at a kill -9, at most
-_MANY = 512  # segments of a recording that is read at full speed: they are written before that
+_MANY = 1 / 8  # of what may wait, from a recording that is read at full speed: it is written before that
 
 
 class Keeping:
@@ -71,7 +71,7 @@ class Keeping:
         def keep(origin: int, zero_time: float, segments: EmbeddedSegments) -> None:
             ends = origin + segments.first_frame * hop + length
             writer.append(origin, segments, zero_time + ends / rate)
-            if writer.waiting >= _MANY and machine not in self._failing:
+            if writer.waiting >= _MANY * writer.most_waiting and machine not in self._failing:
                 self._wake.set()
 
         return keep
@@ -118,9 +118,18 @@ class Keeping:
 
 
 def _layout(bundle: Bundle, pipeline: Pipeline, *, hours: float) -> HistoryLayout:
-    rate, hop = pipeline.front_end.sample_rate, pipeline.front_end.hop
-    capacity = max(1, round(hours * 3600.0 * rate / (pipeline.segment.step * hop)))
-    return HistoryLayout(bundle.embedding_id, bundle.manifest.dims, capacity, rate, hop)
+    rate, hop, step = pipeline.front_end.sample_rate, pipeline.front_end.hop, pipeline.segment.step
+    layout = HistoryLayout.of_hours(bundle.embedding_id, bundle.manifest.dims, hours, rate=rate, hop=hop, step=step)
+    kept = layout.capacity * step * hop / rate / 3600.0
+    if kept < 0.99 * hours:
+        _log.warning(
+            "The history of a machine keeps the last %.1f h, not %.1f: %d numbers a segment fill %d MiB by then",
+            kept,
+            hours,
+            layout.dims,
+            MOST_BYTES >> 20,
+        )
+    return layout
 
 
 def _no_sound(machine: str, kept: list[str]) -> StateError:

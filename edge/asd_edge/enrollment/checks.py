@@ -10,6 +10,7 @@ from asd_edge.enrollment.clips import HeardClip
 from asd_edge.errors import EnrollmentError
 from asd_edge.imprint import UNLIKE
 from asd_edge.offline import EmbeddedClip
+from asd_edge.scoring.backends.backend import Backend
 from asd_edge.strict import NAME_PATTERN
 
 LEAST_THRESHOLD = 1e-4
@@ -43,6 +44,21 @@ def check_name(condition: str) -> None:
             found=repr(condition),
             expected="1 to 64 letters, digits, hyphens or underscores",
             remedy="Choose another name, like rpm1200.",
+        )
+
+
+def check_imprints(backend: Backend) -> None:
+    """Refuse to enroll where no condition changes what is heard.
+
+    Raises:
+        EnrollmentError: the distance is the network's alone.
+    """
+    if not backend.imprints:
+        raise EnrollmentError(
+            "A condition that is enrolled here would change nothing",
+            found=f"the bundle's backend {backend.kind!r}: its distance is what the network was trained to give",
+            expected="a backend that learns from clips (docs/backends.md)",
+            remedy="Set a threshold for this site with asd-edge threshold, or use a bundle whose backend learns.",
         )
 
 
@@ -115,14 +131,14 @@ def check_threshold(threshold: float, *, unrelated: float, clips: int = 2) -> No
         raise EnrollmentError(
             "One clip is not enough here",
             found=f"halves so unlike each other that the threshold would be {threshold:.2f}",
-            expected=f"a threshold below {unrelated:.0f}, the distance of unrelated sounds",
+            expected=f"a threshold below {unrelated:g}, the distance of unrelated sounds",
             remedy="Record three or more clips, some minutes apart, and check that this one holds the machine alone.",
         )
     if threshold >= unrelated:
         raise EnrollmentError(
             "The clips differ so much that the device would be deaf",
             found=f"a threshold of {threshold:.2f}",
-            expected=f"a threshold below {unrelated:.0f}, the distance of unrelated sounds",
+            expected=f"a threshold below {unrelated:g}, the distance of unrelated sounds",
             remedy="Record where the machine is louder than its surroundings, or enroll its states one by one.",
         )
 

@@ -17,6 +17,9 @@ from asd_edge.scoring.aggregation import EmbeddedSegments
 MOST_CLIPS = 500
 """Enough for hours of sound; more would spend the device's time on what a few clips tell."""
 
+MOST_BYTES = 256 << 20
+"""Of embeddings in memory: 500 clips of a quarter of an hour at 128 numbers a second, two hours at 8384."""
+
 SILENCE_DBFS = -85.0
 """A segment softer than this came from no running machine: a 16-bit microphone's own noise is louder."""
 
@@ -65,6 +68,11 @@ class HeardClip:
         """How many of them are used."""
         return 0 if self.rejected is not None else self.segments - self.silent - self.clipped
 
+    @property
+    def memory(self) -> int:
+        """Bytes of its embeddings."""
+        return 0 if self.sound is None else self.sound.segments.embeddings.nbytes
+
     def without(self, reason: str) -> HeardClip:
         """Return this clip as rejected."""
         return replace(self, rejected=reason)
@@ -76,9 +84,10 @@ def hear_clips(
     """Embed clips one by one, keeping no samples, and find what in them cannot be used.
 
     Raises:
-        EnrollmentError: no clips, or more than MOST_CLIPS.
+        EnrollmentError: no clips, more than MOST_CLIPS, or more sound than MOST_BYTES of embeddings hold.
     """
     heard: list[HeardClip] = []
+    taken = 0
     seen: dict[str, str] = {}
     for clip in clips:
         if len(heard) == MOST_CLIPS:
@@ -90,6 +99,9 @@ def hear_clips(
         else:
             seen[digest] = clip.name
             heard.append(_heard(pipeline, clip, digest))
+            taken += heard[-1].memory
+            if taken > MOST_BYTES:
+                raise _too_much_sound(sum(clip.seconds for clip in heard))
         progress(clip.name)
     if not heard:
         raise EnrollmentError(
@@ -108,6 +120,15 @@ def too_many_clips(found: str) -> EnrollmentError:
         found=found,
         expected=f"at most {MOST_CLIPS}",
         remedy="Choose some from all hours of the day: a condition is a mean, and ten good clips tell it.",
+    )
+
+
+def _too_much_sound(seconds: float) -> EnrollmentError:
+    return EnrollmentError(
+        "Too much sound to enroll",
+        found=f"{seconds / 60.0:.0f} minutes, and more",
+        expected=f"as much as {MOST_BYTES >> 20} MiB of embeddings hold",
+        remedy="Choose ten clips from all hours of the day, ten seconds each or a few minutes at most.",
     )
 
 

@@ -17,6 +17,7 @@ from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.checks import (
     Comparison,
     check_groups,
+    check_imprints,
     check_name,
     check_threshold,
     check_usable,
@@ -106,11 +107,14 @@ def propose(
         progress: called with the name of each clip after it is embedded.
 
     Raises:
-        EnrollmentError: a name that cannot be used, no clip that can be, or clips that do not sound alike.
+        EnrollmentError: a name that cannot be used, no clip that can be, clips that do not sound alike, or a backend
+            that learns nothing of a condition.
         SourceError: a clip that cannot be read.
         StateError: the machine's state cannot be read.
     """
+    backend = bundle.manifest.backend
     check_name(condition)
+    check_imprints(backend)
     pipeline = bundle.pipeline()
     stored = machine.store.load()
     site = stored.of_bundle(bundle)
@@ -123,7 +127,6 @@ def propose(
         heard, groups = _without_outliers(heard, groups[0]), groups[:1]
     check_groups(groups, mixed=mixed)
     by_label = {f"{condition}/{number}": group for number, group in enumerate(groups, start=1)}
-    backend = bundle.manifest.backend
     source = None if machine.factory is None else bundle.source(*machine.factory)
     made = imprint_for_budget(
         pipeline,

@@ -37,6 +37,10 @@ _HEADER = np.dtype(
 HEADER_BYTES: Final = _HEADER.itemsize
 _MOST_DIMS, _MOST_RECORDS = 65_536, 1 << 32
 
+MOST_BYTES: Final = 384 << 20
+"""Of a machine's history, whatever the hours: as much as the longest that may be asked for, fourteen days, takes at 128
+numbers a second. At 8384 numbers that is seven hours. Who enrolls reads all of it into memory, twice as large there."""
+
 Records = NDArray[Any]
 """Of the dtype HistoryLayout.record, [records]."""
 
@@ -76,6 +80,13 @@ class HistoryLayout:
     capacity: int
     rate: int
     hop: int
+
+    @classmethod
+    def of_hours(cls, embedding_id: str, dims: int, hours: float, *, rate: int, hop: int, step: int) -> HistoryLayout:
+        """Return the layout that holds so many hours of segments every `step` frames, or as many as MOST_BYTES do."""
+        wanted = round(hours * 3600.0 * rate / (step * hop))
+        room = (MOST_BYTES - HEADER_BYTES) // cls(embedding_id, dims, 1, rate, hop).record.itemsize
+        return cls(embedding_id, dims, max(1, min(wanted, room)), rate, hop)
 
     @property
     def size(self) -> int:

@@ -12,7 +12,7 @@ from asd_edge.errors import StateError
 from asd_edge.history.format import HEADER_BYTES, HistoryLayout, Records, Stretch, whole
 from asd_edge.strict import RefusalError
 
-_AT_ONCE = 4096  # records: a megabyte or so, whatever the size of the file
+_AT_ONCE = 1 << 20  # bytes, whatever the size of the file
 
 
 def read_history(path: Path, embedding_id: str, since: float | None = None) -> list[Stretch]:
@@ -42,16 +42,18 @@ def read_history(path: Path, embedding_id: str, since: float | None = None) -> l
     except RefusalError as refusal:
         raise _unusable(path, refusal.found, refusal.expected, refusal.remedy) from None
     records = np.concatenate(parts)
-    records = records[np.argsort(records["sequence"])]
-    breaks = (np.diff(records["sequence"]) != 1) | (np.diff(records["stream"]) != 0)
-    return [layout.stretch(part) for part in np.split(records, np.flatnonzero(breaks) + 1) if len(part)]
+    parts.clear()  # hundreds of megabytes, perhaps
+    order = np.argsort(records["sequence"])
+    breaks = (np.diff(records["sequence"][order]) != 1) | (np.diff(records["stream"][order]) != 0)
+    return [layout.stretch(records[part]) for part in np.split(order, np.flatnonzero(breaks) + 1) if len(part)]
 
 
 def parts_of(file: IO[bytes], layout: HistoryLayout) -> Iterator[Records]:
     """Yield all records in the order of their places, some at a time."""
     file.seek(HEADER_BYTES)
-    for start in range(0, layout.capacity, _AT_ONCE):
-        data = file.read(min(_AT_ONCE, layout.capacity - start) * layout.record.itemsize)
+    at_once = max(1, _AT_ONCE // layout.record.itemsize)
+    for start in range(0, layout.capacity, at_once):
+        data = file.read(min(at_once, layout.capacity - start) * layout.record.itemsize)
         yield np.frombuffer(data[: len(data) - len(data) % layout.record.itemsize], layout.record)
 
 

@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 MOST_WAITING = 4096
 """Segments that wait for a disk which takes none, an hour or so; the oldest are dropped beyond."""
 
+MOST_WAITING_BYTES = 4 << 20
+"""The same in memory, for long embeddings."""
+
 
 class HistoryWriter:
     """Appends to the history of one machine. `append` only remembers; `flush`, in another thread perhaps, writes.
@@ -40,6 +43,7 @@ class HistoryWriter:
     def __init__(self, path: Path, layout: HistoryLayout) -> None:
         self.path = path
         self.layout = layout
+        self.most_waiting = max(1, min(MOST_WAITING, MOST_WAITING_BYTES // layout.record.itemsize))
         self._file: IO[bytes] | None = None
         self._waiting: list[Records] = []  # numbered from 1; the file's last numbers are added when it is open
         self._origin: int | None = None
@@ -112,7 +116,7 @@ class HistoryWriter:
 
     def _drop_oldest(self) -> None:
         """The numbers that are missing then tell a reader of the gap."""
-        while len(self._waiting) > 1 and sum(map(len, self._waiting)) > MOST_WAITING:
+        while len(self._waiting) > 1 and sum(map(len, self._waiting)) > self.most_waiting:
             del self._waiting[0]
 
     def _write(self, records: Records) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_train.cli.options import Data, Domains, Json
+from asd_train.cli.options import Data, Domains, GroundTruth, Json
 from asd_train.cli.tables import backends_table, evaluation_table, sheet_table
 from asd_train.progress import Progress
 
@@ -30,6 +30,7 @@ def evaluate(
             help="With --run: compare this backend, or `all`; may be repeated. Names and parameters: docs/backends.md.",
         ),
     ] = None,
+    ground_truth: GroundTruth = None,
     domains: Domains = "nearest",
     as_json: Json = False,
 ) -> None:
@@ -49,7 +50,7 @@ def evaluate(
     chosen = _backends(backend or [])
     trained = None if run is None else load_run(run)
     opened = load_bundle(bundle or "default") if trained is None else None
-    clips, progress = read_datasets(data), Progress()
+    clips, progress = read_datasets(data, ground_truth=ground_truth or ()), Progress()
     if trained is not None and chosen:
         pipeline = torch_pipeline(trained)
         compared = compare_backends(trained, pipeline, clips, chosen, domains=domains, progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -17,6 +18,13 @@ Data = Annotated[
 Accelerator = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+GroundTruth = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ground-truth",
+        help="Folder of the organisers' evaluator, for an evaluation set whose names hide the labels; may be repeated.",
+    ),
+]
 DomainsChoice = Literal["nearest", "known"]
 DOMAINS_HELP = (
     "What judges a test clip: the nearest condition, or the condition of the clip's own domain, "

@@ -36,9 +36,11 @@ class Evaluation:
 
 
 def evaluate(scored: Sequence[ScoredClip]) -> Evaluation:
-    """Compute every figure from the scores of the test clips."""
+    """Compute every figure from the scores of the test clips; those whose label is unknown are left out."""
     units: dict[tuple[str, str], list[ScoredClip]] = defaultdict(list)
     for item in scored:
+        if item.clip.anomalous is None:
+            continue
         units[item.clip.machine, item.clip.section].append(item)
     return evaluation_of([machine_result(*unit, units[unit]) for unit in sorted(units)])
 

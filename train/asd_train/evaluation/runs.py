@@ -15,7 +15,7 @@ from ..data.clip import Clip
 from ..progress import Progress
 from ..run import Run
 from .evaluate import Evaluation, evaluate
-from .scored import Domains, ScoredClip, embed_tests, score_clips, score_embedded
+from .scored import Domains, ScoredClip, embed_tests, score_clips, score_embedded, with_labels
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ def hear(run: Run, pipeline: Pipeline, clips: Sequence[Clip], *, progress: Progr
         SourceError: a clip cannot be read.
         DataError: there is nothing to learn from or nothing to score.
     """
+    clips = with_labels(clips)
     normals = embed_normals(pipeline, clips, held_out=set(run.held_out), channel=run.channel, progress=progress)
     units = {clip.unit for clip in normals}
     return HeardClips(normals, embed_tests(pipeline, units, clips, channel=run.channel, progress=progress))
@@ -97,4 +98,5 @@ def evaluate_bundle(
         for machine in bundle.manifest.machines
         if (conditions := bundle.factory_conditions(machine.machine, machine.section)) is not None
     }
+    clips = with_labels(clips)
     return evaluate(score_clips(bundle.pipeline(), known, clips, channel=channel, domains=domains, progress=progress))

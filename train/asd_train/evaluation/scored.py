@@ -66,6 +66,24 @@ def score_clips(
     return score_embedded(pipeline, known, tests, domains=domains)
 
 
+def with_labels(clips: Sequence[Clip]) -> list[Clip]:
+    """Leave out the test clips whose label is unknown, before hours are spent on them.
+
+    Raises:
+        DataError: nothing is left to evaluate.
+    """
+    known = [clip for clip in clips if clip.split != "test" or clip.anomalous is not None]
+    hidden = [clip for clip in clips if clip.split == "test" and clip.anomalous is None]
+    if hidden and all(clip.split != "test" for clip in known):
+        raise DataError(
+            "There is nothing to evaluate: of no test clip it is known whether it is normal",
+            found=f"{len(hidden)} clips like {hidden[0].path.name}",
+            expected="test clips with normal or anomaly in their names, or the organisers' ground truth",
+            remedy="Give the folder of the organisers' evaluator with --ground-truth.",
+        )
+    return known
+
+
 def embed_tests(
     pipeline: Pipeline, known: Collection[str], clips: Sequence[Clip], *, channel: int | None, progress: Progress
 ) -> dict[Clip, EmbeddedClip]:

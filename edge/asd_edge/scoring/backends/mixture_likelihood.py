@@ -17,6 +17,7 @@ from asd_edge.scoring.backends.backend import (
     Fitted,
     all_segments,
     check_names,
+    check_shapes,
     clip_means,
     count_of,
     dims_of,
@@ -52,7 +53,11 @@ MOST_TARGETS = 3
 #   and of the source alone, where asked for, − max_a log P(t(x)|a), one Gaussian an attribute, t the temporal maximum.
 # Distance: each term plus the constant max_k log w_k N(μ_k; μ_k, Σ_k), which is never below what is subtracted. It
 # leaves the order within a condition and makes distances >= 0 (gmm.py says why). (2π)^(−dims/2) cancels.
-# The domain of a clip was known in 2021; here the nearer of two conditions decides [ours].
+#
+# [ours] All sound of a target that is far from the source has a large first term; a threshold that is a multiple of it
+# would let faults pass. So a target's distances are counted from the smallest Z of its own clips, and 0 below that: no
+# order is lost but among sounds that are more normal than those. In 2021 the domain of a clip was known; here the
+# nearer of two conditions decides.
 class MixtureLikelihood(Backend):
     """The embedding is a vector of `embedding` numbers, whose length does not count, then the temporal maximum.
 
@@ -77,19 +82,22 @@ class MixtureLikelihood(Backend):
 
         Each has `log_weights` [components], `means` [components, dims] and `whitenings` [components, dims, dims].
         Of a later condition `section` is the source's and `attribute` a mixture of its clips, at most three; there is
-        no `maximum`.
+        no `maximum`. `floor` [1] is what distances are counted from, 0 for the source.
         """
         dims_of(self, clips)
         vectors = {label: [clip[:, : self.embedding] for clip in members] for label, members in clips.items()}
+        zero = {"floor": np.zeros(1, dtype=np.float32)}
         if source is not None:
-            return stored_under({"section": under(source, "section"), "attribute": _of_targets(vectors)})
+            later = stored_under({"section": under(source, "section"), "attribute": _of_targets(vectors)})
+            own = self.scorer([later | zero])(np.concatenate([clip for members in clips.values() for clip in members]))
+            return later | {"floor": own.min(axis=0)}
         parts = {
             "section": self._mixture(vectors),
             "attribute": together([self._mixture({label: members}) for label, members in vectors.items()]),
         }
         if self.temporal_maximum:
             parts["maximum"] = _maxima([[clip[:, self.embedding :] for clip in members] for members in clips.values()])
-        return stored_under(parts)
+        return stored_under(parts) | zero
 
     def _mixture(self, clips: Clips) -> Fitted:
         rows = all_segments(clips)
@@ -102,7 +110,10 @@ class MixtureLikelihood(Backend):
         lengths = {"section": self.embedding, "attribute": self.embedding}
         if self.temporal_maximum and under(fitted, "maximum"):  # a later condition has none
             lengths["maximum"] = dims - self.embedding
-        check_names(fitted, lengths)
+        check_names(fitted, [*lengths, "floor"])
+        check_shapes({name: array for name, array in fitted.items() if "." not in name}, {"floor": (1,)})
+        if fitted["floor"][0] < 0.0:
+            raise RefusalError("a floor below 0", "the smallest of some distances")
         totals = {name: check_components(under(fitted, name), length) for name, length in lengths.items()}
         for name, total in totals.items():
             mixtures = 1 if name == "section" else max(1, round(total))  # each label's weights sum to 1
@@ -112,6 +123,7 @@ class MixtureLikelihood(Backend):
     def scorer(self, conditions: Sequence[Fitted]) -> Distances:
         """Return what computes the distances from some conditions together."""
         terms = [_term([under(fitted, name) for fitted in conditions]) for name in ("section", "attribute")]
+        floors = np.concatenate([fitted["floor"] for fitted in conditions])
         hearing = [i for i, fitted in enumerate(conditions) if under(fitted, "maximum")]
         maximum = _term([under(conditions[i], "maximum") for i in hearing]) if hearing else None
 
@@ -120,7 +132,7 @@ class MixtureLikelihood(Backend):
             total = np.sum([term(unit) for term in terms], axis=0)
             if maximum is not None:
                 total[:, hearing] += maximum(embeddings[:, self.embedding :])
-            return np.asarray(total, dtype=np.float32)
+            return np.asarray(np.maximum(total - floors, 0.0), dtype=np.float32)
 
         return distances
 

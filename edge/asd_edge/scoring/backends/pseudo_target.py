@@ -17,6 +17,9 @@ from asd_edge.scoring.backends.knn import KNN
 # proportion and how many is not told. [ours]: ratio · target + (1 − ratio) · source, `count` for each target clip, with
 # sources spread evenly over the list of them. A bundle has the source's clips no more, but their references (kNN) or
 # the means of its components (GMM). Nothing is drawn at random: the same clips give the same condition.
+#
+# A kind of its own and no key of those two: a new key would change the embedding_id of bundles that have them, and what
+# was enrolled with those.
 class PseudoTarget(Backend):
     """kNN or a GMM, whose later conditions are learned from their clips and pseudo-target embeddings.
 
