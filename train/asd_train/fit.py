@@ -231,7 +231,7 @@ def _inputs(
 
 
 def _check_backend(recipe: Recipe, network: EmbeddingNetwork) -> None:
-    """Raise ConfigError where the backend cannot read what the network gives: after hours of training it is too late."""
+    """Raise ConfigError where the backend cannot read what the network gives: after the training it is too late."""
     try:
         recipe.backend.check_dims(network.dims)
     except RefusalError as refusal:

@@ -17,7 +17,7 @@ from asd_edge.dsp.level import Level
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
 from asd_edge.scoring.backends.kinds import AnyBackend
-from asd_edge.strict import Count, Name, RefusalError, Sha256, Strict, Text, UtcTime, parse_versioned
+from asd_edge.strict import Count, Name, RefusalError, Sha256, Sparing, Strict, Text, UtcTime, parse_versioned
 
 FORMAT: Final = "asd-edge-bundle"
 VERSION: Final = 3
