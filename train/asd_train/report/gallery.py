@@ -10,6 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from asd_edge.dsp.front_end import FrontEnd, FrontEndSpec
+from asd_edge.dsp.mel import hz_to_mel
 from asd_edge.sources.file import read_clip
 
 from .drawing import SOUND, drawn, svg_of
@@ -17,6 +18,7 @@ from .study import MachineStudy
 
 _COLUMNS = 220  # more frames than this are averaged: the picture has no more pixels
 _RANGE_DB = 60.0
+_TICKS_HZ = np.array([500.0, 1000.0, 2000.0, 4000.0])
 
 
 def spectrograms(machine: MachineStudy, front_end: FrontEndSpec, channel: int | None) -> list[Markup]:
@@ -35,9 +37,18 @@ def spectrograms(machine: MachineStudy, front_end: FrontEndSpec, channel: int | 
                 sound.T, origin="lower", aspect="auto", cmap=SOUND, vmin=top - _RANGE_DB, vmax=top,
                 extent=(0.0, seconds, 0.0, float(sound.shape[1])), interpolation="nearest",
             )  # fmt: skip
-            axes.set(xlabel="seconds", ylabel="mel band")
+            axes.set(xlabel="seconds", ylabel="kHz, mel scale")
+            axes.set_yticks(*_ticks(spec))
             pictures.append(svg_of(figure, f"{place}: {scored.clip.path.name}"))
     return pictures
+
+
+def _ticks(spec: FrontEndSpec) -> tuple[list[float], list[str]]:
+    """Return where frequencies lie among the bands, and their names in kHz."""
+    shown = _TICKS_HZ[(spec.low_hz < _TICKS_HZ) & (spec.high_hz > _TICKS_HZ)]
+    low, high = hz_to_mel(np.array([spec.low_hz, spec.high_hz]), spec.mel_scale)
+    places = (hz_to_mel(shown, spec.mel_scale) - low) / (high - low) * spec.mels
+    return places.tolist(), [f"{hz / 1000:g}" for hz in shown]
 
 
 def _log_mel(path: Path, spec: FrontEndSpec, channel: int | None) -> tuple[NDArray[np.float32], float]:

@@ -43,7 +43,7 @@ def tsne(machine: MachineStudy) -> Markup | None:
     with drawn(3.7 * len(panels) + 0.6, 3.3, columns=len(panels)) as (figure, axes):
         for place, (title, scores, centres) in zip(axes, panels, strict=True):
             _panel(place, title, clips_at, scores, centres, scale)
-        axes[0].legend(loc="best", markerscale=0.8)
+        axes[0].legend(*axes[-1].get_legend_handles_labels(), loc="best", markerscale=0.8)
         bar = figure.colorbar(axes[0].collections[0], ax=axes, label="score", fraction=0.05)
         bar.outline.set_visible(False)
         return svg_of(figure, f"Embeddings of {machine.unit} on a plane")
@@ -95,3 +95,4 @@ def _panel(
                 x, y, marker=marker, s=60, facecolors="none", edgecolors=INK, linewidths=1.3, label=f"{domain} centre"
             )
     axes.set(title=title, xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
