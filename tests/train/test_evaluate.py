@@ -16,6 +16,7 @@ from asd_edge.bundle.archive import load_bundle
 from asd_edge.errors import DataError
 from asd_edge.offline import embed_clip
 from asd_edge.scoring.aggregation import score_window
+from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.sources.file import read_clip
 from asd_train.data.clip import Clip
 from asd_train.evaluation.evaluate import evaluate
@@ -94,6 +95,55 @@ def test_a_test_set_without_any_label_is_refused_before_it_is_heard() -> None:
     hidden = clip(0, machine="gearbox", split="test", anomalous=None)
     with pytest.raises(DataError, match=r"(?s)nothing to evaluate.*--ground-truth"):
         evaluate_bundle(load_bundle("default"), [clip(1), hidden], progress=Progress(enabled=False))
+
+
+def test_alarms_are_unbroken_stretches_of_windows_and_false_alarms_are_counted_an_hour(tmp_path: Path) -> None:
+    fault = noise(2.0) + tone(2.0, 3000.0, level=0.2)
+    sound = np.concatenate([fault, noise(6.0), fault, noise(6.0)])
+    known = conditions_of(noise(8.0), threshold=0.5)
+    scored = score_clips(
+        pipeline(), {"fan/00": known}, [written(tmp_path, 0, sound)], channel=None, progress=Progress(enabled=False)
+    )
+    assert scored[0].alarms == 2
+    assert scored[0].threshold == 0.5
+    assert 15.0 < scored[0].seconds <= 16.0  # but for a last segment that lacks its end
+    (machine,) = evaluate(scored).machines
+    assert machine.source.false_alarms_per_hour == pytest.approx(2 * 3600 / scored[0].seconds)
+    assert machine.source.false_alarm_rate == 1.0
+
+
+def two_conditions() -> ConditionSet:
+    """A source condition of noise, a target condition of noise with a tone."""
+    one, other = conditions_of(noise(8.0), threshold=0.5), conditions_of(_toned(8.0), threshold=0.7)
+    named = [replace(c.conditions[0], name=name) for c, name in ((one, "source"), (other, "factory/target"))]
+    return replace(one, conditions=tuple(named))
+
+
+def _toned(seconds: float) -> NDArray[np.float32]:
+    return noise(seconds) + tone(seconds, 3000.0, level=0.2)
+
+
+def test_a_known_domain_is_judged_by_its_own_condition_alone(tmp_path: Path) -> None:
+    clips = [
+        replace(written(tmp_path, 0, _toned(4.0)), domain="source"),
+        replace(written(tmp_path, 1, _toned(4.0)), domain="target"),
+    ]
+    silent = Progress(enabled=False)
+    nearest = score_clips(pipeline(), {"fan/00": two_conditions()}, clips, channel=None, progress=silent)
+    known = score_clips(pipeline(), {"fan/00": two_conditions()}, clips, channel=None, domains="known", progress=silent)
+    assert nearest[0].score == nearest[1].score == known[1].score < 0.1
+    assert [s.threshold for s in nearest] == [0.7, 0.7]
+    # the same sound in the source domain is an anomaly to the source condition
+    assert (known[0].score > 0.5, known[0].alarms, known[0].threshold) == (True, 1, 0.5)
+
+
+def test_a_known_domain_without_a_condition_is_refused(tmp_path: Path) -> None:
+    known = replace(two_conditions(), conditions=two_conditions().conditions[:1])
+    clips = [replace(written(tmp_path, 0, noise(4.0)), domain="target")]
+    with pytest.raises(DataError, match=r"(?s)fan/00 has no condition.*the conditions source.*--domains nearest"):
+        score_clips(
+            pipeline(), {"fan/00": known}, clips, channel=None, domains="known", progress=Progress(enabled=False)
+        )
 
 
 def test_the_official_score_is_the_harmonic_mean_over_three_figures_of_every_machine() -> None:

@@ -7,8 +7,19 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
-from asd_train.metrics import alarm_rate, auc, f1, harmonic_mean, pauc
+from asd_train.metrics import (
+    alarm_rate,
+    alarms_per_hour,
+    arithmetic_mean,
+    auc,
+    f1,
+    harmonic_mean,
+    pauc,
+    pauc_eq3,
+    precision,
+)
 
 
 def roc_area(normals: NDArray[np.float64], anomalies: NDArray[np.float64], limit: float) -> float:
@@ -43,12 +54,50 @@ def test_pauc_is_the_mcclish_formula_over_the_interpolated_roc() -> None:
     assert pauc(list(normals), list(anomalies)) == pytest.approx(expected, abs=1e-9)
 
 
+def test_pauc_eq3_counts_pairs_with_the_tenth_of_the_normals_that_score_highest() -> None:
+    normals = [*range(19), 25.0, 22.0]  # 21 normals: two of them, 25 and 22, are the tenth
+    # of 2 × 4 pairs: 30 beats both, 23 beats 22, 22 ties with it and counts 0, 1 beats none
+    assert pauc_eq3(normals, [30.0, 23.0, 22.0, 1.0]) == pytest.approx(3 / 8)
+    assert pauc_eq3(normals, [30.0]) == 1.0
+    assert math.isnan(pauc_eq3([0.0] * 9, [1.0]))  # no tenth to look at
+
+
+def test_pauc_eq3_of_chance_is_half_of_p() -> None:
+    many = np.linspace(0, 1, 2000)
+    assert pauc_eq3(list(many), list(many + 1e-9)) == pytest.approx(0.05, abs=1e-3)
+
+
+def test_areas_are_those_of_scikit_learn_also_with_ties() -> None:
+    generator = np.random.default_rng(8)
+    normals, anomalies = generator.integers(0, 12, 80).tolist(), generator.integers(4, 16, 60).tolist()
+    truth, scores = [0] * 80 + [1] * 60, normals + anomalies
+    assert auc(normals, anomalies) == pytest.approx(roc_auc_score(truth, scores))
+    assert pauc(normals, anomalies) == pytest.approx(roc_auc_score(truth, scores, max_fpr=0.1))
+
+
+def test_figures_at_the_threshold_are_those_of_scikit_learn() -> None:
+    generator = np.random.default_rng(9)
+    normals, anomalies = (generator.random(70) > 0.8).tolist(), (generator.random(50) > 0.4).tolist()
+    truth, alarms = [0] * 70 + [1] * 50, normals + anomalies
+    assert precision(normals, anomalies) == pytest.approx(precision_score(truth, alarms))
+    assert alarm_rate(anomalies) == pytest.approx(recall_score(truth, alarms))
+    assert f1(normals, anomalies) == pytest.approx(f1_score(truth, alarms))
+    assert precision([False], [False]) == precision_score([0, 1], [0, 0], zero_division=0.0)
+
+
+def test_alarms_an_hour_are_counted_over_the_sound_of_all_clips() -> None:
+    assert alarms_per_hour([0, 2, 1, 0], [10.0, 20.0, 10.0, 5.0]) == pytest.approx(3 / 45 * 3600)
+    assert math.isnan(alarms_per_hour([], []))
+
+
 def test_a_side_without_clips_has_no_value() -> None:
     assert math.isnan(auc([], [1.0]))
     assert math.isnan(pauc([1.0], []))
     assert math.isnan(alarm_rate([]))
     assert math.isnan(f1([True], []))
     assert math.isnan(f1([], [True]))
+    assert math.isnan(precision([True], []))
+    assert math.isnan(pauc_eq3([1.0] * 10, []))
 
 
 def test_f1_is_the_harmonic_mean_of_precision_and_recall() -> None:
@@ -63,3 +112,8 @@ def test_harmonic_mean_skips_what_is_not_known() -> None:
     assert harmonic_mean([0.5, 1.0, float("nan")]) == pytest.approx(2 / 3)
     assert harmonic_mean([0.5, 0.0]) == 0.0
     assert math.isnan(harmonic_mean([]))
+
+
+def test_arithmetic_mean_skips_what_is_not_known() -> None:
+    assert arithmetic_mean([1.0, float("nan"), 4.0]) == 2.5
+    assert math.isnan(arithmetic_mean([float("nan")]))

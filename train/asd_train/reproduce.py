@@ -19,8 +19,8 @@ from .data.clip import Clip
 from .embedder import torch_pipeline
 from .evaluation.comparison import EvaluatedRun, evaluated
 from .evaluation.evaluate import evaluate
-from .evaluation.runs import hear, score_heard
-from .evaluation.scored import Domains, ScoredClip
+from .evaluation.runs import conditions_of, hear
+from .evaluation.scored import Domains, ScoredClip, score_embedded
 from .fit import fit
 from .progress import Progress
 from .recipe import Recipe
@@ -91,7 +91,7 @@ def reproduce_cell(
     run, training_s = _run(plan, recipe, seed, place, progress, report)
     pipeline = torch_pipeline(run)
     heard = hear(run, pipeline, plan.clips, progress=progress)
-    scored = score_heard(run, pipeline, heard, run.recipe.scorer, domains=plan.domains)
+    scored = score_embedded(pipeline, conditions_of(run, pipeline, heard), heard.tests, domains=plan.domains)
     cell = Cell(
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,

@@ -9,13 +9,14 @@ from asd_edge.bundle.archive import Bundle
 from asd_edge.offline import EmbeddedClip
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.backends.backend import Backend
+from asd_edge.scoring.conditions import ConditionSet
 
 from ..commission import embed_normals, references_of
 from ..data.clip import Clip
 from ..progress import Progress
 from ..run import Run
 from .evaluate import Evaluation, evaluate
-from .scored import Domains, ScoredClip, embed_tests, score_clips, score_embedded, with_labels
+from .scored import Domains, embed_tests, score_clips, score_embedded, with_labels
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,22 @@ def hear(run: Run, pipeline: Pipeline, clips: Sequence[Clip], *, progress: Progr
     return HeardClips(normals, embed_tests(pipeline, units, clips, channel=run.channel, progress=progress))
 
 
-def score_heard(
-    run: Run, pipeline: Pipeline, heard: HeardClips, backend: Backend, *, domains: Domains = "nearest"
-) -> list[ScoredClip]:
-    """Commission every machine with `backend`, then score its test clips.
+def conditions_of(
+    run: Run, pipeline: Pipeline, heard: HeardClips, backend: Backend | None = None
+) -> dict[str, ConditionSet]:
+    """Commission every machine and section, with the recipe's backend or another.
 
     Raises:
-        DataError: no threshold can be found for a machine, or no condition of a clip's domain.
+        DataError: no threshold can be found for a machine.
     """
     references = references_of(
-        pipeline, backend, heard.normals, held_out=set(run.held_out), quantile=run.recipe.calibration.quantile
+        pipeline,
+        backend or run.recipe.scorer,
+        heard.normals,
+        held_out=set(run.held_out),
+        quantile=run.recipe.calibration.quantile,
     )
-    known = {f"{reference.machine}/{reference.section}": reference.conditions for reference in references}
-    return score_embedded(pipeline, known, heard.tests, domains=domains)
+    return {f"{reference.machine}/{reference.section}": reference.conditions for reference in references}
 
 
 def evaluate_run(
@@ -59,7 +63,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Commission every machine through `pipeline`, then score its test clips; errors as in `hear`."""
     heard = hear(run, pipeline, clips, progress=progress)
-    return evaluate(score_heard(run, pipeline, heard, run.recipe.scorer, domains=domains))
+    return evaluate(score_embedded(pipeline, conditions_of(run, pipeline, heard), heard.tests, domains=domains))
 
 
 def compare_backends(
@@ -74,7 +78,9 @@ def compare_backends(
     """Evaluate a run with each of some backends, by their names; every clip is embedded once; errors as in `hear`."""
     heard = hear(run, pipeline, clips, progress=progress)
     return {
-        name: evaluate(score_heard(run, pipeline, heard, backend, domains=domains))
+        name: evaluate(
+            score_embedded(pipeline, conditions_of(run, pipeline, heard, backend), heard.tests, domains=domains)
+        )
         for name, backend in backends.items()
     }
 

@@ -10,8 +10,8 @@ from ..progress import Progress
 from ..recipe import Recipe
 from ..run import Run
 from .evaluate import Evaluation, evaluate
-from .runs import hear, score_heard
-from .scored import Domains, ScoredClip
+from .runs import conditions_of, hear
+from .scored import Domains, ScoredClip, score_embedded
 
 
 def evaluate_system(
@@ -37,7 +37,8 @@ def score_system(
             own = [clip for clip in clips if clip.machine in machines]
             pipeline = torch_pipeline(run, recipe)
             heard = hear(run, pipeline, own, progress=progress)
-            scored += score_heard(run, pipeline, heard, recipe.scorer, domains=domains)
+            known = conditions_of(run, pipeline, heard, recipe.scorer)
+            scored += score_embedded(pipeline, known, heard.tests, domains=domains)
     return scored
 
 

@@ -1,4 +1,4 @@
-"""Which published data set some clips are: told by machines, sections and clip counts, never by a folder's name."""
+"""Which published data set some clips are: told by machines, sections and numbers of clips, never by a name."""
 
 from __future__ import annotations
 
