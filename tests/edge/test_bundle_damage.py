@@ -23,7 +23,6 @@ from asd_edge.bundle.graphs import Graphs
 from asd_edge.errors import BundleError
 from tests.edge.tiny_bundle import SEGMENT, STREAM, make_tiny_bundle
 
-
 SPECTRUM = {"name": "spectrum", "shape": [-1, 16_640]}
 
 
