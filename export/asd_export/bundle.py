@@ -62,7 +62,7 @@ def export_bundle(
     recipe = run.recipe
     trained = torch_pipeline(run)
     exported = export_graphs(run, both=both_graphs)
-    mel = recipe.front_end.mel()
+    mel = recipe.front_end.mel() if recipe.front_end.feature == "log_mel" else None
     pipeline = replace(trained, embedder=exported.embedder(recipe.embedder), mel=mel)
     for kind in exported.kinds:
         check_parity(run.network, replace(pipeline, embedder=exported.embedder(kind)))
@@ -95,7 +95,8 @@ def export_bundle(
             asd_edge_version=__version__,
         ),
     )
-    return write_bundle(path, description, graphs=exported.members, arrays={"mel": mel, "conditions": joined(fitted)})
+    arrays = {"conditions": joined(fitted)} | ({} if mel is None else {"mel": mel})
+    return write_bundle(path, description, graphs=exported.members, arrays=arrays)
 
 
 def _machines(references: Sequence[MachineReference]) -> tuple[FactoryMachine, ...]:
