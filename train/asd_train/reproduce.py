@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from asd_edge.atomic import atomic_write
 from asd_edge.errors import DataError
 from asd_edge.strict import RefusalError, Strict, parse_versioned
 
 from .data.clip import Clip
-from .embedder import torch_pipeline
 from .evaluation.comparison import EvaluatedRun, evaluated
 from .evaluation.evaluate import evaluate
-from .evaluation.runs import conditions_of, hear
-from .evaluation.scored import Domains, ScoredClip, score_embedded
-from .fit import fit
+from .evaluation.scored import Domains, ScoredClip
+from .evaluation.system import score_system
+from .fit import Work, fit_all
 from .progress import Progress
 from .recipe import Recipe
-from .run import Run, check_free, load_run, save_run
+from .run import Run, check_free, load_runs, save_runs
 
 _FORMAT = "asd-train-cell"
 _VERSION = 1
@@ -50,7 +46,8 @@ class Cell(Strict):
     seed: int
     data: str
     parameters: int
-    training_s: float | None
+    multiply_adds: int
+    training_s: float
     scores: tuple[ClipScore, ...]
 
 
@@ -88,17 +85,17 @@ def reproduce_cell(
     path = place.with_name(f"{place.name}.{plan.domains}.json")
     if path.exists():
         return _evaluated(_kept_cell(path, plan, recipe, seed), plan, path)
-    run, training_s = _run(plan, recipe, seed, place, progress, report)
-    pipeline = torch_pipeline(run)
-    heard = hear(run, pipeline, plan.clips, progress=progress)
-    scored = score_embedded(pipeline, conditions_of(run, pipeline, heard), heard.tests, domains=plan.domains)
+    runs = _runs(plan, recipe, seed, place, progress, report)
+    scored = score_system(runs, plan.clips, domains=plan.domains, progress=progress)
+    size = evaluated(runs, evaluate(scored))
     cell = Cell(
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
         seed=seed,
         data=plan.digest,
-        parameters=evaluated(run, evaluate(scored)).parameters,
-        training_s=training_s,
+        parameters=size.parameters,
+        multiply_adds=size.multiply_adds,
+        training_s=size.training_s,
         scores=tuple(
             ClipScore(key=s.clip.key, score=s.score, alarms=s.alarms, seconds=s.seconds, threshold=s.threshold)
             for s in scored
@@ -109,37 +106,26 @@ def reproduce_cell(
     return _evaluated(cell, plan, path)
 
 
-def limited(clips: Sequence[Clip], most: int) -> list[Clip]:
-    """Return at most `most` clips of each machine, section, split, domain and label, spread over its attributes."""
-    groups: dict[tuple[str, str, str, bool | None], list[Clip]] = {}
-    for clip in clips:
-        groups.setdefault((clip.unit, clip.split, clip.domain, clip.anomalous), []).append(clip)
-    kept = []
-    for members in groups.values():
-        count = min(most, len(members))
-        kept += [members[i] for i in np.linspace(0, len(members) - 1, count).round().astype(int)]
-    return kept
-
-
-def _run(
+def _runs(
     plan: Plan,
     recipe: Recipe,
     seed: int,
     place: Path,
     progress: Progress,
     report: Callable[[int, float], None],
-) -> tuple[Run, float | None]:
+) -> tuple[Run, ...]:
     if place.exists():  # trained before, and stopped before it was scored
-        run = load_run(place)
-        if (run.recipe.sha256, run.seed) != (recipe.sha256, seed):
-            raise _made_otherwise(place, f"a run of {run.recipe.name} {run.recipe.sha256[:8]}, seed {run.seed}")
-        return run, None
+        runs = load_runs(place)
+        found = runs[0].recipe
+        alike = found.sha256 in (recipe.sha256, recipe.for_machine(runs[0].machine or "").sha256)
+        if not alike or runs[0].seed != seed:
+            raise _made_otherwise(place, f"a run of {found.name} {found.sha256[:8]}, seed {runs[0].seed}")
+        return runs
     check_free(place)
-    began = time.monotonic()
-    run = fit(recipe, plan.clips, datasets=plan.datasets, seed=seed, progress=progress, report=report)
-    training_s = time.monotonic() - began
-    save_run(run, place)
-    return run, training_s
+    work = Work(unfinished=place.with_name(f"{place.name}.unfinished"))
+    runs = fit_all(recipe, plan.clips, datasets=plan.datasets, seed=seed, progress=progress, report=report, work=work)
+    save_runs(runs, place)
+    return runs
 
 
 def _kept_cell(path: Path, plan: Plan, recipe: Recipe, seed: int) -> Cell:
@@ -165,6 +151,7 @@ def _evaluated(cell: Cell, plan: Plan, path: Path) -> EvaluatedRun:
         variant=cell.recipe_sha256[:8],
         seed=cell.seed,
         parameters=cell.parameters,
+        multiply_adds=cell.multiply_adds,
         training_s=cell.training_s,
         evaluation=evaluate(scored),
     )

@@ -38,28 +38,31 @@ def evaluate(
     from asd_edge.bundle.archive import load_bundle
     from asd_train.data.dcase import read_datasets
     from asd_train.embedder import torch_pipeline
-    from asd_train.evaluation.runs import compare_backends, evaluate_bundle, evaluate_run
+    from asd_train.evaluation.runs import compare_backends, evaluate_bundle
+    from asd_train.evaluation.system import evaluate_system
     from asd_train.published.beside import sheets
     from asd_train.published.data_sets import recognise
-    from asd_train.run import load_run
+    from asd_train.run import load_runs
 
     if (run is None) == (bundle is None):
         raise typer.BadParameter("give either --run or --bundle")
     if backend and run is None:
         raise typer.BadParameter("a bundle has one backend; --backend goes with --run")
     chosen = _backends(backend or [])
-    trained = None if run is None else load_run(run)
+    trained = None if run is None else load_runs(run)
     opened = load_bundle(bundle or "default") if trained is None else None
     clips, progress = read_datasets(data, ground_truth=ground_truth or ()), Progress()
     if trained is not None and chosen:
-        pipeline = torch_pipeline(trained)
-        compared = compare_backends(trained, pipeline, clips, chosen, domains=domains, progress=progress)
+        if len(trained) != 1:
+            raise typer.BadParameter(f"{run} has a network for each machine; compare backends of one: {run}/MACHINE")
+        pipeline = torch_pipeline(trained[0])
+        compared = compare_backends(trained[0], pipeline, clips, chosen, domains=domains, progress=progress)
         plain = {name: result.to_json() for name, result in compared.items()}
         typer.echo(json.dumps(plain, indent=1) if as_json else backends_table(compared))
         return
     if trained is not None:
-        name = trained.recipe.name
-        result = evaluate_run(trained, torch_pipeline(trained), clips, domains=domains, progress=progress)
+        name = trained[0].recipe.name
+        result = evaluate_system(trained, clips, domains=domains, progress=progress)
     else:
         assert opened is not None
         name = opened.manifest.name

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asd_train.cli.options import Data, Domains
+from asd_train.cli.options import Data, Domains, GroundTruth
 from asd_train.progress import Progress
 
 
@@ -15,16 +15,24 @@ def report(
     run: Annotated[list[Path], typer.Option("--run", help="Folder of a training run; may be repeated.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="HTML file to write; it needs nothing beside it.")],
+    ground_truth: GroundTruth = None,
     domains: Domains = "nearest",
 ) -> None:
     """Write an evaluation as a page to read: tables, curves, scores, embeddings, and the clips behind them."""
     from asd_train.data.dcase import read_datasets
     from asd_train.report.page import check_writable, write_report
     from asd_train.report.study import study
-    from asd_train.run import load_run
+    from asd_train.run import load_runs
 
     check_writable(out)
-    runs, clips, progress = [(str(path), load_run(path)) for path in run], read_datasets(data), Progress()
-    studies = [study(name, each, clips, domains=domains, progress=progress) for name, each in runs]
+    runs = [(str(path), load_runs(path)) for path in run]
+    clips, progress = read_datasets(data, ground_truth=ground_truth or ()), Progress()
+    studies = [
+        study(
+            name if each.machine is None else f"{name}/{each.machine}", each, clips, domains=domains, progress=progress
+        )
+        for name, system in runs
+        for each in system
+    ]
     write_report(studies, clips, data, out, domains=domains, progress=progress)
     typer.echo(f"Wrote {out}")

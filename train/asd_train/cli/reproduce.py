@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from asd_train.cli.options import DOMAINS_HELP, Data, DomainsChoice, Json
+from asd_train.cli.options import DOMAINS_HELP, Data, DomainsChoice, GroundTruth, Json
 from asd_train.cli.tables import comparison_table, sheet_table
 from asd_train.progress import Progress
 
@@ -25,20 +25,22 @@ def reproduce(
         int | None,
         typer.Option(min=2, help="At most so many clips of a machine, section, split, domain and label: a first try."),
     ] = None,
+    ground_truth: GroundTruth = None,
     fast: Annotated[bool, typer.Option("--fast", help="The recipes' presets for a CPU.")] = False,
     domains: Annotated[DomainsChoice, typer.Option("--domains", help=DOMAINS_HELP)] = "known",
     as_json: Json = False,
 ) -> None:
     """Train recipes over seeds, evaluate them by a year's protocol, and print its papers' tables beside ours."""
     from asd_train.data.dcase import read_datasets
+    from asd_train.data.limit import limited
     from asd_train.evaluation.comparison import compare_runs
     from asd_train.published.beside import sheets
     from asd_train.published.data_sets import recognise
     from asd_train.recipe import load_recipe, recipe_names
-    from asd_train.reproduce import Plan, limited, reproduce_cell
+    from asd_train.reproduce import Plan, reproduce_cell
 
     settings = [load_recipe(name, fast=fast) for name in recipe or recipe_names()]
-    clips = read_datasets(data)
+    clips = read_datasets(data, ground_truth=ground_truth or ())
     data_sets = [found for found in recognise(clips if limit is None else []) if found.name == "DCASE 2021"]
     plan = Plan(clips if limit is None else limited(clips, limit), data, domains, out)
     cells = []

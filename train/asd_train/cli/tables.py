@@ -64,11 +64,20 @@ def evaluation_table(result: Evaluation) -> str:
 
 def comparison_table(lines: Sequence[ComparedRecipe]) -> str:
     """One line a recipe: seeds, size, training time and the headline figures as mean ± deviation."""
-    rows = [["recipe", "seeds", "parameters", "training", *lines[0].figures]]
+    rows = [["recipe", "seeds", "parameters", "multiply-adds", "training", *lines[0].figures]]
     for line in lines:
-        trained = "–" if line.training_s is None else f"{line.training_s / 60:.1f} min"
+        trained = f"{line.training_s / 60:.1f} min"
         figures = [spread.text(digits=1 if name == "false alarms/h" else 3) for name, spread in line.figures.items()]
-        rows.append([line.name, str(len(line.seeds)), f"{line.parameters:,}", trained, *figures])
+        rows.append(
+            [
+                line.name,
+                str(len(line.seeds)),
+                f"{line.parameters:,}",
+                f"{line.multiply_adds / 1e6:,.1f} M",
+                trained,
+                *figures,
+            ]
+        )
     return _aligned(rows)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..networks.cost import Cost, cost
 from ..run import Run
 from .evaluate import Evaluation, without_nan
 from .spread import Spread, over_seeds
@@ -14,17 +15,18 @@ from .spread import Spread, over_seeds
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """A run with its figures.
+    """A system, one run or one for each machine, with its figures.
 
-    `recipe`: its name. `variant`: what tells it from a run of the same name that is no seed of it. `parameters`: of the
-    network as shipped. `training_s`: seconds of training, None if nobody knows.
+    `recipe`: its name. `variant`: what tells it from a run of the same name that is no seed of it. `parameters`,
+    `multiply_adds`: of the largest network, for one segment. `training_s`: seconds of training.
     """
 
     recipe: str
     variant: str
     seed: int
     parameters: int
-    training_s: float | None
+    multiply_adds: int
+    training_s: float
     evaluation: Evaluation
 
 
@@ -35,7 +37,8 @@ class ComparedRecipe:
     name: str
     seeds: tuple[int, ...]
     parameters: int
-    training_s: float | None
+    multiply_adds: int
+    training_s: float
     figures: Mapping[str, Spread]
     evaluations: tuple[Evaluation, ...]
 
@@ -46,6 +49,7 @@ class ComparedRecipe:
                 "name": self.name,
                 "seeds": list(self.seeds),
                 "parameters": self.parameters,
+                "multiply_adds": self.multiply_adds,
                 "training_s": self.training_s,
                 "figures": {name: asdict(spread) for name, spread in self.figures.items()},
             }
@@ -53,16 +57,26 @@ class ComparedRecipe:
         return plain
 
 
-def evaluated(run: Run, evaluation: Evaluation, *, training_s: float | None = None) -> EvaluatedRun:
-    """Return a run with its figures and its size."""
+def evaluated(runs: Sequence[Run], evaluation: Evaluation) -> EvaluatedRun:
+    """Return a system with its figures and its size."""
+    costs = [cost_of(run) for run in runs]
     return EvaluatedRun(
-        recipe=run.recipe.name,
-        variant=variant_of(run),
-        seed=run.seed,
-        parameters=sum(parameter.numel() for parameter in run.network.parameters()),
-        training_s=training_s,
+        recipe=runs[0].recipe.name,
+        variant=variant_of(runs[0]),
+        seed=runs[0].seed,
+        parameters=max(each.parameters for each in costs),
+        multiply_adds=max(each.multiply_adds for each in costs),
+        training_s=sum(run.seconds for run in runs),
         evaluation=evaluation,
     )
+
+
+def cost_of(run: Run) -> Cost:
+    """Return parameters of the run's network, and its multiply-adds for one segment."""
+    recipe, network = run.recipe, run.network
+    shapes = [(1, recipe.segment.frames, recipe.front_end.bands)]
+    spectrum = [(1, recipe.spectrum_bins)] if network.hears_spectrum else []
+    return cost(network, *shapes, *spectrum)
 
 
 def variant_of(run: Run) -> str:
@@ -88,13 +102,13 @@ def compare_runs(runs: Sequence[EvaluatedRun]) -> list[ComparedRecipe]:
 
 
 def _line(name: str, runs: Sequence[EvaluatedRun]) -> ComparedRecipe:
-    times = [run.training_s for run in runs if run.training_s is not None]
     evaluations = tuple(run.evaluation for run in runs)
     return ComparedRecipe(
         name=name,
         seeds=tuple(run.seed for run in runs),
         parameters=runs[0].parameters,
-        training_s=sum(times) / len(times) if times else None,
+        multiply_adds=runs[0].multiply_adds,
+        training_s=sum(run.training_s for run in runs) / len(runs),
         figures=over_seeds(evaluations),
         evaluations=evaluations,
     )

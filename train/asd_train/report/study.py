@@ -63,7 +63,7 @@ def study(name: str, run: Run, clips: Sequence[Clip], *, domains: Domains, progr
         DataError: there is nothing to learn from or nothing to score.
     """
     pipeline = torch_pipeline(run)
-    heard = hear(run, pipeline, clips, progress=progress)
+    heard = hear(run, pipeline, [clip for clip in clips if run.hears(clip.machine)], progress=progress)
     known = conditions_of(run, pipeline, heard)
     scored = score_embedded(pipeline, known, heard.tests, domains=domains)
     imprinted = {unit: _source_only(conditions) for unit, conditions in known.items() if len(conditions.conditions) > 1}
