@@ -157,19 +157,24 @@ def _datasets(real: Path, folder: Path) -> list[str]:
         progress=Progress(),
     )
     others = folder / "others"
-    for machine, recordings in (("desk_fan", _desk_fan(real)), ("fan_8ch", _fan_8ch(real))):
-        train = others / machine / "train"
-        train.mkdir(parents=True)
-        for number, (attribute, path) in enumerate(recordings):
-            samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
-            name = f"section_00_source_train_normal_{number:04d}_{attribute}.wav"
-            soundfile.write(train / name, samples[:, 0], rate)
+    other_recordings(real, others)
     return [
         str(real / "flights"),
         f"sim={simulated}",
         f"dcase={real / 'dcase2023_samples'}",
         f"real={others}",
     ]
+
+
+def other_recordings(real: Path, folder: Path) -> None:
+    """Write the desk fan's and the eight-channel fan's normals as training clips in the DCASE layout."""
+    for machine, recordings in (("desk_fan", _desk_fan(real)), ("fan_8ch", _fan_8ch(real))):
+        train = folder / machine / "train"
+        train.mkdir(parents=True)
+        for number, (attribute, path) in enumerate(recordings):
+            samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+            name = f"section_00_source_train_normal_{number:04d}_{attribute}.wav"
+            soundfile.write(train / name, samples[:, 0], rate)
 
 
 def _desk_fan(real: Path) -> Iterator[tuple[str, Path]]:

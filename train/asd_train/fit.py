@@ -69,15 +69,19 @@ def fit_all(
     datasets: Sequence[str],
     seed: int,
     channel: int | None = None,
+    machines: Sequence[str] | None = None,
     progress: Progress,
     report: Report = lambda epoch, loss: None,
     work: Work | None = None,
 ) -> tuple[Run, ...]:
-    """Train the recipe: one run for all machines, or one for each machine type, as it says; otherwise as `fit`."""
+    """Train the recipe: one run for all machines, or one for each machine type, as it says; otherwise as `fit`.
+
+    `machines`: which have a network of their own, where the recipe trains one for each; by default all.
+    """
     work = work or Work()
-    machines: list[str | None] = [None]
+    scopes: list[str | None] = [None]
     if recipe.scope == "machine":
-        machines = [*sorted({clip.machine for clip in clips if _trains(clip)})]
+        scopes = [*(machines or sorted({clip.machine for clip in clips if _trains(clip)}))]
     return tuple(
         fit(
             recipe,
@@ -90,7 +94,7 @@ def fit_all(
             report=report,
             work=work,
         )
-        for machine in machines
+        for machine in scopes
     )
 
 

@@ -24,6 +24,12 @@ def fit(
     channel: Annotated[
         int | None, typer.Option(help="Which channel of multi-channel clips to hear (2026: 0 near, 1 far).")
     ] = None,
+    machine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--machine", help="Where a recipe has a network for each machine: only this one; may be repeated."
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many clips of each machine, domain and label: a first try.")
     ] = None,
@@ -63,6 +69,7 @@ def fit(
         datasets=data,
         seed=seed,
         channel=channel,
+        machines=machine,
         progress=Progress(),
         report=report,
         work=Work(

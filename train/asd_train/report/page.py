@@ -92,7 +92,7 @@ def write_report(
         SourceError: a clip of the gallery cannot be read any more.
         OSError: `out` cannot be written.
     """
-    lines = compare_runs([evaluated(study.run, study.evaluation) for study in studies])
+    lines = compare_runs([evaluated([study.run], study.evaluation) for study in studies])
     machines = sum(len(study.machines) for study in studies)
     bar = iter(progress.track(range(machines), "drawing", machines))
     page = _template().render(

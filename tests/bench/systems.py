@@ -1,0 +1,227 @@
+"""All systems in one table: simulated machines and real flights, four seeds, one budget for all.
+
+    python -m tests.bench.systems --real-data FOLDER [--cache FOLDER] [--recipe NAME ...] [--seeds N ...] [--published]
+
+Every system trains on one thread with the same processor time: as many epochs of its --fast preset as fit, and never
+more than it publishes; with --published its full schedule instead, for a machine with a GPU. Finished cells are kept in
+docs/benchmarks/systems.json and not made again; several processes may fill it at once. Nothing is chosen here: recipes
+are taken as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from asd_edge.pipeline import SegmentStream
+from asd_edge.simulator import MACHINES
+from asd_export.graphs import export_graphs
+from asd_train.data.clip import Clip
+from asd_train.data.dcase import read_datasets
+from asd_train.embedder import torch_pipeline
+from asd_train.evaluation.comparison import cost_of
+from asd_train.evaluation.evaluate import Evaluation, evaluate
+from asd_train.evaluation.system import evaluate_system
+from asd_train.fit import Work, fit_all
+from asd_train.naive import naive_scores
+from asd_train.progress import Progress
+from asd_train.recipe import Recipe, load_recipe
+from asd_train.run import Run
+from asd_train.simulate import simulate_dataset
+from tests.bench.flights import other_recordings
+from tests.bench.machine import machine
+
+RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "systems.json"
+SYSTEMS = (
+    "naive",
+    "dcase_ae",
+    "dcase_ae:mahalanobis",
+    "dcase_mobilenetv2:all_machines",
+    "mobilenetv2_embed",
+    "subcluster_adacos_2021",
+    "two_branch_2023",
+    "oe_flow_2023",
+    "tf_resnet",
+    "tf_resnet:attention",
+    "tf_resnet:average",
+    "asd_edge",
+)
+SEEDS = (0, 1, 2, 3)
+BUDGET_S = 120.0
+"""Processor time of a training, all networks of a system together."""
+
+_CLIP_S = 10.0
+_REPEATS = 15
+
+
+def main() -> None:
+    """Fill the missing cells of the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--real-data", type=Path, required=True, help="folder of the real recordings")
+    parser.add_argument("--cache", type=Path, help="folder for data and features, kept between calls")
+    parser.add_argument("--recipe", nargs="*", default=SYSTEMS)
+    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
+    parser.add_argument("--published", action="store_true", help="the full schedules")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = arguments.cache or Path(folder)
+        datasets = _datasets(arguments.real_data, cache)
+        clips = read_datasets(datasets)
+        for seed in arguments.seeds:
+            for name in arguments.recipe:
+                key = f"{name} seed {seed}{' published' if arguments.published else ''}"
+                if key in _kept():
+                    continue
+                if name == "naive":
+                    cell = _figures(evaluate(naive_scores(_judged(clips))))
+                else:
+                    cell = _cell(name, clips, datasets, seed, cache, published=arguments.published)
+                _keep(key, cell)
+                print(key, json.dumps({k: v for k, v in cell.items() if k != "machines"}), flush=True)
+
+
+def _cell(
+    name: str, clips: Sequence[Clip], datasets: Sequence[str], seed: int, cache: Path, *, published: bool
+) -> dict[str, Any]:
+    work = Work(cache=cache / "features")
+    tested = sorted({clip.machine for clip in _judged(clips)})
+
+    def trained(recipe: Recipe) -> tuple[tuple[Run, ...], float]:
+        start = time.process_time()
+        runs = fit_all(recipe, clips, datasets=datasets, seed=seed, machines=tested, progress=Progress(), work=work)
+        return runs, time.process_time() - start
+
+    recipe = load_recipe(name, fast=not published)
+    if not published:
+        recipe = _within_budget(recipe, load_recipe(name).training.epochs, trained)
+    runs, seconds = trained(recipe)
+    evaluation = evaluate_system(runs, _judged(clips), progress=Progress())
+    costs = [cost_of(run) for run in runs]
+    return _figures(evaluation) | {
+        "epochs": recipe.training.epochs,
+        "training_s": round(seconds, 1),
+        "networks": len(runs),
+        "parameters": max(cost.parameters for cost in costs),
+        "multiply_adds": max(cost.multiply_adds for cost in costs) * _segments(runs[0]),
+        "latency_ms": round(_latency_ms(runs[0]), 2),
+        "machine": machine(),
+    }
+
+
+def _within_budget(recipe: Recipe, most: int, trained: Any) -> Recipe:
+    """Return the recipe with as many epochs as its budget allows, shared among its phases as before."""
+    trained(_scaled(recipe, 1))  # the first reads the clips, and warms up
+    _, one = trained(_scaled(recipe, 1))
+    _, two = trained(_scaled(recipe, 2))
+    epoch = max(two - one, 1e-3)
+    return _scaled(recipe, max(1, min(most, int((BUDGET_S - (one - epoch)) / epoch))))
+
+
+def _scaled(recipe: Recipe, epochs: int) -> Recipe:
+    schedule, left, whole = [], epochs, recipe.training.epochs
+    for phase in recipe.training.schedule:
+        share = min(left, max(1, round(epochs * phase.epochs / whole)))
+        left -= share
+        if share:
+            schedule.append(phase.model_copy(update={"epochs": share}))
+    schedule[-1] = schedule[-1].model_copy(update={"epochs": schedule[-1].epochs + left})
+    training = recipe.training.model_copy(update={"schedule": tuple(schedule)})
+    return recipe.model_copy(update={"training": training})
+
+
+def _segments(run: Run) -> int:
+    """Return how many segments a clip of ten seconds has: what is computed for a score of all of it."""
+    pipeline = torch_pipeline(run)
+    frames = int((_CLIP_S * pipeline.front_end.sample_rate - pipeline.front_end.window) // pipeline.front_end.hop) + 1
+    if run.recipe.embedder == "stream":  # each frame once
+        return max(1, round(frames / run.recipe.segment.frames))
+    return (frames - run.recipe.segment.frames) // run.recipe.segment.step + 1
+
+
+def _latency_ms(run: Run) -> float:
+    """Return the time of embedding ten seconds from samples on, with the exported graph on one thread."""
+    exported = export_graphs(run, both=False)
+    pipeline = torch_pipeline(run)
+    pipeline = type(pipeline)(
+        **{field: getattr(pipeline, field) for field in ("front_end", "segment", "window", "aggregation")},
+        embedder=exported.embedder(run.recipe.embedder),
+    )
+    sound = torch.randn(int(_CLIP_S * pipeline.front_end.sample_rate), generator=torch.Generator().manual_seed(0))
+    samples = 0.1 * sound.numpy()
+    times = []
+    for _ in range(_REPEATS):
+        stream = SegmentStream(pipeline)
+        start = time.process_time()
+        stream.push(samples)
+        times.append(1e3 * (time.process_time() - start))
+    return median(times)
+
+
+def _judged(clips: Sequence[Clip]) -> list[Clip]:
+    """Return the clips of the machines that have test clips."""
+    tested = {clip.machine for clip in clips if clip.split == "test" and clip.anomalous}
+    whole = {
+        name
+        for name in tested
+        if {c.domain for c in clips if c.machine == name and c.split == "test"} >= {"source", "target"}
+    }
+    return [clip for clip in clips if clip.machine in whole]
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    machines = {
+        result.machine: {
+            "source_auc": result.source.auc,
+            "source_pauc": result.source.pauc,
+            "target_auc": result.target.auc,
+            "target_pauc": result.target.pauc,
+            "official": result.official,
+        }
+        for result in evaluation.machines
+    }
+    rounded = {name: {key: round(value, 4) for key, value in m.items()} for name, m in machines.items()}
+    return {"official": round(evaluation.official, 4), "machines": rounded}
+
+
+def _datasets(real: Path, folder: Path) -> list[str]:
+    """Return the data sets, made where they are not there: all systems learn from the same clips."""
+    simulated, others = folder / "simulated", folder / "others"
+    if not simulated.exists():
+        simulate_dataset(
+            simulated,
+            machines=MACHINES,
+            train_source=60,
+            train_target=10,
+            test_per_cell=15,
+            seed=1,
+            progress=Progress(),
+        )
+    if not others.exists():
+        other_recordings(real, others)
+    return [str(real / "flights"), f"sim={simulated}", f"dcase={real / 'dcase2023_samples'}", f"real={others}"]
+
+
+def _kept() -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return kept
+
+
+def _keep(key: str, cell: dict[str, Any]) -> None:
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with (RESULTS.parent / ".systems.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        RESULTS.write_text(json.dumps(dict(sorted((_kept() | {key: cell}).items())), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
