@@ -11,11 +11,11 @@ import pytest
 from asd_edge.errors import DataError
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
+from asd_train.data.limit import limited
 from asd_train.embedder import torch_pipeline
 from asd_train.evaluation.comparison import EvaluatedRun, compare_runs
 from asd_train.evaluation.runs import evaluate_run
 from asd_train.progress import Progress
-from asd_train.data.limit import limited
 from asd_train.reproduce import Plan, reproduce_cell
 from asd_train.run import load_run
 from tests.train.tiny_recipe import tiny_recipe

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
@@ -89,6 +90,8 @@ class Recipe(Table):
             raise ValueError(f"the network {network.kind} with the objective {objective.kind}")
         if (network.kind == "resnet18_flow") != (objective.kind == "outlier_exposure"):
             raise ValueError(f"the network {network.kind} with the objective {objective.kind}")
+        if (network.kind == "two_branch") != self.segment.spectrum:
+            raise ValueError(f"the network {network.kind} with segment.spectrum = {str(self.segment.spectrum).lower()}")
         if self.training.mixup.at == "hidden" and network.kind != "tf_resnet":
             raise ValueError(f"mixup at a hidden layer of {network.kind}")
         if objective.kind == "outlier_exposure" and self.scope != "machine":
@@ -100,6 +103,8 @@ class Recipe(Table):
             return
         if not isinstance(self.network, TFResNetSize) or self.network.pooling == "max":
             raise ValueError('embedder = "stream" with a network that strides in time or pools by maximum')
+        if not self.segment.streamable:
+            raise ValueError('embedder = "stream" with segments at a level of their own')
         if self.segment.frames % self.segment.step:
             raise ValueError(f"segments of {self.segment.frames} frames every {self.segment.step} in a stream")
         if self.members * self.snapshots > 1:
@@ -131,7 +136,7 @@ class Recipe(Table):
     @property
     def spectrum_bins(self) -> int:
         """Bins of the magnitude spectrum of a segment's samples, for networks that hear it."""
-        return ((self.segment.frames - 1) * self.front_end.hop + self.front_end.window) // 2
+        return ClipSpectrumSpec.beside(self.front_end, self.segment).bins
 
     @property
     def sha256(self) -> str:
