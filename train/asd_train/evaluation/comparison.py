@@ -74,8 +74,8 @@ def evaluated(runs: Sequence[Run], evaluation: Evaluation) -> EvaluatedRun:
 def cost_of(run: Run) -> Cost:
     """Return parameters of the run's network, and its multiply-adds for one segment."""
     recipe, network = run.recipe, run.network
-    shapes = [(1, recipe.segment.frames, recipe.front_end.bands)]
-    spectrum = [(1, recipe.spectrum_bins)] if network.hears_spectrum else []
+    shapes: list[tuple[int, ...]] = [(recipe.segment.frames, recipe.front_end.bands)]
+    spectrum = [(recipe.spectrum_bins,)] if network.hears_spectrum else []
     return cost(network, *shapes, *spectrum)
 
 
