@@ -18,6 +18,7 @@ from asd_train.report.page import check_writable, write_report
 from asd_train.report.study import study
 from asd_train.run import load_run
 
+Written = tuple[str, Evaluation]
 SILENT = Progress(enabled=False)
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -71,9 +72,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def written(
-    small_data: Path, tiny_runs: list[Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Evaluation]:
+def written(small_data: Path, tiny_runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Written:
     run, clips = load_run(tiny_runs[0]), read_datasets([str(small_data)])
     out = tmp_path_factory.mktemp("report") / "report.html"
     studied = study("<first> run", run, clips, domains="nearest", progress=SILENT)
@@ -81,7 +80,7 @@ def written(
     return out.read_text("utf-8"), evaluate_run(run, torch_pipeline(run), clips, progress=SILENT)
 
 
-def test_the_numbers_are_those_of_the_evaluation(written: tuple[str, Evaluation]) -> None:
+def test_the_numbers_are_those_of_the_evaluation(written: Written) -> None:
     text, evaluation = written
     page = Page(text)
     detection, alarms = page.tables["detection-1"][2:], page.tables["alarms-1"][2:]
@@ -110,7 +109,7 @@ def test_the_numbers_are_those_of_the_evaluation(written: tuple[str, Evaluation]
     ]
 
 
-def test_every_machine_has_its_figures_and_every_figure_a_caption(written: tuple[str, Evaluation]) -> None:
+def test_every_machine_has_its_figures_and_every_figure_a_caption(written: Written) -> None:
     page = Page(written[0])
     a_machine = ["roc", "scores", "embeddings", *["clip"] * 4]
     assert page.figures == ["loss", *a_machine, *a_machine]
@@ -127,7 +126,7 @@ def test_every_machine_has_its_figures_and_every_figure_a_caption(written: tuple
     assert "_normal_" in clips[1]
 
 
-def test_the_page_needs_nothing_beside_it(written: tuple[str, Evaluation]) -> None:
+def test_the_page_needs_nothing_beside_it(written: Written) -> None:
     text, _ = written
     page = Page(text)
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in page.loaded)
@@ -139,7 +138,7 @@ def test_the_page_needs_nothing_beside_it(written: tuple[str, Evaluation]) -> No
     assert "&lt;first&gt; run" in text
 
 
-def test_drawings_take_their_ink_from_the_page(written: tuple[str, Evaluation]) -> None:
+def test_drawings_take_their_ink_from_the_page(written: Written) -> None:
     drawings = ["<svg" + part.partition("</svg>")[0] + "</svg>" for part in written[0].split("<svg")[1:]]
     assert len(drawings) == 15
     for drawing in drawings:
