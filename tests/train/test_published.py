@@ -123,7 +123,10 @@ def test_a_data_set_is_told_by_its_clips(data: DataSet) -> None:
 def test_2023_is_neither_its_successors_nor_a_part_of_2022() -> None:
     dcase2022, dcase2023 = DATA_SETS[2], DATA_SETS[4]
     assert recognise(data_set(dcase2023, attributes="noAttribute")) == ()
-    assert recognise(data_set(dcase2022)) == (dcase2022,)
+    clips = data_set(dcase2022)
+    assert recognise(clips) == (dcase2022,)
+    three = [c for c in clips if (c.split, c.domain) != ("train", "target") or int(c.path.name.split("_")[5]) < 3]
+    assert recognise(three) == ()  # as few as 2021 has
 
 
 DEV_2021 = DATA_SETS[0]
