@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from asd_train.cli.tables import sheet_table
 from asd_train.data.clip import Clip
 from asd_train.evaluation.evaluate import evaluation_of
 from asd_train.metrics import harmonic_mean
@@ -149,6 +150,16 @@ def test_ours_stands_beside_what_was_published_by_the_same_definition() -> None:
         == "66.69 ± 0.81"
     )
     assert not any(column.definition != "within" for sheet in (overall, *others) for column in sheet.columns)
+
+
+def test_a_sheet_as_text_has_papers_first_and_ours_last() -> None:
+    head, *lines = sheet_table(sheets({"tf_resnet": [evaluation_of(CELLS)]}, [DEV_2021])[0]).splitlines()
+    assert head.split()[:4] == ["DCASE", "2021", "dev;", "percent"]
+    (paper,) = [line for line in lines if line.startswith("000-T3") and "tf_resnet mixup_intype alpha 1.0" in line]
+    ours = next(line for line in lines if line.startswith("ours, 1 seed"))
+    assert head.index("AUC, both domains") + len("AUC, both domains") == paper.index("79.20") + len("79.20")
+    assert ours.index("72.00") == paper.index("79.20")  # hmean of .9 and .6
+    assert lines.index(ours) > lines.index(paper)
 
 
 def test_nothing_stands_beside_ours_where_data_set_or_cells_differ() -> None:

@@ -19,6 +19,7 @@ def report(
 ) -> None:
     """Write an evaluation as a page to read: tables, curves, scores, embeddings, and the clips behind them."""
     from asd_train.data.dcase import read_datasets
+    from asd_train.published.data_sets import recognise
     from asd_train.report.page import check_writable, write_report
     from asd_train.report.study import study
     from asd_train.run import load_run
@@ -26,5 +27,5 @@ def report(
     check_writable(out)
     runs, clips, progress = [(str(path), load_run(path)) for path in run], read_datasets(data), Progress()
     studies = [study(name, each, clips, domains=domains, progress=progress) for name, each in runs]
-    write_report(studies, clips, data, out, domains=domains, progress=progress)
+    write_report(studies, clips, data, out, data_sets=recognise(clips), domains=domains, progress=progress)
     typer.echo(f"Wrote {out}")
