@@ -174,7 +174,7 @@ def test_published_results_stand_beside_ours_with_their_notes(tiny_runs: list[Pa
     text = (tmp_path / "r.html").read_text("utf-8")
     header, *rows = Page(text).tables[""][: 1 + len(sheets({"x": [evaluation]}, [DEV_2021])[0].published) + 1]
     assert header[:3] == ["system", "from", "AUC, both domains"]
-    assert ["tf_resnet mixup_intype alpha 1.0", "000-T3", "79.20"] in [row[:3] for row in rows]
+    assert ["tf_resnet mixup_intype alpha 1.0", "Chen 2022 T3", "79.20"] in [row[:3] for row in rows]
     assert rows[-1][:3] == ["tf_resnet", "ours, 1 seed", f"{100 * evaluation.scores.auc_2021:.2f}"]
     assert "fan totals print 74.66 and 67.34" in text
     sections = [row for row in Page(text).tables["detection-1"] if row[0] == "fan, all sections"]
