@@ -17,7 +17,7 @@ from asd_edge.strict import RefusalError, Strict, parse_versioned
 
 from .data.clip import Clip
 from .embedder import torch_pipeline
-from .evaluation.comparison import EvaluatedRun, evaluated
+from .evaluation.comparison import EvaluatedRun, parameters_of
 from .evaluation.evaluate import evaluate
 from .evaluation.runs import conditions_of, hear
 from .evaluation.scored import Domains, ScoredClip, score_embedded
@@ -97,7 +97,7 @@ def reproduce_cell(
         recipe_sha256=recipe.sha256,
         seed=seed,
         data=plan.digest,
-        parameters=evaluated(run, evaluate(scored)).parameters,
+        parameters=parameters_of(run),
         training_s=training_s,
         scores=tuple(
             ClipScore(key=s.clip.key, score=s.score, alarms=s.alarms, seconds=s.seconds, threshold=s.threshold)

@@ -59,10 +59,15 @@ def evaluated(run: Run, evaluation: Evaluation, *, training_s: float | None = No
         recipe=run.recipe.name,
         variant=variant_of(run),
         seed=run.seed,
-        parameters=sum(parameter.numel() for parameter in run.network.parameters()),
+        parameters=parameters_of(run),
         training_s=training_s,
         evaluation=evaluation,
     )
+
+
+def parameters_of(run: Run) -> int:
+    """Return how many numbers the network has learned."""
+    return sum(parameter.numel() for parameter in run.network.parameters())
 
 
 def variant_of(run: Run) -> str:
