@@ -70,9 +70,15 @@ def test_evaluation_prints_a_table_and_json(folder: Path) -> None:
     document = json.loads(command(*arguments, "--json").stdout)
     fan, pump = document["machines"]
     assert (fan["machine"], pump["machine"]) == ("fan", "pump")
-    (row,) = [line for line in command(*arguments).stdout.splitlines() if line.startswith("fan/00")]
+    text = command(*arguments).stdout
+    row, at_threshold = [line for line in text.splitlines() if line.startswith("fan/00")]
     for domain in ("source", "target"):
-        assert f"{fan[domain]['false_alarm_rate']:6.1%} {fan[domain]['detection_rate']:6.1%}" in row
+        figures = fan[domain]
+        assert f"{figures['false_alarm_rate']:6.1%} {figures['detection_rate']:6.1%}" in row
+        assert (
+            f"{figures['f1']:.3f}  {figures['precision']:.3f} {figures['false_alarms_per_hour']:6.1f}" in at_threshold
+        )
+    assert f"2021: Ω {document['scores']['omega_2021']:.3f}" in text
 
 
 def test_evaluation_compares_backends(folder: Path) -> None:

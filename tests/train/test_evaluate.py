@@ -54,6 +54,14 @@ def test_within_domain_and_official_figures_use_the_right_clips() -> None:
     assert machine.official == pytest.approx(3 / (6 / 5 + 3 + 1 / machine.pauc))
 
 
+def test_across_domains_the_anomalies_of_both_stand_against_the_normals_of_one() -> None:
+    (machine,) = evaluate([*TEST_SET, scored(0.65, "source", anomalous=True)]).machines
+    assert machine.auc_source == pytest.approx(7 / 8)  # .3, .5, .45, .65 beat 1, 2, 2, 2 of .1, .4
+    assert machine.auc_target == pytest.approx(5 / 12)  # and 1, 1, 1, 2 of .2, .6, .7
+    assert machine.target.auc == pytest.approx(1 / 3)  # .45 alone beats one of them
+    assert machine.auc == pytest.approx(12 / 20)
+
+
 def test_false_alarms_are_a_share_of_the_domains_normals() -> None:
     (machine,) = evaluate(TEST_SET).machines
     assert machine.source.false_alarm_rate == pytest.approx(1 / 2)

@@ -11,13 +11,16 @@ import pytest
 from asd_edge.errors import DataError
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
-from asd_train.evaluation.evaluate import Evaluation
+from asd_train.evaluation.evaluate import Evaluation, evaluation_of
 from asd_train.evaluation.runs import evaluate_run
 from asd_train.progress import Progress
+from asd_train.published.beside import sheets
 from asd_train.report.page import check_writable, write_report
-from asd_train.report.study import study
+from asd_train.report.study import Study, study
 from asd_train.run import load_run
+from tests.train.test_published import CELLS, DEV_2021
 
+Written = tuple[str, Evaluation]
 SILENT = Progress(enabled=False)
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -71,17 +74,15 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def written(
-    small_data: Path, tiny_runs: list[Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Evaluation]:
+def written(small_data: Path, tiny_runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Written:
     run, clips = load_run(tiny_runs[0]), read_datasets([str(small_data)])
     out = tmp_path_factory.mktemp("report") / "report.html"
     studied = study("<first> run", run, clips, domains="nearest", progress=SILENT)
-    write_report([studied], clips, [str(small_data)], out, domains="nearest", progress=SILENT)
+    write_report([studied], clips, [str(small_data)], out, data_sets=(), domains="nearest", progress=SILENT)
     return out.read_text("utf-8"), evaluate_run(run, torch_pipeline(run), clips, progress=SILENT)
 
 
-def test_the_numbers_are_those_of_the_evaluation(written: tuple[str, Evaluation]) -> None:
+def test_the_numbers_are_those_of_the_evaluation(written: Written) -> None:
     text, evaluation = written
     page = Page(text)
     detection, alarms = page.tables["detection-1"][2:], page.tables["alarms-1"][2:]
@@ -110,7 +111,7 @@ def test_the_numbers_are_those_of_the_evaluation(written: tuple[str, Evaluation]
     ]
 
 
-def test_every_machine_has_its_figures_and_every_figure_a_caption(written: tuple[str, Evaluation]) -> None:
+def test_every_machine_has_its_figures_and_every_figure_a_caption(written: Written) -> None:
     page = Page(written[0])
     a_machine = ["roc", "scores", "embeddings", *["clip"] * 4]
     assert page.figures == ["loss", *a_machine, *a_machine]
@@ -127,7 +128,7 @@ def test_every_machine_has_its_figures_and_every_figure_a_caption(written: tuple
     assert "_normal_" in clips[1]
 
 
-def test_the_page_needs_nothing_beside_it(written: tuple[str, Evaluation]) -> None:
+def test_the_page_needs_nothing_beside_it(written: Written) -> None:
     text, _ = written
     page = Page(text)
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in page.loaded)
@@ -139,7 +140,7 @@ def test_the_page_needs_nothing_beside_it(written: tuple[str, Evaluation]) -> No
     assert "&lt;first&gt; run" in text
 
 
-def test_drawings_take_their_ink_from_the_page(written: tuple[str, Evaluation]) -> None:
+def test_drawings_take_their_ink_from_the_page(written: Written) -> None:
     drawings = ["<svg" + part.partition("</svg>")[0] + "</svg>" for part in written[0].split("<svg")[1:]]
     assert len(drawings) == 15
     for drawing in drawings:
@@ -156,7 +157,7 @@ def test_several_runs_are_compared_first(small_data: Path, tiny_runs: list[Path]
     clips = [c for c in read_datasets([str(small_data)]) if c.machine == "fan"]
     runs = [(path.name, load_run(path)) for path in tiny_runs]
     studies = [study(name, run, clips, domains="known", progress=SILENT) for name, run in runs]
-    write_report(studies, clips, ["data"], tmp_path / "r.html", domains="known", progress=SILENT)
+    write_report(studies, clips, ["data"], tmp_path / "r.html", data_sets=(), domains="known", progress=SILENT)
     page = Page((tmp_path / "r.html").read_text("utf-8"))
     header, *rows = page.tables["comparison"]
     assert [row[:2] for row in rows] == [["tf_resnet", "0 1"]]
@@ -164,6 +165,20 @@ def test_several_runs_are_compared_first(small_data: Path, tiny_runs: list[Path]
     assert rows[0][header.index("score 2022")].startswith(f"{sum(official) / 2:.3f} ± ")
     assert [name for name in page.ids if name in ("run-1", "run-2")] == ["run-1", "run-2"]
     assert page.tables["clips"][1:] == [["fan/00", "18", "3", "3", "3", "3", "3"]]
+
+
+def test_published_results_stand_beside_ours_with_their_notes(tiny_runs: list[Path], tmp_path: Path) -> None:
+    evaluation = evaluation_of(CELLS)
+    studied = Study("run", load_run(tiny_runs[0]), evaluation, machines=())
+    write_report([studied], [], ["d"], tmp_path / "r.html", data_sets=[DEV_2021], domains="known", progress=SILENT)
+    text = (tmp_path / "r.html").read_text("utf-8")
+    header, *rows = Page(text).tables[""][: 1 + len(sheets({"x": [evaluation]}, [DEV_2021])[0].published) + 1]
+    assert header[:3] == ["system", "from", "AUC, both domains"]
+    assert ["tf_resnet mixup_intype alpha 1.0", "Chen 2022 T3", "79.20"] in [row[:3] for row in rows]
+    assert rows[-1][:3] == ["tf_resnet", "ours, 1 seed", f"{100 * evaluation.scores.auc_2021:.2f}"]
+    assert "fan totals print 74.66 and 67.34" in text
+    sections = [row for row in Page(text).tables["detection-1"] if row[0] == "fan, all sections"]
+    assert sections[0][1] == f"{evaluation.means[2].source_auc:.3f}"
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:

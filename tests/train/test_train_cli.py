@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from asd_train.cli.app import app
 from asd_train.recipe import about_recipe, recipe_names
+from asd_train.run import build_network
 from tests.train.tiny_recipe import tiny_recipe
 
 HEAVY = ("torch", "sklearn", "matplotlib", "jinja2", "onnxruntime", "scipy")
@@ -55,10 +56,11 @@ def test_reproduce_prints_a_table_and_says_why_nothing_published_stands_beside_i
 ) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(_toml(tiny_recipe(epochs=1).model_dump()), "utf-8")
+    parameters = sum(weights.numel() for weights in build_network(tiny_recipe()).parameters())
     arguments = ("reproduce", "dcase2021", "--data", small_data, "--recipe", recipe, "--seeds", "1", "--limit", "9")
     text = asd_train(*arguments, "--out", tmp_path / "out")
     (row,) = [line for line in text.splitlines() if line.startswith("tf_resnet  ")]
-    assert "196,2" in row or "19" in row
+    assert row.split()[1:3] == ["1", f"{parameters:,}"]
     assert "No published numbers beside these, because --limit left clips out." in text
     assert (tmp_path / "out" / "tf_resnet" / "seed-0.known.json").is_file()
 

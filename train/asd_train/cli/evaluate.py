@@ -68,7 +68,7 @@ def evaluate(
         name = opened.manifest.name
         result = evaluate_bundle(opened, clips, channel=channel, domains=domains, progress=progress)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=1))
+        typer.echo(json.dumps({"domains": domains} | result.to_json(), indent=1))
         return
     typer.echo(evaluation_table(result))
     for sheet in sheets({name: [result]}, recognise(clips)):

@@ -20,6 +20,7 @@ def report(
 ) -> None:
     """Write an evaluation as a page to read: tables, curves, scores, embeddings, and the clips behind them."""
     from asd_train.data.dcase import read_datasets
+    from asd_train.published.data_sets import recognise
     from asd_train.report.page import check_writable, write_report
     from asd_train.report.study import study
     from asd_train.run import load_runs
@@ -34,5 +35,5 @@ def report(
         for name, system in runs
         for each in system
     ]
-    write_report(studies, clips, data, out, domains=domains, progress=progress)
+    write_report(studies, clips, data, out, data_sets=recognise(clips), domains=domains, progress=progress)
     typer.echo(f"Wrote {out}")

@@ -47,7 +47,7 @@ def reproduce(
     for each in settings:
         for seed in range(seeds):
             typer.echo(f"{each.name}, seed {seed}", err=True)
-            cells.append(reproduce_cell(plan, each, seed, progress=Progress()))
+            cells.append(reproduce_cell(plan, each, seed, progress=Progress(), report=_tell))
     lines = compare_runs(cells)
     if as_json:
         typer.echo(json.dumps([line.to_json() for line in lines], indent=1))
@@ -63,3 +63,7 @@ def reproduce(
             else "the clips are not the whole development or evaluation set"
         )
         typer.echo(f"\nNo published numbers beside these, because {reason}.")
+
+
+def _tell(epoch: int, loss: float) -> None:
+    typer.echo(f"  epoch {epoch}  loss {loss:.4f}", err=True)

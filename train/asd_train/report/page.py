@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from asd_edge import __version__
@@ -19,14 +18,15 @@ from asd_edge.atomic import atomic_write
 from asd_edge.errors import DataError
 
 from ..data.clip import Clip
-from ..evaluation.comparison import compare_runs, evaluated
+from ..evaluation.comparison import compare_runs, evaluated, parameters_of
 from ..evaluation.evaluate import Evaluation
+from ..evaluation.official import MachineMeans
 from ..evaluation.results import MachineResult
 from ..evaluation.scored import Domains, ScoredClip
 from ..evaluation.spread import FIGURES
 from ..progress import Progress
 from ..published.beside import sheets
-from ..published.data_sets import recognise
+from ..published.data_sets import DataSet
 from .curves import histograms, loss, roc
 from .gallery import spectrograms
 from .maps import tsne
@@ -47,13 +47,14 @@ class MachinePart:
 
 @dataclass(frozen=True)
 class RunPart:
-    """What the page shows of one run."""
+    """What the page shows of one run. `means`: of machines with several sections."""
 
     name: str
     study: Study
     evaluation: Evaluation
     loss: Markup | None
     machines: tuple[MachinePart, ...]
+    means: tuple[MachineMeans, ...]
     parameters: int
     recipe: str
 
@@ -75,6 +76,7 @@ def write_report(
     datasets: Sequence[str],
     out: Path,
     *,
+    data_sets: Sequence[DataSet],
     domains: Domains,
     progress: Progress,
 ) -> None:
@@ -85,6 +87,7 @@ def write_report(
         clips: of the data set.
         datasets: where the clips lie, for the record.
         out: HTML file.
+        data_sets: published ones among the clips, whose papers' numbers stand beside ours.
         domains: how test clips were judged.
         progress: shows a bar.
 
@@ -93,13 +96,15 @@ def write_report(
         OSError: `out` cannot be written.
     """
     lines = compare_runs([evaluated([study.run], study.evaluation) for study in studies])
-    machines = sum(len(study.machines) for study in studies)
-    bar = iter(progress.track(range(machines), "drawing", machines))
+    drawn: list[list[MachinePart]] = [[] for _ in studies]
+    each = [(place, study, machine) for place, study in enumerate(studies) for machine in study.machines]
+    for place, study, machine in progress.track(each, "drawing", len(each)):
+        drawn[place].append(_machine_part(study, machine))
     page = _template().render(
-        runs=[_run_part(study, bar) for study in studies],
+        runs=[_run_part(study, parts) for study, parts in zip(studies, drawn, strict=True)],
         lines=lines,
         figures=FIGURES,
-        sheets=sheets({line.name: line.evaluations for line in lines}, recognise(clips)),
+        sheets=sheets({line.name: line.evaluations for line in lines}, data_sets),
         counts=_counts(clips),
         datasets=datasets,
         domains=domains,
@@ -110,7 +115,7 @@ def write_report(
         stream.write(page.encode("utf-8"))
 
 
-def _template() -> Any:
+def _template() -> Template:
     folder = resources.files(__package__)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = lambda value, digits=3: "–" if value != value else f"{value:.{digits}f}"
@@ -120,24 +125,25 @@ def _template() -> Any:
     return environment.from_string((folder / "page.html.j2").read_text("utf-8"))
 
 
-def _run_part(study: Study, bar: Any) -> RunPart:
-    results = {f"{result.machine}/{result.section}": result for result in study.evaluation.machines}
+def _run_part(study: Study, machines: Sequence[MachinePart]) -> RunPart:
+    sections = Counter(result.machine for result in study.evaluation.machines)
     return RunPart(
         name=study.name,
         study=study,
         evaluation=study.evaluation,
         loss=loss(study.run.history) if study.run.history else None,
-        machines=tuple(_machine_part(study, each, results[each.unit], bar) for each in study.machines),
-        parameters=sum(parameter.numel() for parameter in study.run.network.parameters()),
+        machines=tuple(machines),
+        means=tuple(mean for mean in study.evaluation.means if sections[mean.machine] > 1),
+        parameters=parameters_of(study.run),
         recipe=study.run.recipe.model_dump_json(indent=1),
     )
 
 
-def _machine_part(study: Study, machine: MachineStudy, result: MachineResult, bar: Any) -> MachinePart:
-    next(bar, None)
+def _machine_part(study: Study, machine: MachineStudy) -> MachinePart:
+    results = {f"{result.machine}/{result.section}": result for result in study.evaluation.machines}
     pictures = spectrograms(machine, study.run.recipe.front_end, study.run.channel)
     return MachinePart(
-        result=result,
+        result=results[machine.unit],
         roc=roc(machine),
         histograms=histograms(machine),
         tsne=tsne(machine),
