@@ -31,7 +31,7 @@ class FrontEndFields(Strict):
     hop: Count
     feature: Literal["log_mel", "magnitude"]
     mels: Count
-    mel_scale: Literal["htk", "slaney"]
+    mel_scale: Literal["htk", "slaney", "linear"]
     low_hz: Hertz
     high_hz: Hertz
     log_floor: Annotated[float, Field(gt=0.0)]
