@@ -95,7 +95,7 @@ class SpectralShift(ReferenceBackend):
 
     def _factors(self) -> NDArray[np.float64]:
         steps = np.log1p(self.reach) * np.arange(1, self.speeds // 2 + 1) / (self.speeds // 2)
-        return np.exp(np.concatenate([-steps, steps]))
+        return np.asarray(np.exp(np.concatenate([-steps, steps])))
 
 
 def shifts(spectrum: NDArray[np.float64], factors: NDArray[np.float64]) -> Matrix:
