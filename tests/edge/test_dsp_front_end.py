@@ -111,6 +111,13 @@ def test_ten_seconds_are_311_frames_without_padding() -> None:
     assert {a.dtype for a in (frames.features, frames.power, frames.high_power)} == {np.dtype(np.float32)}
 
 
+def test_linear_bands_are_triangles_of_equal_width_and_area_one() -> None:
+    filters = FrontEndSpec(mels=63, mel_scale="linear").mel().astype(np.float64)
+    bins = np.arange(513) * 16_000 / 1024
+    centres = 8000.0 * np.arange(1, 64) / 64  # 125 Hz apart: every corner lies on a bin
+    np.testing.assert_allclose(filters, np.maximum(0.0, 1.0 - abs(bins[:, None] - centres) / 125.0) / 125.0, atol=1e-9)
+
+
 def test_the_bundles_mel_matrix_takes_the_place_of_the_computed_one() -> None:
     spec, samples = FrontEndSpec(), noise(4096)
     louder = FrontEnd(spec, spec.mel() * np.float32(10.0)).push(samples)

@@ -33,7 +33,7 @@ class FrontEndFields(Strict):
     hop: Count
     feature: Feature
     mels: Count
-    mel_scale: Literal["htk", "slaney"]
+    mel_scale: Literal["htk", "slaney", "linear"]
     low_hz: Hertz
     high_hz: Hertz
     log_floor: Annotated[float, Field(gt=0.0)]
