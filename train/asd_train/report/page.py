@@ -18,7 +18,7 @@ from asd_edge.atomic import atomic_write
 from asd_edge.errors import DataError
 
 from ..data.clip import Clip
-from ..evaluation.comparison import compare_runs, evaluated, parameters_of
+from ..evaluation.comparison import compare_runs, cost_of, evaluated
 from ..evaluation.evaluate import Evaluation
 from ..evaluation.official import MachineMeans
 from ..evaluation.results import MachineResult
@@ -134,7 +134,7 @@ def _run_part(study: Study, machines: Sequence[MachinePart]) -> RunPart:
         loss=loss(study.run.history) if study.run.history else None,
         machines=tuple(machines),
         means=tuple(mean for mean in study.evaluation.means if sections[mean.machine] > 1),
-        parameters=parameters_of(study.run),
+        parameters=cost_of(study.run).parameters,
         recipe=study.run.recipe.model_dump_json(indent=1),
     )
 
