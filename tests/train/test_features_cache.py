@@ -192,7 +192,7 @@ def test_files_of_features_are_taken_as_they_are(cache: Cache, clips: list[Clip]
     stored = replace(clips[0], path=tmp_path / "x.npy")
     corpus, _ = features(cache, [clips[0], stored])
     np.testing.assert_array_equal(corpus.clip(1).numpy(), frames)
-    with pytest.raises(DataError, match=r"(?s)does not fit.*float32 \[7, 16\].*float32 \[frames, 128\]"):
+    with pytest.raises(DataError, match=r"(?s)cannot be used.*float32 \[7, 16\].*float32 values \[frames, 128\]"):
         features(cache, [stored], FrontEndSpec())
     with pytest.raises(DataError, match="has no samples"):
         cache.samples([stored], 16_000, channel=None, progress=Progress(enabled=False))

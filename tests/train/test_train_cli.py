@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from asd_train.build import build_network
 from asd_train.cli.app import app
 from asd_train.recipe import about_recipe, recipe_names
-from asd_train.run import build_network
 from tests.train.tiny_recipe import tiny_recipe
 
 HEAVY = ("torch", "sklearn", "matplotlib", "jinja2", "onnxruntime", "scipy")
@@ -56,7 +56,7 @@ def test_reproduce_prints_a_table_and_says_why_nothing_published_stands_beside_i
 ) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(_toml(tiny_recipe(epochs=1).model_dump()), "utf-8")
-    parameters = sum(weights.numel() for weights in build_network(tiny_recipe()).parameters())
+    parameters = sum(weights.numel() for weights in build_network(tiny_recipe(), []).parameters())
     arguments = ("reproduce", "dcase2021", "--data", small_data, "--recipe", recipe, "--seeds", "1", "--limit", "9")
     text = asd_train(*arguments, "--out", tmp_path / "out")
     (row,) = [line for line in text.splitlines() if line.startswith("tf_resnet  ")]
