@@ -40,6 +40,7 @@ from asd_train.run import Run
 from asd_train.simulate import simulate_dataset
 from tests.bench.flights import other_recordings
 from tests.bench.machine import machine
+from tests.bench.render_systems import BUDGET_S
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "systems.json"
 SYSTEMS = (
@@ -57,8 +58,6 @@ SYSTEMS = (
     "asd_edge",
 )
 SEEDS = (0, 1, 2, 3)
-BUDGET_S = 120.0
-"""Processor time of a training, all networks of a system together."""
 
 Trained = Callable[[Recipe], tuple[tuple[Run, ...], list[float]]]
 
