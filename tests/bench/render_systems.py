@@ -43,17 +43,17 @@ def _told(cells: Mapping[str, Cell]) -> str:
     machine = next((cell["machine"] for cell in cells.values() if "machine" in cell), None)
     where = "" if machine is None else f"{told(machine)}. "
     return (
-        f"{where}Every system learns from the same clips: six simulated machines (60 source and 10 target normals each), "
-        "real quadcopter flights (60 and 10), and, as further classes, genuine DCASE 2023 clips, a desk fan and an "
-        f"eight-channel fan. One thread, at most {BUDGET_S:.0f} s of processor time a system and seed, of all its "
+        f"{where}Every system learns from the same clips: six simulated machines (60 source and 10 target normals "
+        "each), real quadcopter flights (60 and 10), and, as further classes, genuine DCASE 2023 clips, a desk fan and "
+        f"an eight-channel fan. One thread, at most {BUDGET_S:.0f} s of processor time a system and seed, of all its "
         "networks together; `--fast` presets, in which ensembles are single networks; epochs: as many as fit, at most "
-        "those published. AUC and McClish-standardised pAUC within each domain, means over seeds ± deviation. Simulator: "
-        "harmonic mean over its six machines and both domains of AUC and pAUC. hmean: of 2022 and later, over all seven "
-        "machines. Latency: ten seconds from samples to embedding, exported graph, one thread, busy machine. Flights: one "
-        "AUC's 95 % interval is about ±0.07, and the faulty flights can be told by their constant offset alone (AUC "
-        "0.95), which looks like another recording session: read these columns as a comparison, not as a promise. The "
-        "flights have one class a domain; a classifier of sections learns nothing from them by themselves, so its "
-        "variant for all machines in one network stands here."
+        "those published. AUC and McClish-standardised pAUC within each domain, means over seeds ± deviation. "
+        "Simulator: harmonic mean over its six machines and both domains of AUC and pAUC. hmean: of 2022 and later, "
+        "over all seven machines. Latency: ten seconds from samples to embedding, exported graph, one thread, busy "
+        "machine. Flights: one AUC has a 95 % interval of about ±0.07, and the faulty ones can be told by their constant "
+        "offset alone (AUC 0.95), which looks like another recording session: read these columns as a comparison, not "
+        "as a promise. The flights have one class a domain; a classifier of sections learns nothing from them by "
+        "themselves, so its variant for all machines in one network stands here."
     )
 
 

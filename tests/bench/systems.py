@@ -127,7 +127,7 @@ def _cell(
         "parameters": max(cost.parameters for cost in costs),
         "multiply_adds": max(cost.multiply_adds for cost in costs) * _segments(runs[0]),
         "latency_ms": round(_latency_ms(runs[0]), 2),
-        "machine": machine(),
+        "machine": machine("torch", "onnxruntime"),
     }
 
 

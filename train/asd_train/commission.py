@@ -19,6 +19,8 @@ from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.sources.file import read_clip
 
 from .data.clip import Clip
+from .data.features_file import load_features
+from .features.embed import embed_features
 from .progress import Progress
 
 
@@ -45,12 +47,16 @@ def embed_clips(
 
     Raises:
         SourceError: a clip cannot be read or is shorter than a segment.
+        DataError: a file of features does not fit the pipeline.
     """
-    rate = pipeline.front_end.sample_rate
-    return {
-        clip: embed_clip(pipeline, read_clip(clip.path, rate=rate, channel=channel), name=clip.path.name)
-        for clip in progress.track(clips, what, len(clips))
-    }
+    return {clip: _embedded(pipeline, clip, channel) for clip in progress.track(clips, what, len(clips))}
+
+
+def _embedded(pipeline: Pipeline, clip: Clip, channel: int | None) -> EmbeddedClip:
+    if clip.is_features:
+        return embed_features(pipeline, load_features(clip.path, bands=pipeline.front_end.bands), name=clip.path.name)
+    samples = read_clip(clip.path, rate=pipeline.front_end.sample_rate, channel=channel)
+    return embed_clip(pipeline, samples, name=clip.path.name)
 
 
 def commission(
