@@ -51,9 +51,9 @@ def _told(cells: Mapping[str, Cell]) -> str:
         "Simulator: harmonic mean over its six machines and both domains of AUC and pAUC. hmean: of 2022 and later, "
         "over all seven machines. Latency: ten seconds from samples to embedding, exported graph, one thread, busy "
         "machine. Flights: the 95 % interval of an AUC is about ±0.07, and the faulty ones can be told by their "
-        "constant offset alone (AUC 0.95), which looks like another recording session: read these columns as a comparison, not "
-        "as a promise. The flights have one class a domain; a classifier of sections learns nothing from them by "
-        "themselves, so its variant for all machines in one network stands here."
+        "constant offset alone (AUC 0.95), which looks like another recording session: read these columns as a "
+        "comparison, not as a promise. The flights have one class a domain; a classifier of sections learns nothing "
+        "from them by themselves, so its variant for all machines in one network stands here."
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from asd_edge.errors import DataError
@@ -16,6 +17,7 @@ from asd_train.embedder import torch_pipeline
 from asd_train.evaluation.runs import compare_backends, evaluate_run
 from asd_train.fit import fit
 from asd_train.progress import Progress
+from asd_train.recipe import Recipe
 from asd_train.run import Run, check_free, load_run, save_run
 from tests.train.tiny_recipe import tiny_recipe
 
@@ -126,3 +128,24 @@ def test_backends_are_compared_on_the_same_clips_and_the_recipes_own_gives_the_e
     own = evaluate_run(run, torch_pipeline(run), clips, progress=SILENT)
     assert compared["nearest_centre"].to_json() == own.to_json()  # null is equal to itself, NaN is not
     assert compared["mahalanobis"].official != own.official
+
+
+def test_the_recipe_says_which_channel_is_heard_and_the_caller_may_say_another(
+    small_data: Path, tmp_path: Path
+) -> None:
+    for path in sorted((small_data / "fan").glob("train/*.wav")):
+        samples, rate = soundfile.read(path, dtype="float32")
+        far = tmp_path / "data" / "fan" / "train" / path.name
+        far.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(far, np.stack([samples, 0.1 * samples], axis=1), rate)
+    clips = read_datasets([str(tmp_path / "data")])
+    recipe = tiny_recipe(epochs=1)
+    far_recipe = Recipe.model_validate(recipe.model_dump() | {"channel": 1})
+    near, far, near_again = (
+        fit(of, clips, datasets=[], seed=0, channel=channel, progress=SILENT)
+        for of, channel in ((recipe, 0), (far_recipe, None), (far_recipe, 0))
+    )
+    assert (near.channel, far.channel, near_again.channel) == (0, 1, 0)
+    offset = near.network.standardise.mean - far.network.standardise.mean
+    torch.testing.assert_close(offset, torch.full_like(offset, 20.0), atol=0.1, rtol=0)  # dB, but for 16 bits
+    torch.testing.assert_close(near_again.network.standardise.mean, near.network.standardise.mean)

@@ -30,6 +30,9 @@ class Share:
     world: int = 1
 
 
+WHOLE = Share()
+
+
 class Batches:
     """Cuts crops from a corpus and labels them; an epoch is the same whatever came before, as a resume needs it.
 
@@ -41,6 +44,7 @@ class Batches:
         training: the recipe's table.
         seed: of order, places and mixing.
         against: machine type that is to be told from all others: half of every batch is of it.
+        share: of this process.
     """
 
     def __init__(
@@ -53,9 +57,10 @@ class Batches:
         *,
         seed: Sequence[int],
         against: str | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self._corpus, self._inputs, self._labels, self._training = corpus, inputs, labels, training
-        self._seed = tuple(seed)
+        self._seed, self._share = tuple(seed), share
         _, self._machines = np.unique([clip.machine for clip in clips], return_inverse=True)
         self._own = None if against is None else np.array([clip.machine == against for clip in clips])
 
@@ -63,12 +68,12 @@ class Batches:
         """Return how many batches an epoch has."""
         return len(self._cut_up(self._plan(np.random.default_rng(0))))
 
-    def epoch(self, number: int, share: Share) -> Iterator[Batch]:
+    def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch `number` (from 0); of each this process's share."""
         plan = self._plan(np.random.default_rng([*self._seed, number]))
         for index, crops in enumerate(self._cut_up(plan)):
-            generator = np.random.default_rng([*self._seed, number, index, share.rank])
-            yield self._batch(crops[share.rank :: share.world], generator)
+            generator = np.random.default_rng([*self._seed, number, index, self._share.rank])
+            yield self._batch(crops[self._share.rank :: self._share.world], generator)
 
     def _batch(self, crops: Plan, generator: np.random.Generator) -> Batch:
         clips = crops[:, 0]
@@ -102,7 +107,11 @@ class Batches:
         return np.asarray(np.stack([clips, np.concatenate(starts)], axis=1))
 
     def _cut_up(self, crops: Plan) -> list[Plan]:
-        """Cut into batches; a last batch of one crop is left out, for batch norm has nothing to average there."""
-        size = self._training.batch
+        """Cut into batches of which every process has an equal share.
+
+        Of the last one what does not divide is left out, and all of it where a share would be a single crop, for batch
+        norm has nothing to average there.
+        """
+        size, world = self._training.batch, self._share.world
         batches = [crops[i : i + size] for i in range(0, len(crops), size)]
-        return [batch for batch in batches if len(batch) > 1]
+        return [batch[: len(batch) // world * world] for batch in batches if len(batch) // world > 1]

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from asd_edge.errors import ConfigError
 from asd_edge.strict import RefusalError
 
-from .batches import Batches
+from .batches import Batches, Share
 from .build import build_network, build_objective, together
 from .checkpoint import Checkpoint
 from .crops import check_lengths, context_of
@@ -118,7 +118,7 @@ def fit(
         datasets: where they come from, for the record.
         seed: of weights, order, crops and mixup; the same seed on the same machine gives the same run, however often
             it was cut off on the way.
-        channel: which channel of multi-channel clips to hear.
+        channel: which channel of multi-channel clips to hear; the recipe's by default.
         machine: whose network it is, where the recipe has one for each machine type.
         progress: shows progress bars.
         report: called with the epoch (from 1) and its mean loss.
@@ -129,6 +129,7 @@ def fit(
     """
     work = work or Work()
     recipe = recipe if machine is None else recipe.for_machine(machine)
+    channel = recipe.channel if channel is None else channel
     chosen = _chosen(recipe, clips, machine, seed)
     fabric = work.fabric
     probe = build_network(recipe, chosen.classes)
@@ -164,6 +165,7 @@ def fit(
             recipe.training,
             seed=[seed, 2, member],
             against=machine if recipe.training.objective.kind == "outlier_exposure" else None,
+            share=Share(fabric.global_rank, fabric.world_size),
         )
         train(
             fabric,

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 
-from .batches import Batches, Share
+from .batches import Batches
 from .checkpoint import Checkpoint
 from .features.prefetch import prefetch
 from .objectives.objective import Objective
@@ -77,15 +77,15 @@ def train(
         optimiser.load_state_dict(resumed["optimiser"])
         first = resumed["epoch"]
     model, fabric_optimiser = fabric.setup(objective, optimiser)
-    share, steps = Share(fabric.global_rank, fabric.world_size), batches.count()
+    steps = batches.count()
     ends = {training.epochs * (i + 1) // snapshots for i in range(snapshots)}
     left = range(first, training.epochs)
     for epoch in progress.track(left, "training", len(left)) if fabric.is_global_zero else left:
         start = time.perf_counter()
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, share.rank]).generate_state(1)[0]))
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, fabric.global_rank]).generate_state(1)[0]))
         model.train()
         losses = []
-        for step, batch in enumerate(prefetch(batches.epoch(epoch, share))):
+        for step, batch in enumerate(prefetch(batches.epoch(epoch))):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(training.schedule, epoch + step / steps)
             loss = model(batch.to(fabric.device))

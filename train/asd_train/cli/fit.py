@@ -22,7 +22,10 @@ def fit(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of weights, order, crops and mixup.")] = 0,
     channel: Annotated[
-        int | None, typer.Option(help="Which channel of multi-channel clips to hear (2026: 0 near, 1 far).")
+        int | None,
+        typer.Option(
+            help="Which channel of multi-channel clips to hear; by default the recipe's (DCASE 2026: 0 near, 1 far)."
+        ),
     ] = None,
     machine: Annotated[
         list[str] | None,

@@ -61,6 +61,8 @@ class Recipe(Table):
     Attributes:
         embedder: how the device runs the network, on whole segments or with the sound (docs/streaming.md).
         scope: one network for `all` machines, or one for each `machine` type.
+        channel: which channel of multi-channel clips is heard (DCASE 2026: 0 near the machine, 1 far from it); None for
+            clips of one channel. `asd-train fit --channel` has the last word.
         members: trainings of one ensemble, whose scores add up.
         snapshots: networks that each training gives to the ensemble, from equally spaced epochs.
         machines: by machine type, where a system treats some differently.
@@ -69,6 +71,7 @@ class Recipe(Table):
     name: str
     embedder: Literal["segment", "stream"]
     scope: Literal["all", "machine"] = "all"
+    channel: int | None = Field(ge=0, default=None)
     members: int = Field(ge=1, default=1)
     snapshots: int = Field(ge=1, default=1)
     front_end: FrontEndSpec
