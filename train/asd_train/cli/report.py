@@ -22,18 +22,14 @@ def report(
     from asd_train.data.dcase import read_datasets
     from asd_train.published.data_sets import recognise
     from asd_train.report.page import check_writable, write_report
-    from asd_train.report.study import study
+    from asd_train.report.study import studies_of
     from asd_train.run import load_runs
 
     check_writable(out)
     runs = [(str(path), load_runs(path)) for path in run]
     clips, progress = read_datasets(data, ground_truth=ground_truth or ()), Progress()
     studies = [
-        study(
-            name if each.machine is None else f"{name}/{each.machine}", each, clips, domains=domains, progress=progress
-        )
-        for name, system in runs
-        for each in system
+        each for name, system in runs for each in studies_of(name, system, clips, domains=domains, progress=progress)
     ]
     write_report(studies, clips, data, out, data_sets=recognise(clips), domains=domains, progress=progress)
     typer.echo(f"Wrote {out}")

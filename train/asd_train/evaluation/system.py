@@ -33,7 +33,7 @@ def score_system(
     """
     scored = []
     for run in runs:
-        for recipe, machines in _alike(run, clips):
+        for recipe, machines in treated_alike(run, clips):
             own = [clip for clip in clips if clip.machine in machines]
             pipeline = torch_pipeline(run, recipe)
             heard = hear(run, pipeline, own, progress=progress)
@@ -42,8 +42,8 @@ def score_system(
     return scored
 
 
-def _alike(run: Run, clips: Sequence[Clip]) -> list[tuple[Recipe, set[str]]]:
-    """Sort the run's machines that have test clips by how the recipe treats them."""
+def treated_alike(run: Run, clips: Sequence[Clip]) -> list[tuple[Recipe, set[str]]]:
+    """Sort the run's machines that have test clips by how the recipe treats them: each recipe with its machines."""
     groups: dict[str, tuple[Recipe, set[str]]] = {}
     for machine in sorted({clip.machine for clip in clips if clip.split == "test" and run.hears(clip.machine)}):
         recipe = run.recipe.for_machine(machine)

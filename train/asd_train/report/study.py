@@ -18,7 +18,9 @@ from ..embedder import torch_pipeline
 from ..evaluation.evaluate import Evaluation, evaluate
 from ..evaluation.runs import HeardClips, conditions_of, hear
 from ..evaluation.scored import Domains, ScoredClip, score_embedded
+from ..evaluation.system import treated_alike
 from ..progress import Progress
+from ..recipe import Recipe
 from ..run import Run
 
 Point = NDArray[np.float64]
@@ -55,16 +57,48 @@ class Study:
     machines: tuple[MachineStudy, ...]
 
 
-def study(name: str, run: Run, clips: Sequence[Clip], *, domains: Domains, progress: Progress) -> Study:
-    """Commission and score a run, and keep what the report shows of it.
+def studies_of(
+    name: str, runs: Sequence[Run], clips: Sequence[Clip], *, domains: Domains, progress: Progress
+) -> list[Study]:
+    """Study each network of a system, and each kind of machine that the recipe treats in its own way, by itself.
 
     Raises:
         SourceError: a clip cannot be read.
         DataError: there is nothing to learn from or nothing to score.
     """
-    pipeline = torch_pipeline(run)
-    heard = hear(run, pipeline, [clip for clip in clips if run.hears(clip.machine)], progress=progress)
-    known = conditions_of(run, pipeline, heard)
+    return [
+        study(
+            name if len(machines) > 1 or run.machine is None else f"{name}/{run.machine}",
+            run,
+            own,
+            recipe=recipe,
+            domains=domains,
+            progress=progress,
+        )
+        for run in runs
+        for recipe, machines in treated_alike(run, clips)
+        for own in [[clip for clip in clips if clip.machine in machines]]
+    ]
+
+
+def study(
+    name: str,
+    run: Run,
+    clips: Sequence[Clip],
+    *,
+    recipe: Recipe | None = None,
+    domains: Domains,
+    progress: Progress,
+) -> Study:
+    """Commission and score a run, as its recipe says or as `recipe` does, and keep what the report shows of it.
+
+    Raises:
+        SourceError: a clip cannot be read.
+        DataError: there is nothing to learn from or nothing to score.
+    """
+    pipeline = torch_pipeline(run, recipe)
+    heard = hear(run, pipeline, clips, progress=progress)
+    known = conditions_of(run, pipeline, heard, (recipe or run.recipe).scorer)
     scored = score_embedded(pipeline, known, heard.tests, domains=domains)
     imprinted = {unit: _source_only(conditions) for unit, conditions in known.items() if len(conditions.conditions) > 1}
     tests = {clip: sound for clip, sound in heard.tests.items() if clip.unit in imprinted}
