@@ -1,64 +1,70 @@
-"""The table of docs/training.md that says what each recipe is and costs: python -m tests.train.recipe_table."""
+"""The two tables of recipes in docs/training.md: python -m tests.train.recipe_table prints them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 import torch
 from pydantic import BaseModel
 
 from asd_train.build import build_network
-from asd_train.networks.cost import cost
-from asd_train.recipe import Recipe, load_recipe, recipe_names
-from asd_train.recipe.load import variant_names
+from asd_train.networks.cost import Cost, cost
+from asd_train.recipe import Recipe, about_recipe, load_recipe, recipe_names
+from tests.train.every_recipe import EVERY
 
-HEAD = ("recipe", "one network", "on the device", "scorer", "parameters", "multiply-adds")
 CLASSES = tuple(f"machine/{section:02}/source/-" for section in range(6))
 """Those of a network that has one output a class: the six sections that each machine of DCASE 2021 has."""
 
 
-def systems() -> list[str]:
-    """Return all recipes, each followed by its variants."""
-    return [f"{name}{each}" for name in recipe_names() for each in ("", *(f":{v}" for v in variant_names(name)))]
+def recipes() -> str:
+    """Return what the recipes say of themselves, as a table."""
+    about = {name: about_recipe(name) for name in recipe_names()}
+    rows = [(f"`{name}`", each.system, each.paper, each.needs) for name, each in about.items()]
+    return _table(("recipe", "system", "paper", "needs"), rows)
 
 
-def row(name: str) -> tuple[str, ...]:
-    """Return what the table says of a system."""
+def systems() -> str:
+    """Return the recipes and their variants with how they run and what they cost, as a table."""
+    head = ("system", "one network", "on the device", "scorer", "parameters", "multiply-adds")
+    return _table(head, map(_system, EVERY))
+
+
+def _system(name: str) -> tuple[str, ...]:
     recipe = load_recipe(name)
-    networks = recipe.members * recipe.snapshots
-    parameters, multiply_adds = _costs(recipe)
-    times = "" if networks == 1 else f"{networks} × "
+    networks, each = recipe.members * recipe.snapshots, _cost(recipe)
+    times = f"{networks} × " if networks > 1 else ""
     return (
         f"`{name}`",
         "for all" if recipe.scope == "all" else "a machine",
         "with the sound" if recipe.embedder == "stream" else "whole segments",
-        f"`{_scorer(recipe.backend)}`",
-        f"{times}{parameters:,}",
-        f"{times}{_millions(multiply_adds)}",
+        _scorer(recipe.backend),
+        f"{times}{each.parameters:,}",
+        f"{times}{each.multiply_adds / 1e6:,.0f} M",
     )
 
 
-def _costs(recipe: Recipe) -> tuple[int, int]:
-    with torch.device("meta"):  # shapes alone
+def _cost(recipe: Recipe) -> Cost:
+    with torch.device("meta"):  # shapes alone, no numbers
         network = build_network(recipe, CLASSES)
-        shapes: list[tuple[int, ...]] = [(recipe.segment.frames, recipe.front_end.bands)]
-        found = cost(network, *shapes, *([(recipe.spectrum_bins,)] if network.hears_spectrum else []))
-    return found.parameters, found.multiply_adds
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:,.0f} M" if count >= 1e7 else f"{count / 1e6:.1f} M"
+        spectrum = [(recipe.spectrum_bins,)] if network.hears_spectrum else []
+        return cost(network, (recipe.segment.frames, recipe.front_end.bands), *spectrum)
 
 
 def _scorer(backend: BaseModel) -> str:
-    """Name a backend by its kind; one that hands parts to others by theirs."""
-    kind = str(getattr(backend, "kind", ""))
-    inner = [*getattr(backend, "parts", ()), *([over] if (over := getattr(backend, "over", None)) else [])]
-    if not inner:
-        return kind
-    joined = " + ".join(_scorer(each) for each in inner)
-    return joined if kind in ("sum", "part") else f"{kind}({joined})"
+    """Name a backend by its kind, and those that it hands its work to."""
+    values = dict(backend)
+    inner = [*values.get("parts", ()), *([values["over"]] if "over" in values else [])]
+    joined = " + ".join(map(_scorer, inner))
+    match values["kind"]:
+        case "sum" | "part":
+            return joined
+        case kind:
+            return f"`{kind}`" + (f" over {joined}" if joined else "")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
 if __name__ == "__main__":
-    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
-    for each in systems():
-        print(f"| {' | '.join(row(each))} |")
+    print(f"{recipes()}\n\n{systems()}")
