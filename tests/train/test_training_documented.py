@@ -1,4 +1,4 @@
-"""Commands of training in the documents can be given as they stand, and docs/training.md tells the recipes as they are."""
+"""Commands of training in the documents can be given as they stand; docs/training.md tells the recipes as they are."""
 
 from __future__ import annotations
 
