@@ -57,8 +57,10 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Forget the state: the training has ended."""
+        """Forget the state: the training has ended. The folder goes with the last of them."""
         self._path.unlink(missing_ok=True)
+        if self._path.parent.exists() and not any(self._path.parent.iterdir()):
+            self._path.parent.rmdir()
 
     def _refused(self, found: str) -> DataError:
         return DataError(

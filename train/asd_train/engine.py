@@ -13,6 +13,8 @@ from lightning_fabric.loggers.csv_logs import CSVLogger
 from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
+from asd_edge.errors import ConfigError
+
 Accelerator = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
@@ -34,8 +36,19 @@ class Engine:
     precision: Precision = "auto"
 
     def start(self) -> Fabric:
-        """Return the engine, ready: with several devices every process comes to this line."""
+        """Return the engine, ready: with several devices every process comes to this line.
+
+        Raises:
+            ConfigError: a GPU is asked for, and there is none.
+        """
         gpu = self.accelerator != "cpu" and torch.cuda.is_available()
+        if self.accelerator == "cuda" and not gpu:
+            raise ConfigError(
+                "There is no GPU to train on",
+                found="no CUDA device that torch can use",
+                expected="a GPU, with a build of torch for CUDA",
+                remedy="Leave --accelerator out to train on the processor, or install torch for your GPU.",
+            )
         several = self.devices > 1 or self.nodes > 1
         precision = self.precision
         if precision == "auto":

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from asd_edge.errors import ConfigError
+from asd_edge.errors import ConfigError, DataError
 from asd_edge.strict import RefusalError
 
 from .batches import Batches, Share
@@ -28,7 +28,7 @@ from .features.corpus import Corpus
 from .features.twin import FrontEndTwin
 from .inputs import Inputs, MixedSound, StoredFeatures
 from .labels import LabelSet, TrainingSet, check_classes, training_set
-from .loop import Done, train
+from .loop import Done, log, train
 from .networks.network import EmbeddingNetwork
 from .progress import Progress
 from .recipe import Recipe
@@ -81,7 +81,9 @@ def fit_all(
     work = work or Work()
     scopes: list[str | None] = [None]
     if recipe.scope == "machine":
-        scopes = [*(machines or sorted({clip.machine for clip in clips if _trains(clip)}))]
+        known = sorted({clip.machine for clip in clips if _trains(clip)})
+        _check_machines(machines or (), known)
+        scopes = [*(machines or known)]
     return tuple(
         fit(
             recipe,
@@ -147,8 +149,9 @@ def fit(
         digest = _digest(recipe, chosen, seed, fabric.world_size, channel)
         path = work.unfinished / f"{machine or 'all'}.pt"
         checkpoint = Checkpoint(path, of=digest, every_s=work.keep_every_s)
-    done, inside = _resumed(checkpoint)
+    done, inside = _resumed(checkpoint, fabric)
     logged = loggers(None if work.logs is None else work.logs / (machine or ""))
+    log(logged, recipe.training, done.history)  # a logger begins its file anew
     for member in range(len(done.kept) // recipe.snapshots, recipe.members):
         torch.manual_seed(seed + 1000 * member)
         network = build_network(recipe, chosen.classes)
@@ -196,6 +199,17 @@ def fit(
         seconds=done.seconds,
         network=_network(recipe, chosen, done),
     )
+
+
+def _check_machines(named: Sequence[str], known: Sequence[str]) -> None:
+    unknown = [machine for machine in named if machine not in known]
+    if unknown:
+        raise DataError(
+            f"There is no network to train for {', '.join(unknown)}",
+            found=f"training normals of {', '.join(known) or 'no machine'}",
+            expected="a machine that has some",
+            remedy="Name one of these, or give the data set that has the other with --data.",
+        )
 
 
 def _trains(clip: Clip) -> bool:
@@ -264,9 +278,12 @@ def _digest(recipe: Recipe, chosen: TrainingSet, seed: int, world: int, channel:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _resumed(checkpoint: Checkpoint | None) -> tuple[Done, dict[str, Any] | None]:
-    """Return what is done, and the state inside an unfinished network."""
-    state = None if checkpoint is None else checkpoint.load()
+def _resumed(checkpoint: Checkpoint | None, fabric: Fabric) -> tuple[Done, dict[str, Any] | None]:
+    """Return what is done, and the state inside an unfinished network; the first process tells the others."""
+    state: dict[str, Any] | None = None
+    if checkpoint is not None and fabric.is_global_zero:
+        state = checkpoint.load()
+    state = fabric.broadcast(state)
     if state is None:
         return Done(), None
     inside: dict[str, Any] | None = state["inside"]

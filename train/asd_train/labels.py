@@ -116,6 +116,15 @@ def training_set(
     return TrainingSet(tuple(learning), tuple(calibrating), classes)
 
 
+_OTHERS = "Add other machines with a second --data (asd-train simulate DIR makes some)"
+_REMEDIES: dict[Labels, str] = {
+    "machine": f"{_OTHERS}.",
+    "section": f"{_OTHERS} where one network learns them all (dcase_mobilenetv2:all_machines), or a second section.",
+    "attributes": f"{_OTHERS}, or give the clips attributes in their file names.",
+    "joint": f"{_OTHERS}, or give the clips attributes in their file names.",
+}
+
+
 def check_classes(labels: LabelSet, what: Labels) -> None:
     """Raise DataError where there is only one class, and so nothing to tell apart."""
     if len(labels) < 2:
@@ -123,6 +132,5 @@ def check_classes(labels: LabelSet, what: Labels) -> None:
             "There is nothing to learn from: the network learns by telling classes of normal sound apart",
             found=f"1 class ({', '.join(labels.names)}) by {what}",
             expected="at least two classes",
-            remedy="Add other machines with a second --data (asd-train simulate DIR makes some), or split the "
-            "clips into pseudo-classes by giving them attributes in their file names.",
+            remedy=_REMEDIES[what],
         )

@@ -66,7 +66,7 @@ def train(
         snapshots: networks to keep, from equally spaced epochs, the last among them.
         checkpoint: keeps the state after every epoch; None keeps none.
         resumed: the state to go on from.
-        logged: where loss, rate and time of each epoch are written.
+        logged: where loss and learning rate of each epoch are written.
         progress: shows a bar.
         report: called with the epoch (from 1) and its mean loss.
     """
@@ -97,11 +97,7 @@ def train(
         assert isinstance(mean, Tensor)
         done.history.append(float(mean))
         done.seconds += time.perf_counter() - start
-        rate = optimiser.param_groups[0]["lr"]
-        metrics = {"loss": done.history[-1], "learning_rate": rate, "seconds": done.seconds}
-        for logger in logged:
-            logger.log_metrics(metrics, step=len(done.history))
-            logger.save()
+        log(logged, training, done.history, since=len(done.history) - 1)
         report(epoch + 1, done.history[-1])
         if epoch + 1 in ends:
             done.kept.append({name: tensor.cpu().clone() for name, tensor in objective.network.state_dict().items()})
@@ -109,3 +105,12 @@ def train(
             last = epoch + 1 == training.epochs
             inside = {"epoch": epoch + 1, "objective": objective.state_dict(), "optimiser": optimiser.state_dict()}
             checkpoint.save({"done": asdict(done), "inside": None if last else inside}, now=last)
+
+
+def log(logged: Sequence[Logger], training: Training, history: Sequence[float], *, since: int = 0) -> None:
+    """Write loss of each epoch and the learning rate it began with, from the epoch with index `since` on."""
+    for index in range(since, len(history)):
+        rate = learning_rate(training.schedule, index % training.epochs)
+        for logger in logged:
+            logger.log_metrics({"loss": history[index], "learning_rate": rate}, step=index + 1)
+            logger.save()
