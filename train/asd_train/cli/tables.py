@@ -63,22 +63,26 @@ def evaluation_table(result: Evaluation) -> str:
 
 
 def comparison_table(lines: Sequence[ComparedRecipe]) -> str:
-    """One line a recipe: seeds, size, training time and the headline figures as mean ± deviation."""
-    rows = [["recipe", "seeds", "parameters", "multiply-adds", "training", *lines[0].figures]]
+    """Two tables with one line a recipe, narrow enough for a terminal: how well it hears, then what it costs.
+
+    Figures are mean ± deviation over seeds. Machines: how many with their sections; lines of different numbers do not
+    compare.
+    """
+    hears = [name for name in lines[0].figures if name not in _AT_THRESHOLD]
+    first, second = [["recipe", "", "machines", *hears]], [["recipe", "", "seeds", *_COSTS, *_AT_THRESHOLD]]
     for line in lines:
-        trained = f"{line.training_s / 60:.1f} min"
-        figures = [spread.text(digits=1 if name == "false alarms/h" else 3) for name, spread in line.figures.items()]
-        rows.append(
-            [
-                line.name,
-                str(len(line.seeds)),
-                f"{line.parameters:,}",
-                f"{line.multiply_adds / 1e6:,.1f} M",
-                trained,
-                *figures,
-            ]
-        )
-    return _aligned(rows)
+        size = [f"{line.parameters:,}", f"{line.multiply_adds / 1e6:,.1f} M", f"{line.training_s / 60:.1f} min"]
+        first.append([line.name, "", str(len(line.evaluations[0].machines)), *_texts(line, hears)])
+        second.append([line.name, "", str(len(line.seeds)), *size, *_texts(line, _AT_THRESHOLD)])
+    return f"{_aligned(first)}\n\n{_aligned(second)}"
+
+
+_COSTS = ("parameters", "multiply-adds", "training")
+_AT_THRESHOLD = ("source F1", "target F1", "false alarms/h")
+
+
+def _texts(line: ComparedRecipe, names: Sequence[str]) -> list[str]:
+    return [line.figures[name].text(digits=1 if name == "false alarms/h" else 3) for name in names]
 
 
 def sheet_table(sheet: Sheet) -> str:
