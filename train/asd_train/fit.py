@@ -130,9 +130,44 @@ def fit(
     work = work or Work()
     recipe = recipe if machine is None else recipe.for_machine(machine)
     chosen = _chosen(recipe, clips, machine, seed)
-    fabric = work.fabric
     probe = build_network(recipe, chosen.classes)
     _check_backend(recipe, probe)
+    if recipe.training.objective.kind == "none":
+        done = Done(kept=[probe.state_dict()] * (recipe.members * recipe.snapshots))
+    else:
+        done = _train(
+            recipe, probe, clips, chosen, seed=seed, channel=channel, machine=machine, progress=progress,
+            report=report, work=work,
+        )  # fmt: skip
+    return Run(
+        recipe=recipe,
+        seed=seed,
+        datasets=tuple(datasets),
+        channel=channel,
+        machine=machine,
+        classes=chosen.classes,
+        held_out=tuple(clip.key for clip in chosen.held_out),
+        history=tuple(done.history),
+        seconds=done.seconds,
+        network=_network(recipe, chosen, done),
+    )
+
+
+def _train(
+    recipe: Recipe,
+    probe: EmbeddingNetwork,
+    clips: Sequence[Clip],
+    chosen: TrainingSet,
+    *,
+    seed: int,
+    channel: int | None,
+    machine: str | None,
+    progress: Progress,
+    report: Report,
+    work: Work,
+) -> Done:
+    """Train every member on the chosen clips; `probe` is one of their networks with fresh weights."""
+    fabric = work.fabric
     with fabric.rank_zero_first(local=True):  # it computes the features, the others find them
         cache = Cache(cache_folder(work.cache))
         normals = [clip for clip in clips if _trains(clip)]
@@ -182,18 +217,7 @@ def fit(
         inside = None
     if checkpoint is not None and fabric.is_global_zero:
         checkpoint.remove()
-    return Run(
-        recipe=recipe,
-        seed=seed,
-        datasets=tuple(datasets),
-        channel=channel,
-        machine=machine,
-        classes=chosen.classes,
-        held_out=tuple(clip.key for clip in chosen.held_out),
-        history=tuple(done.history),
-        seconds=done.seconds,
-        network=_network(recipe, chosen, done),
-    )
+    return done
 
 
 def _trains(clip: Clip) -> bool:

@@ -141,7 +141,13 @@ class OutlierExposure(Table):
     flow_weight: float = Field(ge=0)
 
 
-ObjectiveTable = Annotated[Classify | Reconstruct | OutlierExposure, Field(discriminator="kind")]
+class Nothing(Table):
+    """The network has no parameters: its backend learns all there is to learn."""
+
+    kind: Literal["none"]
+
+
+ObjectiveTable = Annotated[Classify | Reconstruct | OutlierExposure | Nothing, Field(discriminator="kind")]
 
 
 class Training(Table):
