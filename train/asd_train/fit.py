@@ -31,6 +31,7 @@ from .labels import LabelSet, TrainingSet, check_classes, training_set
 from .loop import Done, train
 from .networks.network import EmbeddingNetwork
 from .progress import Progress
+from .pseudo_labels import labelled, pseudo_labels
 from .recipe import Recipe
 from .recipe.training import Labels
 from .run import Run
@@ -129,6 +130,8 @@ def fit(
     """
     work = work or Work()
     recipe = recipe if machine is None else recipe.for_machine(machine)
+    pseudo = _pseudo_labels(recipe, clips, machine, seed=seed, channel=channel, progress=progress, work=work)
+    clips = labelled(clips, pseudo)
     chosen = _chosen(recipe, clips, machine, seed)
     probe = build_network(recipe, chosen.classes)
     _check_backend(recipe, probe)
@@ -147,6 +150,7 @@ def fit(
         machine=machine,
         classes=chosen.classes,
         held_out=tuple(clip.key for clip in chosen.held_out),
+        pseudo_labels=pseudo,
         history=tuple(done.history),
         seconds=done.seconds,
         network=_network(recipe, chosen, done),
@@ -222,6 +226,28 @@ def _train(
 
 def _trains(clip: Clip) -> bool:
     return clip.split == "train" and clip.anomalous is False
+
+
+def _pseudo_labels(
+    recipe: Recipe,
+    clips: Sequence[Clip],
+    machine: str | None,
+    *,
+    seed: int,
+    channel: int | None,
+    progress: Progress,
+    work: Work,
+) -> dict[str, str]:
+    normals = [clip for clip in clips if _trains(clip)]  # all of them: the training finds what is computed here
+    if not recipe.training.pseudo_labels or all(clip.attributes for clip in normals):
+        return {}
+    with work.fabric.rank_zero_first(local=True):
+        cache = Cache(cache_folder(work.cache))
+        corpus = cache.features(normals, recipe.front_end, channel=channel, progress=progress)
+    own = [i for i, clip in enumerate(normals) if machine in (None, clip.machine)]
+    return pseudo_labels(
+        [normals[i] for i in own], corpus.subset(np.array(own)), most=recipe.training.pseudo_labels, seed=seed
+    )
 
 
 def _chosen(recipe: Recipe, clips: Sequence[Clip], machine: str | None, seed: int) -> TrainingSet:

@@ -154,6 +154,8 @@ class Training(Table):
     """How a network learns.
 
     `domains`: whose training normals it learns from. `batch`: crops a step, over all devices together.
+    `pseudo_labels`: where the clips of a machine, section and domain have no attributes, the largest number of clusters
+    that stand in for them (pseudo_labels.py); 0 leaves them one class.
     """
 
     domains: tuple[Literal["source", "target"], ...] = Field(min_length=1)
@@ -163,6 +165,7 @@ class Training(Table):
     optimiser: Annotated[SGD | Adam | AdamW, Field(discriminator="kind")]
     schedule: tuple[Phase, ...] = Field(min_length=1)
     mixup: Mixup = Mixup(alpha=0.0)
+    pseudo_labels: int = Field(ge=0, le=64, default=0)
 
     @property
     def epochs(self) -> int:

@@ -8,23 +8,24 @@ import numpy as np
 
 from asd_edge.scoring.backends.gaussians import Matrix
 
-LEAST_SHARE: Final = 1e-6
-"""Of the identity in every covariance: sound that never varies has none of its own."""
+LEAST_VARIANCE: Final = 1e-2
+"""dB², added to every direction: a band that never varied in a few clips must not decide everything."""
 
 
-# Σ = (1 − ρ) S + ρ m I, m = tr(S) / p, ρ = min(b², d²) / d²,
-# d² = ‖S − m I‖² / p, b² = (1 / n²) Σ_k ‖x_k x_kᵀ − S‖² / p   (Ledoit and Wolf, J. Multivariate Anal. 88, 2004, section
-# 3.3). Σ_k ‖x_k x_kᵀ − S‖² = Σ_k ‖x_k‖⁴ − n ‖S‖², for S is the mean of x_k x_kᵀ.
-def ledoit_wolf(rows: Matrix) -> Matrix:
-    """Return the shrunk covariance of rows whose mean is zero, [n, p] -> [p, p], positive definite.
+# Σ = (1 − ρ) S + ρ m I, m = tr(S) / p, ρ = min(1, (tr(S²) + tr²(S)) / ((n + 1) (tr(S²) − tr²(S) / p)))
+# (Chen, Wiesel, Eldar and Hero, IEEE Trans. Signal Processing 58, 2010, eq 23 without its terms in 2/p: the oracle
+# approximating shrinkage, for Gaussian rows). It holds down to two clips, where an enrollment begins and where Ledoit
+# and Wolf's estimate of the noise is 0, so that nothing would be shrunk.
+def shrunk_covariance(rows: Matrix) -> Matrix:
+    """Return the shrunk covariance of rows in dB whose mean is zero, [n, p] -> [p, p], positive definite.
 
     No share of the sphere has to be chosen: it is what minimises the expected squared error.
     """
     n, p = rows.shape
     own = rows.T @ rows / n
     level = np.trace(own) / p
-    length = float((own**2).sum())
-    spread = length / p - level**2  # d²
-    noise = (float(((rows**2).sum(axis=1) ** 2).sum()) / n - length) / (n * p)  # b²
-    share = min(max(noise, 0.0), spread) / spread if spread > 0.0 else 1.0
-    return np.asarray((1.0 - share) * own + (share * level + LEAST_SHARE) * np.eye(p))
+    length = float((own**2).sum())  # tr(S²)
+    spread = length - p * level**2
+    noise = (length + (p * level) ** 2) / (n + 1.0)
+    share = min(1.0, noise / spread) if spread > 0.0 else 1.0
+    return np.asarray((1.0 - share) * own + (share * level + LEAST_VARIANCE) * np.eye(p))
