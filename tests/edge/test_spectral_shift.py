@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.covariance import OAS
 
-from asd_edge.scoring.backends.shrinkage import LEAST_VARIANCE, shrunk_covariance
+from asd_edge.scoring.backends.shrinkage import LEAST_VARIANCE, oracle_approximating, shrunk_covariance
 from asd_edge.scoring.backends.spectral_shift import SpectralShift, shifts
 from asd_edge.strict import RefusalError
 
@@ -32,6 +32,15 @@ def clips(*, count: int = 9, peak: float = 15.0, seed: int = 0) -> Clips:
     }
 
 
+def covariance(rows: NDArray[np.float64], *, labels: int) -> NDArray[np.float64]:
+    """W by its definition, 16 clips being what the mean of all variances is worth."""
+    n, bands = rows.shape
+    rows = rows * np.sqrt(n / (n - labels))
+    variances = (n * rows.var(axis=0) + 16 * rows.var(axis=0).mean()) / (n + 16)
+    d = np.diag(np.sqrt(variances + 0.01))
+    return d @ OAS(assume_centered=True).fit(rows @ np.linalg.inv(d)).covariance_ @ d + 0.01 * np.eye(bands)
+
+
 def means(sound: Clips) -> dict[str, NDArray[np.float64]]:
     return {label: np.array([clip.mean(axis=0) for clip in members], np.float64) for label, members in sound.items()}
 
@@ -40,8 +49,8 @@ def means(sound: Clips) -> dict[str, NDArray[np.float64]]:
 def test_covariance_is_scikit_learns(rows: int, bands: int) -> None:
     rng = np.random.default_rng(rows)
     x = rng.standard_normal((rows, bands)) @ rng.standard_normal((bands, bands))
-    expected = OAS(assume_centered=True).fit(x).covariance_ + LEAST_VARIANCE * np.eye(bands)
-    np.testing.assert_allclose(shrunk_covariance(x), expected, rtol=1e-9, atol=1e-9)
+    expected = OAS(assume_centered=True).fit(x).covariance_
+    np.testing.assert_allclose(oracle_approximating(x), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("rows", [np.zeros((3, 4)), np.ones((1, 4))])
@@ -68,7 +77,7 @@ def test_distance_is_the_formula() -> None:
     sound = clips()
     each = means(sound)
     within = np.concatenate([spectra - spectra.mean(axis=0) for spectra in each.values()])
-    w = OAS(assume_centered=True).fit(within).covariance_ + LEAST_VARIANCE * np.eye(BANDS)
+    w = covariance(within, labels=2)
     factors = [2.0 ** (sign * step / 8) for step in range(1, 9) for sign in (1, -1)]
     moved = np.concatenate([shifts(spectra.mean(axis=0), np.array(factors)) for spectra in each.values()])
     b, inverse = moved.T @ moved / len(moved), np.linalg.inv(w)
@@ -119,7 +128,7 @@ def test_clips_that_are_alone_under_their_labels_tell_together_how_sound_varies(
     sound = clips(count=3)
     alone = {f"{label} {i}": [clip] for label, members in sound.items() for i, clip in enumerate(members)}
     every = np.concatenate(list(means(sound).values()))
-    w = OAS(assume_centered=True).fit(every - every.mean(axis=0)).covariance_ + LEAST_VARIANCE * np.eye(BANDS)
+    w = covariance(every - every.mean(axis=0), labels=1)
     x = np.random.default_rng(2).normal(-40.0, 3.0, (4, BANDS)).astype(np.float32)
     away = x[:, None] - every
     least = np.sqrt(np.einsum("srb,bc,src->sr", away, np.linalg.inv(w), away).min(axis=1))

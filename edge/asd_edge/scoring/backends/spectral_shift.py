@@ -95,13 +95,14 @@ class SpectralShift(ReferenceBackend):
 
 
 def _within(labels: Sequence[Matrix]) -> Matrix:
-    """Return how clips differ from the mean of their label, dB [clips, bands].
+    """Return how clips differ from the mean of their label, dB [clips, bands], of the mean square that is unbiased.
 
     A clip that is alone under its label cannot tell; all such clips together are one label.
     """
     alone = [members for members in labels if len(members) == 1]
     together = [members for members in labels if len(members) > 1] + ([np.concatenate(alone)] if alone else [])
-    return np.concatenate([members - members.mean(axis=0) for members in together])
+    rows = np.concatenate([members - members.mean(axis=0) for members in together])
+    return np.asarray(rows * np.sqrt(len(rows) / max(len(rows) - len(together), 1)))
 
 
 def shifts(spectrum: NDArray[np.float64], factors: NDArray[np.float64]) -> Matrix:
