@@ -63,7 +63,7 @@ def export_bundle(
         SourceError: a clip cannot be read.
         BundleError: the bundle cannot be written.
     """
-    clips = [clip for clip in clips if machine in (None, clip.machine) and run.hears(clip.machine)]
+    clips = [clip for clip in run.labelled(clips) if machine in (None, clip.machine) and run.hears(clip.machine)]
     recipe = _recipe_for(run, {clip.machine for clip in clips})
     trained = torch_pipeline(run, recipe)
     exported = export_graphs(run, both=both_graphs)

@@ -20,6 +20,7 @@ from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.scoring.backends.part import Part
 from asd_edge.scoring.backends.pseudo_target import PseudoTarget
 from asd_edge.scoring.backends.reconstruction import Reconstruction
+from asd_edge.scoring.backends.spectral_shift import SpectralShift
 from asd_edge.scoring.backends.sum import Sum
 from tests.contracts.outputs import (
     DENSITIES,
@@ -28,8 +29,10 @@ from tests.contracts.outputs import (
     LOG_ODDS,
     MEAN_RESIDUALS,
     RESIDUALS,
+    SPECTRA,
     TWICE,
     VECTOR_AND_DENSITIES,
+    VECTOR_AND_SPECTRUM,
     WITH_MAXIMUM,
     Output,
 )
@@ -72,6 +75,18 @@ CASES = {name: Case(backend, DIRECTIONS, DIMS + 1) for name, backend in KINDS.it
         replace(VECTOR_AND_DENSITIES, decisive=13),
         16,
     ),
+    "scaled sum": Case(
+        Sum(
+            parts=(
+                Part(start=0, stop=12, over=KNN(neighbours=1, distance="mahalanobis")),
+                Part(start=12, stop=24, over=SpectralShift()),
+            ),
+            weights=(0.5, 1.0),
+            scaled=True,
+        ),
+        VECTOR_AND_SPECTRUM,
+        16,
+    ),
     "ensemble": Case(Ensemble(members=(_KNN, KMeans(centres=4))), TWICE, 25),
     "ensemble of sums": Case(
         Ensemble(members=(Sum(parts=(_KNN, Part(start=0, stop=9, over=Mahalanobis()))), _GMM)), TWICE, 16
@@ -85,4 +100,5 @@ CASES = {name: Case(backend, DIRECTIONS, DIMS + 1) for name, backend in KINDS.it
         MixtureLikelihood(components=2, embedding=12, temporal_maximum=True), WITH_MAXIMUM, 16
     ),
     "density map": Case(DensityMap(), DENSITIES, None),
+    "spectral shift": Case(SpectralShift(), SPECTRA, None),
 }

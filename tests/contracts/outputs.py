@@ -130,6 +130,16 @@ def _with_maximum(dims: int) -> Output:
     return Output(dims + 5, normal, anything, decisive=4)
 
 
+def _spectra(bands: int) -> Output:
+    """Mean spectra, dB: a line over a floor; unrelated ones are of other levels."""
+
+    def normal(rng: Generator, clips: int, spread: float) -> Numbers:
+        line = 10.0 * np.exp(-0.5 * (np.arange(bands) - rng.uniform(2, bands - 2)) ** 2)
+        return -40.0 + line + spread * rng.standard_normal((clips, SEGMENTS, bands))
+
+    return Output(bands, normal, lambda rng, n: rng.normal(-40.0, 20.0, (n, bands)), decisive=4)
+
+
 DIRECTIONS = _directions(12)
 TWICE = Output(
     24,
@@ -144,11 +154,20 @@ ERROR = _errors(1)
 DENSITIES = _errors(5)
 LOG_ODDS = _log_odds(4)
 WITH_MAXIMUM = _with_maximum(12)
+SPECTRA = _spectra(12)
 VECTOR_AND_DENSITIES = Output(
     17,
     lambda rng, clips, spread: np.concatenate(
         [DIRECTIONS.normal(rng, clips, spread), DENSITIES.normal(rng, clips, spread)], axis=-1
     ),
     lambda rng, n: np.concatenate([DIRECTIONS.anything(rng, n), DENSITIES.anything(rng, n)], axis=-1),
+    decisive=4,
+)
+VECTOR_AND_SPECTRUM = Output(
+    24,
+    lambda rng, clips, spread: np.concatenate(
+        [DIRECTIONS.normal(rng, clips, spread), SPECTRA.normal(rng, clips, spread)], axis=-1
+    ),
+    lambda rng, n: np.concatenate([DIRECTIONS.anything(rng, n), SPECTRA.anything(rng, n)], axis=-1),
     decisive=4,
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import OAS
 
-from asd_edge.scoring.backends.shrinkage import LEAST_SHARE, ledoit_wolf
-from asd_edge.scoring.backends.spectral_shift import LEAST_DEVIATION, SpectralShift, shifts
+from asd_edge.scoring.backends.shrinkage import LEAST_VARIANCE, oracle_approximating, shrunk_covariance
+from asd_edge.scoring.backends.spectral_shift import SpectralShift, shifts
 from asd_edge.strict import RefusalError
 
 BANDS = 40
@@ -32,6 +32,15 @@ def clips(*, count: int = 9, peak: float = 15.0, seed: int = 0) -> Clips:
     }
 
 
+def covariance(rows: NDArray[np.float64], *, labels: int) -> NDArray[np.float64]:
+    """W by its definition, 16 clips being what the mean of all variances is worth."""
+    n, bands = rows.shape
+    rows = rows * np.sqrt(n / (n - labels))
+    variances = (n * rows.var(axis=0) + 16 * rows.var(axis=0).mean()) / (n + 16)
+    d = np.diag(np.sqrt(variances + 0.01))
+    return d @ OAS(assume_centered=True).fit(rows @ np.linalg.inv(d)).covariance_ @ d + 0.01 * np.eye(bands)
+
+
 def means(sound: Clips) -> dict[str, NDArray[np.float64]]:
     return {label: np.array([clip.mean(axis=0) for clip in members], np.float64) for label, members in sound.items()}
 
@@ -40,13 +49,19 @@ def means(sound: Clips) -> dict[str, NDArray[np.float64]]:
 def test_covariance_is_scikit_learns(rows: int, bands: int) -> None:
     rng = np.random.default_rng(rows)
     x = rng.standard_normal((rows, bands)) @ rng.standard_normal((bands, bands))
-    expected = LedoitWolf(assume_centered=True).fit(x).covariance_ + LEAST_SHARE * np.eye(bands)
-    np.testing.assert_allclose(ledoit_wolf(x), expected, rtol=1e-9, atol=1e-9)
+    expected = OAS(assume_centered=True).fit(x).covariance_
+    np.testing.assert_allclose(oracle_approximating(x), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("rows", [np.zeros((3, 4)), np.ones((1, 4))])
 def test_covariance_of_too_little_can_be_inverted(rows: NDArray[np.float64]) -> None:
-    assert np.linalg.eigvalsh(ledoit_wolf(rows)).min() >= 0.9 * LEAST_SHARE
+    assert np.linalg.eigvalsh(shrunk_covariance(rows)).min() >= 0.9 * LEAST_VARIANCE
+
+
+def test_two_clips_are_shrunk_although_they_look_certain_of_one_direction() -> None:
+    rows = np.random.default_rng(0).standard_normal(30)
+    eigenvalues = np.linalg.eigvalsh(shrunk_covariance(np.stack([rows, -rows])))
+    assert eigenvalues[-1] / eigenvalues[0] < 30.0  # without shrinkage 3000
 
 
 def test_a_faster_copy_has_at_f_what_the_original_has_at_f_over_the_factor() -> None:
@@ -62,10 +77,7 @@ def test_distance_is_the_formula() -> None:
     sound = clips()
     each = means(sound)
     within = np.concatenate([spectra - spectra.mean(axis=0) for spectra in each.values()])
-    scale = np.diag(within.std(axis=0) + LEAST_DEVIATION)
-    standard = within @ np.linalg.inv(scale)
-    shrunk = LedoitWolf(assume_centered=True).fit(standard).covariance_ + LEAST_SHARE * np.eye(BANDS)
-    w = scale @ shrunk @ scale
+    w = covariance(within, labels=2)
     factors = [2.0 ** (sign * step / 8) for step in range(1, 9) for sign in (1, -1)]
     moved = np.concatenate([shifts(spectra.mean(axis=0), np.array(factors)) for spectra in each.values()])
     b, inverse = moved.T @ moved / len(moved), np.linalg.inv(w)
@@ -109,6 +121,21 @@ def test_a_condition_of_few_clips_takes_the_sources_metric_and_has_references_of
     together = backend.scorer([few, other, source])(x)
     alone = np.concatenate([backend.scorer([fitted])(x) for fitted in (few, other, source)], axis=1)
     np.testing.assert_allclose(together, alone, rtol=1e-6)
+
+
+def test_clips_that_are_alone_under_their_labels_tell_together_how_sound_varies() -> None:
+    """d² ≥ (x − r)ᵀ W⁻¹ (x − r), for A is W and more; with a W of nothing it would be ten times that and more."""
+    sound = clips(count=3)
+    alone = {f"{label} {i}": [clip] for label, members in sound.items() for i, clip in enumerate(members)}
+    every = np.concatenate(list(means(sound).values()))
+    w = covariance(every - every.mean(axis=0), labels=1)
+    x = np.random.default_rng(2).normal(-40.0, 3.0, (4, BANDS)).astype(np.float32)
+    away = x[:, None] - every
+    least = np.sqrt(np.einsum("srb,bc,src->sr", away, np.linalg.inv(w), away).min(axis=1))
+    backend = SpectralShift()
+    ratio = backend.scorer([backend.fit(alone)])(x)[:, 0] / least
+    assert (ratio > 0.999).all()
+    assert (ratio < 10.0).all()
 
 
 def test_arrays_that_fit_never_returns_are_refused() -> None:

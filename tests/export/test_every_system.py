@@ -27,6 +27,8 @@ from tests.train.every_recipe import small
 
 SILENT = Progress(enabled=False)
 SYSTEMS = [
+    "asd_edge",
+    "asd_edge:spectrum",
     "dcase_ae",
     "dcase_ae:mahalanobis",
     "dcase_ae:mahalanobis_of_mean",

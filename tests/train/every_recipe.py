@@ -17,6 +17,9 @@ def small(name: str, *, epochs: int = 6) -> Recipe:
     """Return the recipe with segments of 64 frames and a network that takes seconds."""
     values = load_recipe(name, fast=True).model_dump(mode="json")
     network, training = values["network"], values["training"]
+    if network["kind"] == "compact_and_spectrum":
+        network["dims"] = 16
+        _move(values["backend"], {128: 16, 448: 16 + values["front_end"]["mels"]})
     if "width" in network:
         network["width"] = 0.25 if network["kind"] != "resnet18_flow" else 0.0625
     if network["kind"] == "resnet18_flow":
@@ -40,5 +43,15 @@ def _move(backend: dict[str, Any], places: dict[int, int]) -> None:
         part["start"], part["stop"] = (places.get(part[end], part[end]) for end in ("start", "stop"))
 
 
-TRAINED = list({small(name).model_dump_json(include={"scope", "network", "training"}): name for name in EVERY}.values())
+_SMALL = {name: small(name) for name in EVERY}
+TRAINED = list(
+    {
+        recipe.model_dump_json(include={"scope", "network", "training"}): name
+        for name, recipe in _SMALL.items()
+        if recipe.training.objective.kind != "none"
+    }.values()
+)
 """Those that differ in how they are trained."""
+
+UNTRAINED = [name for name, recipe in _SMALL.items() if recipe.training.objective.kind == "none"]
+"""Those whose network has nothing to learn."""

@@ -11,7 +11,7 @@ from asd_train.data.dcase import read_datasets
 from asd_train.fit import fit_all
 from asd_train.progress import Progress
 from asd_train.simulate import simulate_dataset
-from tests.train.every_recipe import TRAINED, small
+from tests.train.every_recipe import TRAINED, UNTRAINED, small
 
 SILENT = Progress(enabled=False)
 
@@ -40,3 +40,12 @@ def test_training_lowers_the_loss(name: str, two_sections: Path) -> None:
     for run in runs:
         assert np.isfinite(run.history).all()
         assert run.history[-1] < run.history[0]
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_what_has_nothing_to_learn_is_fitted_without_a_loss(name: str, two_sections: Path) -> None:
+    clips = read_datasets([str(two_sections)])
+    (run,) = fit_all(small(name), clips, datasets=[str(two_sections)], seed=0, progress=SILENT)
+    assert list(run.network.parameters()) == []
+    assert run.history == ()
+    assert len(run.classes) > 1

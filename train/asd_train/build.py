@@ -48,6 +48,14 @@ def build_network(recipe: Recipe, classes: Sequence[str]) -> EmbeddingNetwork:
             from .networks.tf_resnet import TFResNet
 
             return TFResNet(bands=bands, **size)
+        case "compact_and_spectrum":
+            from .networks.compact_and_spectrum import CompactAndSpectrum
+
+            return CompactAndSpectrum(bands=bands, **size)
+        case "mean_spectrum":
+            from .networks.mean_spectrum import MeanSpectrum
+
+            return MeanSpectrum(bands=bands)
         case "mobilenetv2":
             from .networks.mobilenetv2 import MobileNetV2
 
@@ -99,6 +107,7 @@ def build_objective(
 
         assert isinstance(network, DenseAutoencoder)  # the recipe refuses any other
         return Reconstruct(network)
+    assert table.kind == "outlier_exposure"  # without an objective nothing is trained
     assert machine is not None  # the recipe refuses one network for all
     return _outlier_exposure(table, network, labels, machine)
 

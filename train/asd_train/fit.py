@@ -31,6 +31,7 @@ from .labels import LabelSet, TrainingSet, check_classes, training_set
 from .loop import Done, log, train
 from .networks.network import EmbeddingNetwork
 from .progress import Progress
+from .pseudo_labels import labelled, pseudo_labels
 from .recipe import Recipe
 from .recipe.training import Labels
 from .run import Run
@@ -132,10 +133,48 @@ def fit(
     work = work or Work()
     recipe = recipe if machine is None else recipe.for_machine(machine)
     channel = recipe.channel if channel is None else channel
+    pseudo = _pseudo_labels(recipe, clips, machine, seed=seed, channel=channel, progress=progress, work=work)
+    clips = labelled(clips, pseudo)
     chosen = _chosen(recipe, clips, machine, seed)
-    fabric = work.fabric
     probe = build_network(recipe, chosen.classes)
     _check_backend(recipe, probe)
+    if recipe.training.objective.kind == "none":
+        done = Done(kept=[probe.state_dict()] * (recipe.members * recipe.snapshots))
+    else:
+        done = _train(
+            recipe, probe, clips, chosen, seed=seed, channel=channel, machine=machine, progress=progress,
+            report=report, work=work,
+        )  # fmt: skip
+    return Run(
+        recipe=recipe,
+        seed=seed,
+        datasets=tuple(datasets),
+        channel=channel,
+        machine=machine,
+        classes=chosen.classes,
+        held_out=tuple(clip.key for clip in chosen.held_out),
+        pseudo_labels=pseudo,
+        history=tuple(done.history),
+        seconds=done.seconds,
+        network=_network(recipe, chosen, done),
+    )
+
+
+def _train(
+    recipe: Recipe,
+    probe: EmbeddingNetwork,
+    clips: Sequence[Clip],
+    chosen: TrainingSet,
+    *,
+    seed: int,
+    channel: int | None,
+    machine: str | None,
+    progress: Progress,
+    report: Report,
+    work: Work,
+) -> Done:
+    """Train every member on the chosen clips; `probe` is one of their networks with fresh weights."""
+    fabric = work.fabric
     with fabric.rank_zero_first(local=True):  # it computes the features, the others find them
         cache = Cache(cache_folder(work.cache))
         normals = [clip for clip in clips if _trains(clip)]
@@ -187,18 +226,7 @@ def fit(
         inside = None
     if checkpoint is not None and fabric.is_global_zero:
         checkpoint.remove()
-    return Run(
-        recipe=recipe,
-        seed=seed,
-        datasets=tuple(datasets),
-        channel=channel,
-        machine=machine,
-        classes=chosen.classes,
-        held_out=tuple(clip.key for clip in chosen.held_out),
-        history=tuple(done.history),
-        seconds=done.seconds,
-        network=_network(recipe, chosen, done),
-    )
+    return done
 
 
 def _check_machines(named: Sequence[str], known: Sequence[str]) -> None:
@@ -214,6 +242,28 @@ def _check_machines(named: Sequence[str], known: Sequence[str]) -> None:
 
 def _trains(clip: Clip) -> bool:
     return clip.split == "train" and clip.anomalous is False
+
+
+def _pseudo_labels(
+    recipe: Recipe,
+    clips: Sequence[Clip],
+    machine: str | None,
+    *,
+    seed: int,
+    channel: int | None,
+    progress: Progress,
+    work: Work,
+) -> dict[str, str]:
+    normals = [clip for clip in clips if _trains(clip)]  # all of them: the training finds what is computed here
+    if not recipe.training.pseudo_labels or all(clip.attributes for clip in normals):
+        return {}
+    with work.fabric.rank_zero_first(local=True):
+        cache = Cache(cache_folder(work.cache))
+        corpus = cache.features(normals, recipe.front_end, channel=channel, progress=progress)
+    own = [i for i, clip in enumerate(normals) if machine in (None, clip.machine)]
+    return pseudo_labels(
+        [normals[i] for i in own], corpus.subset(np.array(own)), most=recipe.training.pseudo_labels, seed=seed
+    )
 
 
 def _chosen(recipe: Recipe, clips: Sequence[Clip], machine: str | None, seed: int) -> TrainingSet:

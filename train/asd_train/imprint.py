@@ -60,7 +60,7 @@ def imprint_run(
     target = read_target_clips(folder, machine, section)
     dataset = f"{unit}={folder}"
     together = tuple(datasets) if dataset in datasets else (*datasets, dataset)
-    source = [clip for clip in read_datasets(together) if clip.domain == "source"]
+    source = [clip for clip in run.labelled(read_datasets(together)) if clip.domain == "source"]
     _check(run, target, folder, progress)
     imprinted = replace(run, datasets=together)
     if not tune:

@@ -10,9 +10,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from asd_edge import __version__
 from asd_edge.errors import DataError
 
 from .build import trained_network
+from .data.clip import Clip
 from .networks.network import EmbeddingNetwork
+from .pseudo_labels import labelled
 from .recipe import Recipe
 
 _FORMAT = "asd-train-run"
@@ -57,6 +59,7 @@ class Run:
         history: mean training loss of each epoch, member after member.
         seconds: that training took, without reading the clips.
         finetuned: what was done to the network since, in order.
+        pseudo_labels: attributes that were found for training clips without any, by their keys.
     """
 
     recipe: Recipe
@@ -70,6 +73,11 @@ class Run:
     machine: str | None = None
     seconds: float = 0.0
     finetuned: tuple[FineTuned, ...] = ()
+    pseudo_labels: Mapping[str, str] = field(default_factory=dict)
+
+    def labelled(self, clips: Iterable[Clip]) -> list[Clip]:
+        """Return the clips with the attributes that the run has found: what is learned of them needs the labels."""
+        return labelled(clips, self.pseudo_labels)
 
     def hears(self, machine: str) -> bool:
         """Return whether the network was trained for this machine."""
@@ -180,6 +188,7 @@ def _write(run: Run, folder: Path) -> None:
         "channel": run.channel,
         "classes": list(run.classes),
         "held_out": list(run.held_out),
+        "pseudo_labels": dict(run.pseudo_labels),
         "history": list(run.history),
         "seconds": run.seconds,
         "finetuned": [asdict(finetuned) for finetuned in run.finetuned],
@@ -217,6 +226,7 @@ def load_run(folder: Path) -> Run:
             held_out=tuple(facts["held_out"]),
             history=tuple(facts["history"]),
             seconds=facts["seconds"],
+            pseudo_labels=facts.get("pseudo_labels", {}),
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(

@@ -16,7 +16,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="New folder for the run, or the runs of all machines.")],
     recipe: Annotated[
         str, typer.Option(help="Name of a recipe, NAME:VARIANT, or a TOML file (asd-train recipes).")
-    ] = "tf_resnet",
+    ] = "asd_edge",
     fast: Annotated[
         bool, typer.Option("--fast", help="The recipe's preset for a CPU: minutes instead of hours.")
     ] = False,

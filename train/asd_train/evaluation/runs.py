@@ -34,7 +34,7 @@ def hear(run: Run, pipeline: Pipeline, clips: Sequence[Clip], *, progress: Progr
         SourceError: a clip cannot be read.
         DataError: there is nothing to learn from or nothing to score.
     """
-    clips = with_labels(clips)
+    clips = run.labelled(with_labels(clips))
     normals = embed_normals(pipeline, clips, held_out=set(run.held_out), channel=run.channel, progress=progress)
     units = {clip.unit for clip in normals}
     return HeardClips(normals, embed_tests(pipeline, units, clips, channel=run.channel, progress=progress))

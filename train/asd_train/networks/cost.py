@@ -25,7 +25,7 @@ def cost(network: nn.Module, *shapes: tuple[int, ...]) -> Cost:
         shapes: of each input without the batch, (frames, bands) first.
     """
     training = network.training
-    device = next(network.parameters()).device
+    device = next((parameter.device for parameter in network.parameters()), None)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         network.eval()(*(torch.zeros(1, *shape, device=device) for shape in shapes))

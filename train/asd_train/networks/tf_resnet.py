@@ -40,10 +40,10 @@ class BasicBlock(nn.Module):
         return torch.relu(x + self.norm2(self.conv2(y)))
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, *, band_stride: int) -> nn.Sequential:
-    """Convolution, batch norm, ReLU; time is never strided."""
+def _convolution(inputs: int, outputs: int, kernel: int, *, stride: tuple[int, int]) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; strides over time and bands."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride=(1, band_stride), padding=kernel // 2, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(),
     )
@@ -104,6 +104,9 @@ class TFResNet(EmbeddingNetwork):
         pooling: `attention` as published, or `average`/`max` over time (the paper's table 4).
         heads: attention heads K.
         dims: length of the embedding.
+        time_strides: layers, from the first convolution and Trans1 on, that stride by two over time. The paper's has
+            none; each halves what all layers behind it cost, and rules out streaming.
+        bands_together: standardised bands that are averaged into one before the first convolution.
     """
 
     def __init__(
@@ -114,19 +117,23 @@ class TFResNet(EmbeddingNetwork):
         pooling: Pooling = "attention",
         heads: int = 2,
         dims: int = 128,
+        time_strides: int = 0,
+        bands_together: int = 1,
     ) -> None:
         super().__init__()
         self.bands, self.dims = bands, dims
         channels = [int(c * width) for c in _STAGE_CHANNELS]
+        strides = [2] * time_strides + [1] * (1 + len(channels) - time_strides)
         self.standardise = Standardise(bands)
-        layers: list[nn.Module] = [_convolution(1, channels[0], 7, band_stride=1)]
+        self._together = bands_together
+        layers: list[nn.Module] = [_convolution(1, channels[0], 7, stride=(strides[0], 1))]
         for stage, inputs in enumerate(channels):
             layers += [BasicBlock(inputs) for _ in range(_BLOCKS_A_STAGE)]
             outputs = channels[min(stage + 1, len(channels) - 1)]
-            layers.append(_convolution(inputs, outputs, 3, band_stride=2))  # Trans1 … Trans4
+            layers.append(_convolution(inputs, outputs, 3, stride=(strides[1 + stage], 2)))  # Trans1 … Trans4
         self.trunk = nn.Sequential(*layers)
         self.pooling = pooling
-        pooled_bands = -(-bands // 2 ** len(channels))  # each stride of two rounds up
+        pooled_bands = -(-bands // bands_together // 2 ** len(channels))  # each stride of two rounds up
         self.attention = AttentionPooling(channels[-1], heads) if pooling == "attention" else None
         self.embedding = nn.Linear(pooled_bands * channels[-1] * (2 * heads if self.attention else 1), dims)
 
@@ -146,7 +153,10 @@ class TFResNet(EmbeddingNetwork):
 
         `context`: frames at both ends that only surround the segment. With `reach` of them no padding is felt.
         """
-        x = self.trunk(self.standardise(features).unsqueeze(1))  # [batch, channels, frames, bands / 16]
+        x = self.standardise(features)
+        if self._together > 1:
+            x = x.unflatten(2, (-1, self._together)).mean(dim=3)
+        x = self.trunk(x.unsqueeze(1))  # [batch, channels, frames, bands / 16]
         if context:
             x = x[:, :, context:-context]
         if self.attention is not None:

@@ -19,6 +19,23 @@ class TFResNetSize(Table):
     dims: int = Field(ge=2)
 
 
+class CompactAndSpectrumSize(Table):
+    """A TF-attention ResNet with strides in time, and the mean spectrum (networks/compact_and_spectrum.py)."""
+
+    kind: Literal["compact_and_spectrum"]
+    width: float = Field(ge=1 / 16, le=2)
+    heads: int = Field(ge=1)
+    dims: int = Field(ge=2)
+    time_strides: int = Field(ge=0, le=5)
+    bands_together: int = Field(ge=1)
+
+
+class MeanSpectrumSize(Table):
+    """The mean spectrum alone, which has nothing to learn (networks/mean_spectrum.py)."""
+
+    kind: Literal["mean_spectrum"]
+
+
 class MobileNetV2Size(Table):
     """MobileNetV2 as an embedder (networks/mobilenetv2.py)."""
 
@@ -72,6 +89,8 @@ class ResNet18FlowSize(Table):
 
 Network = Annotated[
     TFResNetSize
+    | CompactAndSpectrumSize
+    | MeanSpectrumSize
     | MobileNetV2Size
     | MobileNetV2ClassifierSize
     | DenseAutoencoderSize

@@ -93,6 +93,12 @@ class Recipe(Table):
             raise ValueError(f"the network {network.kind} with the objective {objective.kind}")
         if (network.kind == "resnet18_flow") != (objective.kind == "outlier_exposure"):
             raise ValueError(f"the network {network.kind} with the objective {objective.kind}")
+        if (network.kind == "mean_spectrum") != (objective.kind == "none"):
+            raise ValueError(f"the network {network.kind} with the objective {objective.kind}")
+        if network.kind == "compact_and_spectrum" and self.front_end.bands % network.bands_together:
+            raise ValueError(f"{self.front_end.bands} bands, {network.bands_together} together")
+        if self.training.pseudo_labels and self.front_end.feature != "log_mel":
+            raise ValueError(f"pseudo-labels by log spectra with the feature {self.front_end.feature}")
         if (network.kind == "two_branch") != self.segment.spectrum:
             raise ValueError(f"the network {network.kind} with segment.spectrum = {str(self.segment.spectrum).lower()}")
         if self.training.mixup.at == "hidden" and network.kind != "tf_resnet":

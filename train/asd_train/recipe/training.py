@@ -141,13 +141,21 @@ class OutlierExposure(Table):
     flow_weight: float = Field(ge=0)
 
 
-ObjectiveTable = Annotated[Classify | Reconstruct | OutlierExposure, Field(discriminator="kind")]
+class Nothing(Table):
+    """The network has no parameters: its backend learns all there is to learn."""
+
+    kind: Literal["none"]
+
+
+ObjectiveTable = Annotated[Classify | Reconstruct | OutlierExposure | Nothing, Field(discriminator="kind")]
 
 
 class Training(Table):
     """How a network learns.
 
     `domains`: whose training normals it learns from. `batch`: crops a step, over all devices together.
+    `pseudo_labels`: where the clips of a machine, section and domain have no attributes, the largest number of clusters
+    that stand in for them (pseudo_labels.py); 0 leaves them one class.
     """
 
     domains: tuple[Literal["source", "target"], ...] = Field(min_length=1)
@@ -157,6 +165,7 @@ class Training(Table):
     optimiser: Annotated[SGD | Adam | AdamW, Field(discriminator="kind")]
     schedule: tuple[Phase, ...] = Field(min_length=1)
     mixup: Mixup = Mixup(alpha=0.0)
+    pseudo_labels: int = Field(ge=0, le=64, default=0)
 
     @property
     def epochs(self) -> int:

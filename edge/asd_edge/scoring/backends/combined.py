@@ -38,6 +38,10 @@ class Combined(Backend):
         """Their weights w_b."""
         return [1.0] * len(self.combined)
 
+    def shares(self, conditions: Sequence[Fitted]) -> NDArray[np.float32]:
+        """Return what each backend's distance is multiplied by, [backends, conditions]: its weight."""
+        return np.repeat(np.asarray(self.scales, dtype=np.float32)[:, None], len(conditions), axis=1)
+
     def hears(self, number: int, dims: int) -> slice:
         """Return which of `dims` numbers backend `number` hears: all of them."""
         return slice(0, dims)
@@ -79,12 +83,12 @@ class Combined(Backend):
     def scorer(self, conditions: Sequence[Fitted]) -> Distances:
         """Return what computes the distances from some conditions together."""
         scorers = [b.scorer([under(c, str(i)) for c in conditions]) for i, b in enumerate(self.combined)]
-        scales = np.asarray(self.scales, dtype=np.float32)
+        shares = self.shares(conditions)
 
         def distances(embeddings: Embeddings) -> NDArray[np.float32]:
             dims = embeddings.shape[1]
             each = [scorer(embeddings[:, self.hears(i, dims)]) for i, scorer in enumerate(scorers)]
-            return np.asarray(np.tensordot(scales, np.stack(each), axes=1), dtype=np.float32)
+            return np.asarray(np.einsum("bc,bsc->sc", shares, np.stack(each)), dtype=np.float32)
 
         return distances
 

@@ -62,7 +62,7 @@ class Minimum(Backend):
         fitted = [part.fit(clips, source=known) for part, known in zip(self.parts, beneath, strict=True)]
         arrays = stored_under({str(i): one for i, one in enumerate(fitted)})
         if count_of(clips) > 1:
-            each = [_left_out(part, clips, known) for part, known in zip(self.parts, beneath, strict=True)]
+            each = [left_out(part, clips, known) for part, known in zip(self.parts, beneath, strict=True)]
             mean, deviation = np.array([d.mean() for d in each]), np.array([d.std() for d in each])
         elif source is not None:
             mean, deviation = source["mean"], source["deviation"]
@@ -96,7 +96,7 @@ class Minimum(Backend):
         return distances
 
 
-def _left_out(part: Backend, clips: Clips, source: Fitted | None) -> NDArray[np.float32]:
+def left_out(part: Backend, clips: Clips, source: Fitted | None) -> NDArray[np.float32]:
     """Return the distance of every segment of each clip, fitted without the fold of clips that it is in."""
     listed = [(label, clip) for label, members in clips.items() for clip in members]
     found = []

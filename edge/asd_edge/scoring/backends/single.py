@@ -13,6 +13,7 @@ from asd_edge.scoring.backends.mixture_likelihood import MixtureLikelihood
 from asd_edge.scoring.backends.nearest_centre import NearestCentre
 from asd_edge.scoring.backends.pseudo_target import PseudoTarget
 from asd_edge.scoring.backends.reconstruction import Reconstruction
+from asd_edge.scoring.backends.spectral_shift import SpectralShift
 
 Single = (
     NearestCentre
@@ -26,4 +27,5 @@ Single = (
     | Reconstruction
     | ClassLogOdds
     | DensityMap
+    | SpectralShift
 )

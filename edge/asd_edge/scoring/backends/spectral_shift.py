@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,8 @@ from pydantic import Field
 from asd_edge.scoring.backends.backend import Clips, Distances, Embeddings, Fitted, check_shapes
 from asd_edge.scoring.backends.gaussians import Matrix, whitening
 from asd_edge.scoring.backends.references import ReferenceBackend, counts
-from asd_edge.scoring.backends.shrinkage import ledoit_wolf
+from asd_edge.scoring.backends.shrinkage import shrunk_covariance
 from asd_edge.strict import RefusalError
-
-LEAST_DEVIATION: Final = 0.1
-"""dB. Normal sound varies by more; a band that never did in a few clips must not decide everything."""
 
 
 # Normal spectra x ~ N(r, W); with a fault of strength t, x ~ N(r, W + t A), A the covariance of what faults do. For
@@ -34,7 +31,8 @@ class SpectralShift(ReferenceBackend):
     """The references are the mean spectra of all clips, dB in bands of equal width from 0 Hz; the nearest counts.
 
     Band j of the embedding stands at (j + 1) times the distance of two bands, as the front end's mel scale "linear"
-    places them. W is the covariance within a label. A condition of few clips takes the source's metric.
+    places them. W is the covariance within a label, shrunk towards a sphere. A condition of few clips takes the
+    source's metric.
 
     `speeds`: copies of each label, as many faster as slower. `reach`: the fastest is 1 + reach times as fast, the
     slowest as much slower.
@@ -83,9 +81,7 @@ class SpectralShift(ReferenceBackend):
 
     def _metric(self, labels: Sequence[Matrix]) -> Matrix:
         """Return U R, bands in dB  # [bands, bands]."""
-        within = np.concatenate([members - members.mean(axis=0) for members in labels])
-        deviation = within.std(axis=0) + LEAST_DEVIATION
-        u = whitening(ledoit_wolf(within / deviation)) / deviation[:, None]
+        u = whitening(shrunk_covariance(_within(labels)))
         moved = np.concatenate([shifts(members.mean(axis=0), self._factors()) for members in labels]) @ u
         between = moved.T @ moved
         power = np.trace(between)
@@ -96,6 +92,17 @@ class SpectralShift(ReferenceBackend):
     def _factors(self) -> NDArray[np.float64]:
         steps = np.log1p(self.reach) * np.arange(1, self.speeds // 2 + 1) / (self.speeds // 2)
         return np.asarray(np.exp(np.concatenate([-steps, steps])))
+
+
+def _within(labels: Sequence[Matrix]) -> Matrix:
+    """Return how clips differ from the mean of their label, dB [clips, bands], of the mean square that is unbiased.
+
+    A clip that is alone under its label cannot tell; all such clips together are one label.
+    """
+    alone = [members for members in labels if len(members) == 1]
+    together = [members for members in labels if len(members) > 1] + ([np.concatenate(alone)] if alone else [])
+    rows = np.concatenate([members - members.mean(axis=0) for members in together])
+    return np.asarray(rows * np.sqrt(len(rows) / max(len(rows) - len(together), 1)))
 
 
 def shifts(spectrum: NDArray[np.float64], factors: NDArray[np.float64]) -> Matrix:
