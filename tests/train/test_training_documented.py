@@ -95,4 +95,4 @@ def test_every_table_option_objective_and_loss_is_explained() -> None:
 
 
 def _is_plain(name: str) -> bool:
-    return name in ("name", "embedder", "aggregation", "scope", "members", "snapshots")
+    return name in ("name", "embedder", "aggregation", "scope", "channel", "members", "snapshots")
