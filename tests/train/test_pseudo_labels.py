@@ -13,7 +13,6 @@ from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.evaluation.system import score_system
 from asd_train.features.cache import Cache
-from asd_train.features.corpus import Corpus
 from asd_train.fit import Work, fit
 from asd_train.labels import class_of
 from asd_train.progress import Progress
@@ -63,9 +62,14 @@ def test_clips_with_attributes_and_test_clips_stay_as_they_are(clips: list[Clip]
     for was, now in zip(bare, after, strict=True):
         renamed = was.machine == UNNAMED and was.split == "train"
         assert now == (replace(was, attributes=labels[was.key]) if renamed else was)
-    one_named = [replace(bare[0], attributes="known"), *(c for c in bare[1:] if c.split == "train")]
-    corpus = Corpus.of_clips([np.zeros((2, 40), np.float32)] * len(one_named))
-    assert pseudo_labels(one_named[:1] * 9, corpus, most=16, seed=0) == {}
+
+
+def test_one_name_among_them_is_enough_to_leave_a_machine_as_it_is(clips: list[Clip], tmp_path: Path) -> None:
+    normals = [clip for clip in clips if clip.split == "train" and clip.machine == UNNAMED]
+    assert set(found(unnamed(normals), tmp_path)) == {clip.key for clip in normals}
+    named = [*unnamed(normals[:-1]), normals[-1]]
+    own = {clip.key for clip in normals if clip.domain == normals[-1].domain}
+    assert set(found(named, tmp_path)) == {clip.key for clip in normals} - own
 
 
 def test_sound_that_does_not_fall_into_clusters_keeps_one_label() -> None:
