@@ -29,7 +29,10 @@ from asd_edge.scoring.backends.kinds import BACKENDS
 from asd_edge.scoring.backends.knn import KNN
 from asd_edge.scoring.backends.mahalanobis import Mahalanobis
 from asd_edge.scoring.backends.mixture_likelihood import MixtureLikelihood
+from asd_edge.scoring.backends.part import Part
 from asd_edge.scoring.backends.reconstruction import Reconstruction
+from asd_edge.scoring.backends.spectral_shift import SpectralShift
+from asd_edge.scoring.backends.sum import Sum
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
 from tests.edge.fan_bundle import make_fan_bundle
@@ -383,6 +386,14 @@ def test_every_error_says_what_to_do(machine: Machine, bundle: Bundle) -> None:
 NETWORKS_OWN: dict[str, Backend] = {  # of the tiny network's 16 numbers
     "ensemble": Ensemble(members=(KNN(neighbours=1, distance="cosine"), Mahalanobis())),
     "mixtures": MixtureLikelihood(components=2, embedding=12, temporal_maximum=True),
+    "spectral shift": SpectralShift(),
+    "scaled sum": Sum(
+        parts=(
+            Part(start=0, stop=8, over=KNN(neighbours=1, distance="mahalanobis")),
+            Part(start=8, stop=16, over=SpectralShift()),
+        ),
+        scaled=True,
+    ),
 }
 
 
@@ -400,6 +411,23 @@ def test_a_condition_can_be_enrolled_with_every_backend(
     same = judged(machine, bundle, clips(9)[8].samples)
     other = judged(machine, bundle, noise(10.0, seed=9) + tone(10.0, 4500.0, level=0.3))
     assert {event.condition for event in same} == {"rpm1200"}
+    for events, quiet in ((same, True), (other, False)):
+        assert all(e.score is not None and e.threshold is not None for e in events)
+        assert {(e.score or 0.0) <= (e.threshold or 0.0) for e in events} == {quiet}
+
+
+# One clip tells a sum no scale: its condition is quiet, and deaf to other sound (docs/backends.md).
+@pytest.mark.parametrize(
+    ("kind", "count"), [("spectral shift", 1), *((k, n) for k in ("spectral shift", "scaled sum") for n in (3, 10))]
+)
+def test_a_metric_of_few_clips_and_no_source_is_quiet_on_normal_sound_and_not_on_other_sound(
+    tmp_path: Path, kind: str, count: int
+) -> None:
+    bundle = make_fan_bundle(tmp_path / "b.asd", clips=3, backend=NETWORKS_OWN[kind])
+    machine = Machine(SiteStore(tmp_path / "state", "fan-7"), DecisionSpec())
+    enroll(machine, bundle, clips(count))
+    same = judged(machine, bundle, clips(13)[12].samples)
+    other = judged(machine, bundle, noise(10.0, seed=9) + tone(10.0, 4500.0, level=0.3))
     for events, quiet in ((same, True), (other, False)):
         assert all(e.score is not None and e.threshold is not None for e in events)
         assert {(e.score or 0.0) <= (e.threshold or 0.0) for e in events} == {quiet}
