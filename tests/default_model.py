@@ -15,13 +15,13 @@ from asd_edge.simulator import MACHINES
 from asd_export.bundle import export_bundle
 from asd_train.data.dcase import read_datasets
 from asd_train.evaluation.evaluate import evaluate
+from asd_train.evaluation.naive import naive_scores
 from asd_train.evaluation.results import MachineResult
 from asd_train.evaluation.runs import evaluate_bundle
-from asd_train.fit import fit
-from asd_train.naive import naive_scores
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe, load_recipe
 from asd_train.simulate import simulate_dataset
+from asd_train.training.fit import fit
 from tests.edge.default_bundle import RECORDED, scores
 
 ROOT = Path(__file__).parent.parent

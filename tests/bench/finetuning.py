@@ -31,14 +31,14 @@ from asd_edge.sources.file import read_clip
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
-from asd_train.finetune import class_centres, embed_together, finetune
-from asd_train.fit import fit
+from asd_train.evaluation.metrics import auc
+from asd_train.imprinting.finetune import class_centres, embed_together, finetune
 from asd_train.labels import class_of
-from asd_train.metrics import auc
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe, load_recipe
 from asd_train.run import Run, load_run, save_run
 from asd_train.simulate import simulate_dataset
+from asd_train.training.fit import fit
 from tests.bench import render_finetuning
 from tests.bench.machine import machine as computer
 

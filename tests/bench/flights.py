@@ -32,15 +32,15 @@ from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
 from asd_train.evaluation.evaluate import evaluate
+from asd_train.evaluation.naive import naive_scores
 from asd_train.evaluation.results import MachineResult
 from asd_train.evaluation.runs import evaluate_run
 from asd_train.evaluation.scored import score_clips
-from asd_train.fit import fit
-from asd_train.naive import naive_scores
 from asd_train.progress import Progress
 from asd_train.recipe import load_recipe
 from asd_train.run import Run, load_run, save_run
 from asd_train.simulate import simulate_dataset
+from asd_train.training.fit import fit
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "flights.json"
 SEEDS = (0, 1, 2, 3)

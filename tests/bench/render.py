@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from asd_train.naive import QUANTILE
+from asd_train.evaluation.naive import QUANTILE
 from asd_train.recipe import load_recipe
 from tests.bench.machine import told
 from tests.bench.render_conditions import conditions

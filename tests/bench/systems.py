@@ -31,13 +31,14 @@ from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
 from asd_train.evaluation.comparison import cost_of
 from asd_train.evaluation.evaluate import Evaluation, evaluate
+from asd_train.evaluation.naive import naive_scores
 from asd_train.evaluation.system import evaluate_system
-from asd_train.fit import Work, fit_all
-from asd_train.naive import naive_scores
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe, load_recipe
 from asd_train.run import Run
 from asd_train.simulate import simulate_dataset
+from asd_train.training.fit import fit_all
+from asd_train.training.work import Work
 from tests.bench.flights import other_recordings
 from tests.bench.machine import machine
 from tests.bench.render_systems import BUDGET_S
@@ -96,7 +97,7 @@ def main() -> None:
 def _cell(
     name: str, clips: Sequence[Clip], datasets: Sequence[str], seed: int, cache: Path, *, published: bool
 ) -> dict[str, Any]:
-    work = Work(cache=cache / "features")
+    work = Work(cache_folder=cache / "features")
     tested = sorted({clip.machine for clip in _judged(clips)})
 
     def trained(recipe: Recipe) -> tuple[tuple[Run, ...], list[float]]:

@@ -19,10 +19,10 @@ from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.evaluation.scored import score_clips
 from asd_train.evaluation.system import score_system
-from asd_train.fit import fit
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe
 from asd_train.simulate import simulate_dataset
+from asd_train.training.fit import fit
 from tests.train.every_recipe import small
 
 SILENT = Progress(enabled=False)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from asd_train.data.dcase import read_datasets
-from asd_train.fit import fit
 from asd_train.progress import Progress
 from asd_train.run import Run, save_run
 from asd_train.simulate import simulate_dataset
+from asd_train.training.fit import fit
 from tests.train.tiny_recipe import tiny_recipe
 
 

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 from asd_train.data.dcase import read_datasets
-from asd_train.engine import Engine, is_first_process
-from asd_train.fit import Work, fit_all
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe
 from asd_train.run import save_runs
+from asd_train.training.engine import Engine, is_first_process
+from asd_train.training.fit import fit_all
+from asd_train.training.work import Work
 from tests.train.every_recipe import small
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from pydantic import BaseModel
 
-from asd_train.build import build_network
+from asd_train.networks.build import build_network
 from asd_train.networks.cost import Cost, cost
 from asd_train.recipe import Recipe, about_recipe, load_recipe, recipe_names
 from tests.train.every_recipe import EVERY

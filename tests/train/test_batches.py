@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from asd_train.batches import Batches, Share
 from asd_train.features.corpus import Corpus
-from asd_train.inputs import StoredFeatures
 from asd_train.labels import LabelSet
 from asd_train.objectives.objective import Batch
 from asd_train.recipe.training import SGD, Classify, Crops, Mixup, Phase, SoftmaxTable, Training
+from asd_train.training.batches import Batches, Share
+from asd_train.training.inputs import StoredFeatures
 from tests.train.clips import clip
 
 FRAMES = 4

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from asd_train.centre_loss import centre_loss
+from asd_train.imprinting.centre_loss import centre_loss
 
 
 def unit_vectors(count: int, *, seed: int) -> torch.Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from asd_train.build import build_network
 from asd_train.losses.softmax import Softmax
+from asd_train.networks.build import build_network
 from asd_train.networks.cost import cost
 from asd_train.networks.tf_resnet import TFResNet
 from asd_train.objectives.classify import Classify, WeightedLoss

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from asd_edge.errors import DataError
-from asd_train.checkpoint import Checkpoint
 from asd_train.run import Run, load_run
+from asd_train.training.checkpoint import Checkpoint
 
 FIT = [sys.executable, "-m", "tests.train.fit_small"]
 TOGETHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -20,9 +20,9 @@ from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.sources.file import read_clip
 from asd_train.data.clip import Clip
 from asd_train.evaluation.evaluate import evaluate
+from asd_train.evaluation.metrics import pauc
 from asd_train.evaluation.runs import evaluate_bundle
 from asd_train.evaluation.scored import ScoredClip, score_clips
-from asd_train.metrics import pauc
 from asd_train.progress import Progress
 from tests.edge.sound import RATE, conditions_of, noise, pipeline, tone
 from tests.train.clips import clip

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from asd_train.data.dcase import read_datasets
-from asd_train.fit import fit_all
 from asd_train.progress import Progress
 from asd_train.simulate import simulate_dataset
+from asd_train.training.fit import fit_all
 from tests.train.every_recipe import TRAINED, UNTRAINED, small
 
 SILENT = Progress(enabled=False)

@@ -16,8 +16,8 @@ from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
 from asd_train.evaluation.runs import evaluate_run
 from asd_train.features.embed import embed_features
-from asd_train.fit import fit
 from asd_train.progress import Progress
+from asd_train.training.fit import fit
 from tests.train.tiny_recipe import tiny_recipe
 
 SILENT = Progress(enabled=False)

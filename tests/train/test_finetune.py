@@ -15,14 +15,14 @@ from torch import Tensor
 from asd_edge.errors import ConfigError, DataError, SourceError
 from asd_edge.sources.file import read_clip
 from asd_train import finetune as module
-from asd_train.build import build_network
-from asd_train.centre_loss import centre_loss
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
-from asd_train.finetune import class_centres, finetune
-from asd_train.imprint import imprint_run
+from asd_train.imprinting.centre_loss import centre_loss
+from asd_train.imprinting.finetune import class_centres, finetune
+from asd_train.imprinting.imprint import imprint_run
 from asd_train.labels import training_set
+from asd_train.networks.build import build_network
 from asd_train.progress import Progress
 from asd_train.run import Run, load_run, save_run
 from tests.train.tiny_recipe import tiny_recipe

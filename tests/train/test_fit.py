@@ -15,10 +15,10 @@ from asd_edge.scoring.backends.kinds import BACKENDS
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
 from asd_train.evaluation.runs import compare_backends, evaluate_run
-from asd_train.fit import fit
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe
 from asd_train.run import Run, check_free, load_run, save_run
+from asd_train.training.fit import fit
 from tests.train.tiny_recipe import tiny_recipe
 
 SILENT = Progress(enabled=False)

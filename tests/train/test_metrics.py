@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
-from asd_train.metrics import (
+from asd_train.evaluation.metrics import (
     alarm_rate,
     alarms_per_hour,
     arithmetic_mean,

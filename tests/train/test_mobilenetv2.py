@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import TorchEmbedder
-from asd_train.fit import fit
 from asd_train.networks.mobilenetv2 import InvertedResidual, MobileNetV2, scaled
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe, load_recipe
 from asd_train.run import Run, load_run, save_run
+from asd_train.training.fit import fit
 
 # Table 2 line by line: stem, seven stages (expansion, blocks, stride of the first), last convolution. The channels of
 # half width are rounded by hand: 12 is midway between 8 and 16 and goes up.

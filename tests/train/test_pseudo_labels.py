@@ -13,13 +13,13 @@ from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.evaluation.system import score_system
 from asd_train.features.cache import Cache
-from asd_train.fit import Work, fit
+from asd_train.features.pseudo_labels import clusters, labelled, pseudo_labels
 from asd_train.labels import class_of
 from asd_train.progress import Progress
-from asd_train.pseudo_labels import clusters, labelled, pseudo_labels
 from asd_train.recipe import load_recipe
 from asd_train.run import load_run, save_run
 from asd_train.simulate import simulate_dataset
+from asd_train.training.fit import Work, fit
 from tests.train.every_recipe import small
 
 SILENT = Progress(enabled=False)
@@ -80,7 +80,7 @@ def test_sound_that_does_not_fall_into_clusters_keeps_one_label() -> None:
 
 def test_a_run_keeps_its_labels_and_commissions_with_them(clips: list[Clip], tmp_path: Path) -> None:
     recipe, bare = small("asd_edge:spectrum"), unnamed(clips)
-    run = fit(recipe, bare, datasets=[], seed=0, progress=SILENT, work=Work(cache=tmp_path / "cache"))
+    run = fit(recipe, bare, datasets=[], seed=0, progress=SILENT, work=Work(cache_folder=tmp_path / "cache"))
     assert run.pseudo_labels
     assert set(run.classes) == {class_of(clip) for clip in run.labelled(bare) if clip.split == "train"}
     save_run(run, tmp_path / "run")

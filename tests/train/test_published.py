@@ -11,7 +11,7 @@ import pytest
 from asd_train.cli.tables import sheet_table
 from asd_train.data.clip import Clip
 from asd_train.evaluation.evaluate import evaluation_of
-from asd_train.metrics import harmonic_mean
+from asd_train.evaluation.metrics import harmonic_mean
 from asd_train.published.beside import Column, sheets
 from asd_train.published.data_sets import DATA_SETS, DataSet, recognise
 from asd_train.published.tables import published_results, published_tables

@@ -15,8 +15,8 @@ from asd_edge.scoring.backends.kinds import BACKENDS
 from asd_edge.scoring.backends.mahalanobis import Mahalanobis
 from asd_edge.scoring.backends.minimum import Minimum
 from asd_edge.scoring.calibration import FEW_CLIPS
-from asd_train.build import build_network
 from asd_train.labels import training_set
+from asd_train.networks.build import build_network
 from asd_train.networks.mobilenetv2 import MobileNetV2
 from asd_train.networks.tf_resnet import TFResNet
 from asd_train.recipe import Recipe, load_recipe, recipe_names

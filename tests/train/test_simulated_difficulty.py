@@ -13,8 +13,8 @@ import pytest
 
 from asd_edge.simulator import MACHINES
 from asd_train.data.dcase import read_dataset
-from asd_train.metrics import auc
-from asd_train.naive import NaiveBaseline, naive_scores
+from asd_train.evaluation.metrics import auc
+from asd_train.evaluation.naive import NaiveBaseline, naive_scores
 from asd_train.simulate import simulate_dataset
 
 SEED = 1  # of the data the default bundle is trained on

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from asd_train.build import build_network
 from asd_train.cli.app import app
+from asd_train.networks.build import build_network
 from asd_train.recipe import about_recipe, recipe_names
 from tests.train.tiny_recipe import tiny_recipe
 

@@ -17,10 +17,11 @@ from .evaluation.comparison import EvaluatedRun, evaluated
 from .evaluation.evaluate import evaluate
 from .evaluation.scored import Domains, ScoredClip
 from .evaluation.system import score_system
-from .fit import Work, fit_all
 from .progress import Progress
 from .recipe import Recipe
 from .run import Run, check_free, load_runs, save_runs
+from .training.fit import fit_all
+from .training.work import Work
 
 _FORMAT = "asd-train-cell"
 _VERSION = 1

@@ -23,10 +23,10 @@ from safetensors.torch import load_file, save_file
 from asd_edge import __version__
 from asd_edge.errors import DataError
 
-from .build import trained_network
 from .data.clip import Clip
+from .features.pseudo_labels import labelled
+from .networks.build import trained_network
 from .networks.network import EmbeddingNetwork
-from .pseudo_labels import labelled
 from .recipe import Recipe
 
 _FORMAT = "asd-train-run"

@@ -53,10 +53,11 @@ def fit(
     """Train a recipe on the normal sound of all machines given; cut off, the same command goes on."""
     from asd_train.data.dcase import read_datasets
     from asd_train.data.limit import limited
-    from asd_train.engine import Engine, is_first_process
-    from asd_train.fit import Work, fit_all
     from asd_train.recipe import load_recipe
     from asd_train.run import check_free, save_runs
+    from asd_train.training.engine import Engine, is_first_process
+    from asd_train.training.fit import fit_all
+    from asd_train.training.work import Work
 
     check_free(out)
     settings = load_recipe(recipe, fast=fast)
@@ -82,7 +83,7 @@ def fit(
                 nodes=nodes,
                 precision=precision,
             ),
-            cache=cache,
+            cache_folder=cache,
             unfinished=out.with_name(f"{out.name}.unfinished"),
             keep_every_s=keep_every,
             logs=logs,

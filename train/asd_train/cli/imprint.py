@@ -25,7 +25,7 @@ def imprint(
     seed: Annotated[int, typer.Option(help="Seed of the fine-tuning.")] = 0,
 ) -> None:
     """Take a few clips of a new condition into a run, so that its bundle has their centre."""
-    from asd_train.imprint import imprint_run
+    from asd_train.imprinting.imprint import imprint_run
     from asd_train.run import check_free, load_run, save_run
 
     check_free(out)

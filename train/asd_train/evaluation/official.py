@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from ..metrics import arithmetic_mean, harmonic_mean
+from .metrics import arithmetic_mean, harmonic_mean
 from .results import MachineResult
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..data.clip import Domain
-from ..metrics import alarm_rate, alarms_per_hour, auc, f1, harmonic_mean, pauc, pauc_eq3, precision
+from .metrics import alarm_rate, alarms_per_hour, auc, f1, harmonic_mean, pauc, pauc_eq3, precision
 from .scored import ScoredClip
 
 

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..metrics import arithmetic_mean, harmonic_mean
 from .evaluate import Evaluation
+from .metrics import arithmetic_mean, harmonic_mean
 
 
 @dataclass(frozen=True, slots=True)

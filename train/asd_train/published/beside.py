@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..evaluation.evaluate import Evaluation
+from ..evaluation.metrics import harmonic_mean
 from ..evaluation.official import three_of_each, within_domains
 from ..evaluation.results import MachineResult
 from ..evaluation.spread import Spread
-from ..metrics import harmonic_mean
 from .data_sets import DataSet
 from .tables import Cells, Definition, Figure, PublishedResult, published_results
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..data.clip import Domain
+from ..evaluation.metrics import PAUC_MAX_FPR
 from ..evaluation.scored import ScoredClip
-from ..metrics import PAUC_MAX_FPR
 from .drawing import ANOMALY, INK, SOURCE, TARGET, drawn, svg_of
 from .study import MachineStudy, relative_score
 

@@ -19,15 +19,15 @@ from asd_edge.pipeline import Pipeline, SegmentStreams
 from asd_edge.scoring.distances import mean_centre
 from asd_edge.sources.file import read_clip
 
+from ..data.clip import Clip
+from ..embedder import torch_pipeline
+from ..features.corpus import Corpus
+from ..labels import class_of
+from ..progress import Progress
+from ..run import FineTuned, Run
+from ..training.crops import check_lengths, context_of
+from ..training.optimise import descend, optimiser_of
 from .centre_loss import centre_loss
-from .crops import check_lengths, context_of
-from .data.clip import Clip
-from .embedder import torch_pipeline
-from .features.corpus import Corpus
-from .labels import class_of
-from .optimise import descend, optimiser_of
-from .progress import Progress
-from .run import FineTuned, Run
 
 Sound = NDArray[np.float32]
 """The samples of one clip at the recipe's rate, float32 [n]."""

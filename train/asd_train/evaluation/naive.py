@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from asd_edge.dsp.front_end import FrontEndSpec
 
-from .data.clip import Clip
-from .evaluation.scored import ScoredClip
-from .features.read import read_features
-from .progress import Progress
+from ..data.clip import Clip
+from ..features.read import read_features
+from ..progress import Progress
+from .scored import ScoredClip
 
 QUANTILE = 0.9  # of the training clips' own scores lie below the alarm threshold, as DCASE's baseline has it
 _CONSTANT = 1e-6  # dB; a number that never varied in training says nothing by varying less than this

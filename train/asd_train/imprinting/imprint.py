@@ -9,14 +9,14 @@ from pathlib import Path
 
 from asd_edge.errors import DataError
 
-from .commission import embed_clips
-from .data.clip import Clip
-from .data.dcase import read_datasets
-from .data.plain import UNIT_PATTERN, read_target_clips
-from .embedder import torch_pipeline
+from ..commission import embed_clips
+from ..data.clip import Clip
+from ..data.dcase import read_datasets
+from ..data.plain import UNIT_PATTERN, read_target_clips
+from ..embedder import torch_pipeline
+from ..progress import Progress
+from ..run import Run
 from .finetune import finetune
-from .progress import Progress
-from .run import Run
 
 
 def imprint_run(

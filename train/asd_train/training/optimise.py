@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from .recipe.training import SGD, Adam, AdamW, Phase
+from ..recipe.training import SGD, Adam, AdamW, Phase
 
 
 def optimiser_of(

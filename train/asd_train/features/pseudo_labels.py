@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.clip import Clip
-from .features.corpus import Corpus
+from ..data.clip import Clip
+from .corpus import Corpus
 
 Spectra = NDArray[np.float32]  # [clips, bands]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from asd_edge.errors import DataError
 
-from .data.clip import Clip
-from .features.corpus import Corpus
-from .networks.network import EmbeddingNetwork
-from .networks.tf_resnet import TFResNet
-from .recipe import Recipe
+from ..data.clip import Clip
+from ..features.corpus import Corpus
+from ..networks.network import EmbeddingNetwork
+from ..networks.tf_resnet import TFResNet
+from ..recipe import Recipe
 
 
 def context_of(network: EmbeddingNetwork, recipe: Recipe) -> int:

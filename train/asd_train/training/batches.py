@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .data.clip import Clip
-from .features.corpus import Corpus
+from ..data.clip import Clip
+from ..features.corpus import Corpus
+from ..labels import LabelSet
+from ..mixup import draw_mixing
+from ..objectives.objective import Batch
+from ..recipe.training import Labels, Training
 from .inputs import Inputs
-from .labels import LabelSet
-from .mixup import draw_mixing
-from .objectives.objective import Batch
-from .recipe.training import Labels, Training
 
 Plan = NDArray[np.int64]
 """Crops in the order in which they are learned from: (clip, first row), int64 [crops, 2]."""

@@ -13,13 +13,13 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 
+from ..features.prefetch import prefetch
+from ..objectives.objective import Objective
+from ..progress import Progress
+from ..recipe.training import Training
 from .batches import Batches
 from .checkpoint import Checkpoint
-from .features.prefetch import prefetch
-from .objectives.objective import Objective
 from .optimise import learning_rate, optimiser_of
-from .progress import Progress
-from .recipe.training import Training
 
 Weights = dict[str, Tensor]
 

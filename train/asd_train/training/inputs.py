@@ -10,9 +10,9 @@ from torch import Tensor
 
 from asd_edge.dsp.level import Level
 
-from .features.corpus import Corpus, Statistics, statistics_of
-from .features.twin import FrontEndTwin, segment_spectrum
-from .mixup import Mixing
+from ..features.corpus import Corpus, Statistics, statistics_of
+from ..features.twin import FrontEndTwin, segment_spectrum
+from ..mixup import Mixing
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Training: the one loop, what it learns from, and where it runs."""
