@@ -39,8 +39,8 @@ def test_fast_keeps_enough_clips_out_of_a_simulated_machine_to_fit_its_scores() 
 def test_fast_changes_what_its_table_states_and_nothing_else(name: str) -> None:
     published, fast = (load_recipe(name, fast=fast).model_dump() for fast in (False, True))
     with (resources.files("asd_train") / "recipes" / f"{name}.toml").open("rb") as file:
-        stated = tomllib.load(file)["fast"]
-    assert fast != published
+        stated = tomllib.load(file).get("fast", {})  # what is small anyway has none
+    assert (fast != published) == bool(stated)
     assert _without(fast, stated) == _without(published, stated)
 
 
