@@ -95,6 +95,8 @@ class Recipe(Table):
             raise ValueError(f"the network {network.kind} with the objective {objective.kind}")
         if (network.kind == "mean_spectrum") != (objective.kind == "none"):
             raise ValueError(f"the network {network.kind} with the objective {objective.kind}")
+        if self.finetune is not None and objective.kind == "none":
+            raise ValueError("fine-tuning of a network without parameters")
         if network.kind == "compact_and_spectrum" and self.front_end.bands % network.bands_together:
             raise ValueError(f"{self.front_end.bands} bands, {network.bands_together} together")
         if self.training.pseudo_labels and self.front_end.feature != "log_mel":
