@@ -57,6 +57,8 @@ SYSTEMS = (
     "tf_resnet:attention",
     "tf_resnet:average",
     "asd_edge",
+    "asd_edge:spectrum",
+    "asd_edge:network",
 )
 SEEDS = (0, 1, 2, 3)
 
@@ -116,7 +118,7 @@ def _cell(
         return runs, times
 
     recipe = load_recipe(name, fast=not published)
-    if not published:
+    if not published and recipe.training.epochs:
         recipe = _scaled(recipe, _epochs(name, recipe, trained))
     runs, times = trained(recipe)
     evaluation = evaluate_system(runs, _judged(clips), progress=Progress())
