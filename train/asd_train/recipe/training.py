@@ -169,8 +169,8 @@ class Training(Table):
 
     @property
     def epochs(self) -> int:
-        """Passes over the training clips."""
-        return sum(phase.epochs for phase in self.schedule)
+        """Passes over the training clips; none where there is nothing to learn."""
+        return 0 if self.objective.kind == "none" else sum(phase.epochs for phase in self.schedule)
 
     @model_validator(mode="after")
     def _mixes_classes(self) -> Training:
