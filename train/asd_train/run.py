@@ -233,5 +233,5 @@ def load_run(folder: Path) -> Run:
             f"{folder} is not a training run",
             found=str(error).splitlines()[0],
             expected=f"run.json ({_FORMAT} version {_VERSION}) and weights.safetensors",
-            remedy="Make one: asd-train fit --recipe tf_resnet --data DIR --out RUN",
+            remedy="Make one: asd-train fit --data DIR --out RUN",
         ) from error

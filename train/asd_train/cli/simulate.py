@@ -33,4 +33,4 @@ def simulate(
         seed=seed,
         progress=Progress(),
     )
-    typer.echo(f"Wrote {folder}. Next: asd-train fit --recipe tf_resnet --fast --data {folder} --out RUN")
+    typer.echo(f"Wrote {folder}. Next: asd-train fit --data {folder} --out RUN")

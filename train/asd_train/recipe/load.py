@@ -83,7 +83,7 @@ def _text(name: str) -> str:
             f"There is no recipe {name!r}",
             found="neither a recipe of that name nor a readable file",
             expected=f"one of {', '.join(recipe_names())}, or the path of a TOML file",
-            remedy="Choose one of these: --recipe tf_resnet",
+            remedy="Choose one of these: --recipe asd_edge",
         ) from None
 
 

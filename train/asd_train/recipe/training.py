@@ -155,7 +155,7 @@ class Training(Table):
 
     `domains`: whose training normals it learns from. `batch`: crops a step, over all devices together.
     `pseudo_labels`: where the clips of a machine, section and domain have no attributes, the largest number of clusters
-    that stand in for them (pseudo_labels.py); 0 leaves them one class.
+    that stand in for them (features/pseudo_labels.py); 0 leaves them one class.
     """
 
     domains: tuple[Literal["source", "target"], ...] = Field(min_length=1)
