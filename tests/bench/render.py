@@ -78,8 +78,8 @@ def _training_cost(folder: Path) -> str:
         )
     ]
     head = (
-        f"{told(results['machine'])}, {results['threads']} threads. `tf_resnet` at full width, one pass over 1,000 clips, "
-        "one crop each.\n\n| crop | a pass | clips a second | time in the step |\n|---|---|---|---|\n"
+        f"{told(results['machine'])}, {results['threads']} threads. `tf_resnet` at full width, one pass over 1,000 "
+        "clips, one crop each.\n\n| crop | a pass | clips a second | time in the step |\n|---|---|---|---|\n"
     )
     return f"{title}\n\n{head}" + "\n".join(rows)
 
