@@ -4,8 +4,8 @@
 
 Every system trains on one thread with the same processor time: as many epochs of its --fast preset as fit, and never
 more than it publishes; with --published its full schedule instead, for a machine with a GPU. Finished cells are kept in
-docs/benchmarks/systems.json and not made again; several processes may fill it at once. Nothing is chosen here: recipes
-are taken as they are.
+docs/benchmarks/systems.json and not made again; several processes may fill it at once. Recipes are taken as they are;
+what they were chosen by stands in docs/decisions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from asd_edge.atomic import atomic_write
 from asd_edge.pipeline import SegmentStream
 from asd_edge.simulator import MACHINES
 from asd_export.graphs import export_graphs
@@ -69,7 +70,7 @@ _REPEATS = 15
 _TEST_SET = 10  # anomalies
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Fill the missing cells of the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real-data", type=Path, required=True, help="folder of the real recordings")
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--recipe", nargs="*", default=SYSTEMS)
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     parser.add_argument("--published", action="store_true", help="the full schedules")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder)
@@ -232,7 +233,8 @@ def _keep(key: str, cell: dict[str, Any]) -> None:
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with (RESULTS.parent / ".systems.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        RESULTS.write_text(json.dumps(dict(sorted((_kept() | {key: cell}).items())), indent=1) + "\n")
+        with atomic_write(RESULTS) as stream:
+            stream.write(json.dumps(dict(sorted((_kept() | {key: cell}).items())), indent=1).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def main() -> None:
     runs = fit_all(recipe(), clips, datasets=[data], seed=0, progress=Progress(enabled=False), work=work)
     if is_first_process():
         save_runs(runs, out)
+        work.forget_unfinished()
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def written(small_data: Path, tiny_runs: list[Path], tmp_path_factory: pytest.Te
     run, clips = load_run(tiny_runs[0]), read_datasets([str(small_data)])
     out = tmp_path_factory.mktemp("report") / "report.html"
     studied = study("<first> run", run, clips, domains="nearest", progress=SILENT)
-    write_report([studied], clips, [str(small_data)], out, data_sets=(), domains="nearest", progress=SILENT)
+    write_report([[studied]], clips, [str(small_data)], out, data_sets=(), domains="nearest", progress=SILENT)
     return out.read_text("utf-8"), evaluate_run(run, torch_pipeline(run), clips, progress=SILENT)
 
 
@@ -157,7 +157,15 @@ def test_several_runs_are_compared_first(small_data: Path, tiny_runs: list[Path]
     clips = [c for c in read_datasets([str(small_data)]) if c.machine == "fan"]
     runs = [(path.name, load_run(path)) for path in tiny_runs]
     studies = [study(name, run, clips, domains="known", progress=SILENT) for name, run in runs]
-    write_report(studies, clips, ["data"], tmp_path / "r.html", data_sets=(), domains="known", progress=SILENT)
+    write_report(
+        [[each] for each in studies],
+        clips,
+        ["data"],
+        tmp_path / "r.html",
+        data_sets=(),
+        domains="known",
+        progress=SILENT,
+    )
     page = Page((tmp_path / "r.html").read_text("utf-8"))
     header, *rows = page.tables["comparison"]
     assert [row[:2] for row in rows] == [["tf_resnet", "0 1"]]
@@ -170,7 +178,7 @@ def test_several_runs_are_compared_first(small_data: Path, tiny_runs: list[Path]
 def test_published_results_stand_beside_ours_with_their_notes(tiny_runs: list[Path], tmp_path: Path) -> None:
     evaluation = evaluation_of(CELLS)
     studied = Study("run", load_run(tiny_runs[0]), evaluation, machines=())
-    write_report([studied], [], ["d"], tmp_path / "r.html", data_sets=[DEV_2021], domains="known", progress=SILENT)
+    write_report([[studied]], [], ["d"], tmp_path / "r.html", data_sets=[DEV_2021], domains="known", progress=SILENT)
     text = (tmp_path / "r.html").read_text("utf-8")
     header, *rows = Page(text).tables[""][: 1 + len(sheets({"x": [evaluation]}, [DEV_2021])[0].published) + 1]
     assert header[:3] == ["system", "from", "AUC, both domains"]

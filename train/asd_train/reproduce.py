@@ -18,7 +18,7 @@ from .evaluation.evaluate import evaluate
 from .evaluation.scored import Domains, ScoredClip
 from .evaluation.system import score_system
 from .progress import Progress
-from .recipe import Recipe
+from .recipe import Recipe, name_beside_published
 from .run import Run, check_free, load_runs, save_runs
 from .training.fit import fit_all
 from .training.work import Work
@@ -85,7 +85,7 @@ def reproduce_cell(
     place = plan.out / recipe.name / f"seed-{seed}"
     path = place.with_name(f"{place.name}.{plan.domains}.json")
     if path.exists():
-        return _evaluated(_kept_cell(path, plan, recipe, seed), plan, path)
+        return _evaluated(_kept_cell(path, plan, recipe, seed), recipe, plan, path)
     runs = _runs(plan, recipe, seed, place, progress, report)
     scored = score_system(runs, plan.clips, domains=plan.domains, progress=progress)
     size = evaluated(runs, evaluate(scored))
@@ -104,7 +104,7 @@ def reproduce_cell(
     )
     with atomic_write(path) as stream:
         stream.write(cell.model_dump_json(indent=1).encode())
-    return _evaluated(cell, plan, path)
+    return _evaluated(cell, recipe, plan, path)
 
 
 def _runs(
@@ -126,6 +126,7 @@ def _runs(
     work = Work(unfinished=place.with_name(f"{place.name}.unfinished"))
     runs = fit_all(recipe, plan.clips, datasets=plan.datasets, seed=seed, progress=progress, report=report, work=work)
     save_runs(runs, place)
+    work.forget_unfinished()
     return runs
 
 
@@ -141,14 +142,14 @@ def _kept_cell(path: Path, plan: Plan, recipe: Recipe, seed: int) -> Cell:
     return cell
 
 
-def _evaluated(cell: Cell, plan: Plan, path: Path) -> EvaluatedRun:
+def _evaluated(cell: Cell, recipe: Recipe, plan: Plan, path: Path) -> EvaluatedRun:
     tests = {clip.key: clip for clip in plan.clips if clip.split == "test"}
     try:
         scored = [ScoredClip(tests[s.key], s.score, s.alarms, s.seconds, s.threshold) for s in cell.scores]
     except KeyError as error:
         raise _made_otherwise(path, f"a score of {error.args[0]}, which is not among the test clips") from None
     return EvaluatedRun(
-        recipe=cell.recipe,
+        recipe=name_beside_published(recipe),
         variant=cell.recipe_sha256[:8],
         seed=cell.seed,
         parameters=cell.parameters,

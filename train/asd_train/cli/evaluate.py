@@ -42,6 +42,7 @@ def evaluate(
     from asd_train.evaluation.system import evaluate_system
     from asd_train.published.beside import sheets
     from asd_train.published.data_sets import recognise
+    from asd_train.recipe import name_beside_published
     from asd_train.run import load_runs
 
     if (run is None) == (bundle is None):
@@ -61,7 +62,7 @@ def evaluate(
         typer.echo(json.dumps(plain, indent=1) if as_json else backends_table(compared))
         return
     if trained is not None:
-        name = trained[0].recipe.name
+        name = name_beside_published(trained[0].recipe)
         result = evaluate_system(trained, clips, domains=domains, progress=progress)
     else:
         assert opened is not None

@@ -61,12 +61,21 @@ def fit(
 
     check_free(out)
     settings = load_recipe(recipe, fast=fast)
+    if limit is not None:  # a run of a few clips is never taken for the published system
+        settings = settings.model_copy(update={"name": f"{settings.name} ({limit} clips)"})
     clips = read_datasets(data)
 
     def report(epoch: int, loss: float) -> None:
         if is_first_process():
             typer.echo(f"epoch {epoch}/{settings.training.epochs}  loss {loss:.4f}", err=True)
 
+    work = Work(
+        engine=Engine(accelerator=accelerator, devices=devices, nodes=nodes, precision=precision),
+        cache_folder=cache,
+        unfinished=out.with_name(f"{out.name}.unfinished"),
+        keep_every_s=keep_every,
+        logs=logs,
+    )
     runs = fit_all(
         settings,
         clips if limit is None else limited(clips, limit),
@@ -76,19 +85,9 @@ def fit(
         machines=machine,
         progress=Progress(),
         report=report,
-        work=Work(
-            engine=Engine(
-                accelerator=accelerator,
-                devices=devices,
-                nodes=nodes,
-                precision=precision,
-            ),
-            cache_folder=cache,
-            unfinished=out.with_name(f"{out.name}.unfinished"),
-            keep_every_s=keep_every,
-            logs=logs,
-        ),
+        work=work,
     )
     if is_first_process():
         save_runs(runs, out)
+        work.forget_unfinished()
         typer.echo(f"Wrote {out}. Next: asd-train evaluate --run {out} --data {data[0]}")

@@ -16,7 +16,7 @@ Data = Annotated[
     ),
 ]
 Accelerator = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+Precision = Literal["auto", "32-true", "bf16-mixed"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 GroundTruth = Annotated[
     list[Path] | None,

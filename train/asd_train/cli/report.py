@@ -28,8 +28,6 @@ def report(
     check_writable(out)
     runs = [(str(path), load_runs(path)) for path in run]
     clips, progress = read_datasets(data, ground_truth=ground_truth or ()), Progress()
-    studies = [
-        each for name, system in runs for each in studies_of(name, system, clips, domains=domains, progress=progress)
-    ]
-    write_report(studies, clips, data, out, data_sets=recognise(clips), domains=domains, progress=progress)
+    systems = [studies_of(name, system, clips, domains=domains, progress=progress) for name, system in runs]
+    write_report(systems, clips, data, out, data_sets=recognise(clips), domains=domains, progress=progress)
     typer.echo(f"Wrote {out}")

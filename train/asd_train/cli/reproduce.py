@@ -16,7 +16,9 @@ from asd_train.progress import Progress
 def reproduce(
     what: Annotated[Literal["dcase2021"], typer.Argument(help="Whose protocol and tables.")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for runs and finished cells; cells in it are not made again.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for runs and finished cells; cells in it are not made again.")
+    ] = Path("reproduced"),
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 4,
     recipe: Annotated[
         list[str] | None, typer.Option("--recipe", help="Only this recipe or TOML file; may be repeated.")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..networks.cost import Cost, cost
+from ..recipe import name_beside_published
 from ..run import Run
 from .evaluate import Evaluation, without_nan
 from .spread import Spread, over_seeds
@@ -61,7 +62,7 @@ def evaluated(runs: Sequence[Run], evaluation: Evaluation) -> EvaluatedRun:
     """Return a system with its figures and its size."""
     costs = [cost_of(run) for run in runs]
     return EvaluatedRun(
-        recipe=runs[0].recipe.name,
+        recipe=name_beside_published(runs[0].recipe),
         variant=variant_of(runs[0]),
         seed=runs[0].seed,
         parameters=max(each.parameters for each in costs),

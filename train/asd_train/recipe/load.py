@@ -39,6 +39,16 @@ def variant_names(name: str) -> list[str]:
     return list(_tables(name).get("variants", {}))
 
 
+def name_beside_published(recipe: Recipe) -> str:
+    """Return a recipe's name; one that was changed, by a preset or by hand, is told from the published system."""
+    try:
+        published = load_recipe(recipe.name)
+    except ConfigError:
+        return recipe.name
+    alike = (published, *(published.for_machine(kind) for kind in published.machines), published.for_machine(""))
+    return recipe.name if recipe.sha256 in {each.sha256 for each in alike} else f"{recipe.name}, not as published"
+
+
 def load_recipe(name: str, *, fast: bool = False) -> Recipe:
     """Load a recipe by name or by path of a TOML file.
 

@@ -18,8 +18,8 @@ from asd_edge.atomic import atomic_write
 from asd_edge.errors import DataError
 
 from ..data.clip import Clip
-from ..evaluation.comparison import compare_runs, cost_of, evaluated
-from ..evaluation.evaluate import Evaluation
+from ..evaluation.comparison import EvaluatedRun, compare_runs, cost_of, evaluated
+from ..evaluation.evaluate import Evaluation, evaluation_of
 from ..evaluation.official import MachineMeans
 from ..evaluation.results import MachineResult
 from ..evaluation.scored import Domains, ScoredClip
@@ -71,7 +71,7 @@ def check_writable(out: Path) -> None:
 
 
 def write_report(
-    studies: Sequence[Study],
+    systems: Sequence[Sequence[Study]],
     clips: Sequence[Clip],
     datasets: Sequence[str],
     out: Path,
@@ -80,10 +80,10 @@ def write_report(
     domains: Domains,
     progress: Progress,
 ) -> None:
-    """Write the report of some runs on one data set, as a whole or not at all.
+    """Write the report of some systems on one data set, as a whole or not at all.
 
     Args:
-        studies: the runs, at least one.
+        systems: the studies of each, at least one.
         clips: of the data set.
         datasets: where the clips lie, for the record.
         out: HTML file.
@@ -95,7 +95,8 @@ def write_report(
         SourceError: a clip of the gallery cannot be read any more.
         OSError: `out` cannot be written.
     """
-    lines = compare_runs([evaluated([study.run], study.evaluation) for study in studies])
+    lines = compare_runs([_whole(system) for system in systems])
+    studies = [study for system in systems for study in system]
     drawn: list[list[MachinePart]] = [[] for _ in studies]
     each = [(place, study, machine) for place, study in enumerate(studies) for machine in study.machines]
     for place, study, machine in progress.track(each, "drawing", len(each)):
@@ -113,6 +114,13 @@ def write_report(
     )
     with atomic_write(out) as stream:
         stream.write(page.encode("utf-8"))
+
+
+def _whole(system: Sequence[Study]) -> EvaluatedRun:
+    """Return a system with the figures of all its machines together."""
+    runs = list({id(study.run): study.run for study in system}.values())
+    results = [result for study in system for result in study.evaluation.machines]
+    return evaluated(runs, evaluation_of(sorted(results, key=lambda result: (result.machine, result.section))))
 
 
 def _template() -> Template:

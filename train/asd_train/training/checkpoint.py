@@ -43,10 +43,13 @@ class Checkpoint:
         state: dict[str, Any] = stored["state"]
         return state
 
-    def save(self, state: dict[str, Any], *, now: bool = False) -> None:
-        """Keep the state if the last one is old enough, or at once."""
-        if not now and time.monotonic() - self._written < self._every_s:
-            return
+    @property
+    def due(self) -> bool:
+        """Whether the last state is old enough for another."""
+        return time.monotonic() - self._written >= self._every_s
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep the state."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
         with temporary.open("wb") as file:
@@ -55,12 +58,6 @@ class Checkpoint:
             os.fsync(file.fileno())
         os.replace(temporary, self._path)
         self._written = time.monotonic()
-
-    def remove(self) -> None:
-        """Forget the state: the training has ended. The folder goes with the last of them."""
-        self._path.unlink(missing_ok=True)
-        if self._path.parent.exists() and not any(self._path.parent.iterdir()):
-            self._path.parent.rmdir()
 
     def _refused(self, found: str) -> DataError:
         return DataError(

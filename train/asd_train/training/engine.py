@@ -16,7 +16,7 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from asd_edge.errors import ConfigError
 
 Accelerator = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+Precision = Literal["auto", "32-true", "bf16-mixed"]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,8 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
+
+from asd_edge.errors import DataError
 
 from ..features.prefetch import prefetch
 from ..objectives.objective import Objective
@@ -72,11 +75,11 @@ def train(
     """
     optimiser = optimiser_of(objective.parameters(), training.optimiser, training.schedule[0].learning_rate)
     first = 0
-    if resumed is not None:
+    model, fabric_optimiser = fabric.setup(objective, optimiser)
+    if resumed is not None:  # after the weights have moved: the optimiser's state follows them
         objective.load_state_dict(resumed["objective"])
         optimiser.load_state_dict(resumed["optimiser"])
         first = resumed["epoch"]
-    model, fabric_optimiser = fabric.setup(objective, optimiser)
     steps = batches.count()
     ends = {training.epochs * (i + 1) // snapshots for i in range(snapshots)}
     left = range(first, training.epochs)
@@ -95,16 +98,28 @@ def train(
             losses.append(loss.detach())
         mean = fabric.all_reduce(torch.stack(losses).mean())
         assert isinstance(mean, Tensor)
-        done.history.append(float(mean))
+        done.history.append(_finite(float(mean), epoch))
         done.seconds += time.perf_counter() - start
         log(logged, training, done.history, since=len(done.history) - 1)
         report(epoch + 1, done.history[-1])
         if epoch + 1 in ends:
             done.kept.append({name: tensor.cpu().clone() for name, tensor in objective.network.state_dict().items()})
-        if checkpoint is not None and fabric.is_global_zero:
-            last = epoch + 1 == training.epochs
+        last = epoch + 1 == training.epochs
+        if checkpoint is not None and fabric.is_global_zero and (last or checkpoint.due):
             inside = {"epoch": epoch + 1, "objective": objective.state_dict(), "optimiser": optimiser.state_dict()}
-            checkpoint.save({"done": asdict(done), "inside": None if last else inside}, now=last)
+            checkpoint.save({"done": asdict(done), "inside": None if last else inside})
+
+
+def _finite(loss: float, epoch: int) -> float:
+    if math.isfinite(loss):
+        return loss
+    raise DataError(
+        "The training has diverged",
+        found=f"a mean loss of {loss} in epoch {epoch + 1}",
+        expected="a number",
+        remedy="Lower the learning rate. Sub-cluster AdaCos needs mixup: its scale grows without bound where classes "
+        "are told apart.",
+    )
 
 
 def log(logged: Sequence[Logger], training: Training, history: Sequence[float], *, since: int = 0) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+
+from asd_edge.errors import DataError
 
 from ..labels import TrainingSet
 from ..networks.build import build_network
@@ -47,7 +49,8 @@ def train_members(
     fabric = work.fabric
     checkpoint = None
     if work.unfinished is not None:
-        digest = _digest(recipe, chosen, seed, fabric.world_size, channel)
+        engine = [fabric.world_size, fabric.device.type, work.engine.precision]
+        digest = _digest(recipe, chosen, seed, channel, engine)
         path = work.unfinished / f"{machine or 'all'}.pt"
         checkpoint = Checkpoint(path, of=digest, every_s=work.keep_every_s)
     done, inside = _resumed(checkpoint, fabric)
@@ -69,6 +72,13 @@ def train_members(
             against=machine if recipe.training.objective.kind == "outlier_exposure" else None,
             share=Share(fabric.global_rank, fabric.world_size),
         )
+        if batches.count() == 0:
+            raise DataError(
+                "There is not one batch to train with",
+                found=f"{len(material.clips)} training clips for {fabric.world_size} processes",
+                expected="at least two crops for each process",
+                remedy="Add clips, or train with fewer devices.",
+            )
         train(
             fabric,
             objective,
@@ -84,8 +94,6 @@ def train_members(
             report=report,
         )
         inside = None
-    if checkpoint is not None and fabric.is_global_zero:
-        checkpoint.remove()
     return done
 
 
@@ -98,9 +106,9 @@ def _fresh(recipe: Recipe, chosen: TrainingSet, material: Material) -> Embedding
     return network
 
 
-def _digest(recipe: Recipe, chosen: TrainingSet, seed: int, world: int, channel: int | None) -> str:
+def _digest(recipe: Recipe, chosen: TrainingSet, seed: int, channel: int | None, engine: Sequence[object]) -> str:
     """Return what two trainings must have in common for one to go on where the other was cut off."""
-    facts = [recipe.sha256, seed, world, channel, torch.__version__, [clip.key for clip in chosen.clips]]
+    facts = [recipe.sha256, seed, channel, torch.__version__, [clip.key for clip in chosen.clips], *engine]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,8 @@ class Work:
     Attributes:
         engine: processors.
         cache_folder: of the features that are computed once; None takes the user's (features/cache.py).
-        unfinished: folder for the state that a training goes on from when it was cut off; None keeps none.
+        unfinished: folder for the states that a training goes on from when it was cut off, one for each network; they
+            stay until the runs are written. None keeps none.
         keep_every_s: least seconds between two writes of that state.
         logs: folder for metrics.csv and TensorBoard's events; None writes none.
     """
@@ -29,6 +31,11 @@ class Work:
     unfinished: Path | None = None
     keep_every_s: float = 30.0
     logs: Path | None = None
+
+    def forget_unfinished(self) -> None:
+        """Remove the states of trainings that have ended: called when their runs are written."""
+        if self.unfinished is not None:
+            shutil.rmtree(self.unfinished, ignore_errors=True)
 
     @cached_property
     def fabric(self) -> Fabric:
