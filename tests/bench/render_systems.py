@@ -45,8 +45,8 @@ flights (60 and 10), and, as further classes, genuine DCASE 2023 clips, a desk f
 and `mobilenetv2_embed` train on the source alone; presets keep a quarter of the source normals out for the threshold,
 `asd_edge` 15 %. One thread, at most {BUDGET_S:.0f} s of processor time a system and seed, of all its networks together,
 so that all cells fit an afternoon; `--fast` presets, in which ensembles are single networks; epochs: as many as fit, at
-most those published, which for all but the small networks is a fraction of a schedule: what needs long training cannot show
-here.
+most those published, which for all but the small networks is a fraction of a schedule: what needs long training cannot
+show here.
 
 AUC and McClish-standardised pAUC within each domain, means over training seeds ± deviation, on one test set. Simulator:
 harmonic mean over its six machines and both domains of AUC and pAUC. hmean: of 2022 and later, over all seven machines.

@@ -19,7 +19,7 @@ from asd_train.labels import training_set
 from asd_train.networks.build import build_network
 from asd_train.networks.mobilenetv2 import MobileNetV2
 from asd_train.networks.tf_resnet import TFResNet
-from asd_train.recipe import Recipe, load_recipe, recipe_names
+from asd_train.recipe import Recipe, load_recipe, name_beside_published, recipe_names
 from tests.train.clips import clip
 
 if sys.version_info >= (3, 11):
@@ -164,3 +164,12 @@ def test_tf_resnet_is_built_with_every_key_of_its_table(tmp_path: Path) -> None:
 
 def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_a_recipe_that_was_changed_is_not_called_by_the_published_name_alone() -> None:
+    published = load_recipe("dcase_ae")
+    assert name_beside_published(published) == name_beside_published(published.for_machine("fan")) == "dcase_ae"
+    assert name_beside_published(load_recipe("dcase_ae:mahalanobis")) == "dcase_ae:mahalanobis"
+    assert name_beside_published(load_recipe("subcluster_adacos_2021").for_machine("valve")) == "subcluster_adacos_2021"
+    assert name_beside_published(load_recipe("dcase_ae", fast=True)) == "dcase_ae (changed)"
+    assert name_beside_published(published.model_copy(update={"name": "mine"})) == "mine"

@@ -168,7 +168,7 @@ def test_several_runs_are_compared_first(small_data: Path, tiny_runs: list[Path]
     )
     page = Page((tmp_path / "r.html").read_text("utf-8"))
     header, *rows = page.tables["comparison"]
-    assert [row[:2] for row in rows] == [["tf_resnet", "0 1"]]
+    assert [row[:2] for row in rows] == [["tf_resnet (changed)", "0 1"]]
     official = [each.evaluation.official for each in studies]
     assert rows[0][header.index("score 2022")].startswith(f"{sum(official) / 2:.3f} ± ")
     assert [name for name in page.ids if name in ("run-1", "run-2")] == ["run-1", "run-2"]
@@ -183,7 +183,7 @@ def test_published_results_stand_beside_ours_with_their_notes(tiny_runs: list[Pa
     header, *rows = Page(text).tables[""][: 1 + len(sheets({"x": [evaluation]}, [DEV_2021])[0].published) + 1]
     assert header[:3] == ["system", "from", "AUC, both domains"]
     assert ["tf_resnet mixup_intype alpha 1.0", "Chen 2022 T3", "79.20"] in [row[:3] for row in rows]
-    assert rows[-1][:3] == ["tf_resnet", "ours, 1 seed", f"{100 * evaluation.scores.auc_2021:.2f}"]
+    assert rows[-1][:3] == ["tf_resnet (changed)", "ours, 1 seed", f"{100 * evaluation.scores.auc_2021:.2f}"]
     assert "fan totals print 74.66 and 67.34" in text
     sections = [row for row in Page(text).tables["detection-1"] if row[0] == "fan, all sections"]
     assert sections[0][1] == f"{evaluation.means[2].source_auc:.3f}"

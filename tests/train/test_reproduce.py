@@ -47,7 +47,7 @@ def test_a_cell_is_the_evaluation_of_its_run(finished: Finished, clips: list[Cli
     ours = evaluate_run(run, torch_pipeline(run), clips, domains="known", progress=SILENT)
     assert cell.evaluation.to_json() == ours.to_json()
     assert (cell.recipe, cell.seed, cell.parameters) == (
-        "tf_resnet",
+        "tf_resnet (changed)",
         0,
         sum(parameter.numel() for parameter in run.network.parameters()),
     )
@@ -119,9 +119,13 @@ def test_seeds_of_one_recipe_are_one_line_and_variants_are_lines_of_their_own(
 ) -> None:
     cell = finished[1]
     (line,) = compare_runs([cell, replace(cell, seed=1, training_s=cell.training_s + 2.0)])
-    assert (line.name, line.seeds, line.training_s) == ("tf_resnet", (0, 1), pytest.approx(cell.training_s + 1.0))
+    assert (line.name, line.seeds, line.training_s) == (
+        "tf_resnet (changed)",
+        (0, 1),
+        pytest.approx(cell.training_s + 1.0),
+    )
     assert line.figures["score 2022"].mean == pytest.approx(cell.evaluation.official)
     assert line.figures["score 2022"].sd == 0.0
     one, other = compare_runs([cell, replace(cell, variant="edited")])
-    assert {one.name, other.name} == {f"tf_resnet ({cell.variant})", "tf_resnet (edited)"}
+    assert {one.name, other.name} == {f"tf_resnet (changed) ({cell.variant})", "tf_resnet (changed) (edited)"}
     assert json.loads(json.dumps(one.to_json(), allow_nan=False))["figures"]["score 2022"]["sd"] is None

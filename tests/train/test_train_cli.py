@@ -47,7 +47,7 @@ def test_recipes_are_listed_with_what_they_say_of_themselves() -> None:
 
 def test_compare_makes_one_line_of_two_seeds(small_data: Path, tiny_runs: list[Path]) -> None:
     (line,) = json.loads(asd_train("compare", *tiny_runs, "--data", small_data, "--json"))
-    assert (line["name"], line["seeds"]) == ("tf_resnet", [0, 1])
+    assert (line["name"], line["seeds"]) == ("tf_resnet (changed)", [0, 1])
     assert line["figures"]["target AUC"]["count"] == 2
 
 
@@ -59,7 +59,7 @@ def test_reproduce_prints_a_table_and_says_why_nothing_published_stands_beside_i
     parameters = sum(weights.numel() for weights in build_network(tiny_recipe(), []).parameters())
     arguments = ("reproduce", "dcase2021", "--data", small_data, "--recipe", recipe, "--seeds", "1", "--limit", "9")
     text = asd_train(*arguments, "--out", tmp_path / "out")
-    (row,) = [line for line in text.splitlines() if line.startswith("tf_resnet  ")]
+    (row,) = [line for line in text.splitlines() if line.startswith("tf_resnet (changed)  ")]
     assert row.split()[1:3] == ["1", f"{parameters:,}"]
     assert "No published numbers beside these, because --limit left clips out." in text
     assert (tmp_path / "out" / "tf_resnet" / "seed-0.known.json").is_file()

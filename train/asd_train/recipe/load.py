@@ -46,7 +46,7 @@ def name_beside_published(recipe: Recipe) -> str:
     except ConfigError:
         return recipe.name
     alike = (published, *(published.for_machine(kind) for kind in published.machines), published.for_machine(""))
-    return recipe.name if recipe.sha256 in {each.sha256 for each in alike} else f"{recipe.name}, not as published"
+    return recipe.name if recipe.sha256 in {each.sha256 for each in alike} else f"{recipe.name} (changed)"
 
 
 def load_recipe(name: str, *, fast: bool = False) -> Recipe:
