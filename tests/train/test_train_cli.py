@@ -60,7 +60,7 @@ def test_reproduce_prints_a_table_and_says_why_nothing_published_stands_beside_i
     arguments = ("reproduce", "dcase2021", "--data", small_data, "--recipe", recipe, "--seeds", "1", "--limit", "9")
     text = asd_train(*arguments, "--out", tmp_path / "out")
     _, row = [line for line in text.splitlines() if line.startswith("tf_resnet (changed)  ")]  # hears, costs
-    assert row.split()[1:3] == ["1", f"{parameters:,}"]
+    assert row.split()[2:4] == ["1", f"{parameters:,}"]
     assert "No published numbers beside these, because --limit left clips out." in text
     assert (tmp_path / "out" / "tf_resnet" / "seed-0.known.json").is_file()
 
