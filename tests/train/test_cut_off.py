@@ -8,14 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from asd_edge.errors import DataError
+from asd_train.data.dcase import read_datasets
+from asd_train.progress import Progress
+from asd_train.recipe.training import Phase
 from asd_train.run import Run, load_run
 from asd_train.training.checkpoint import Checkpoint
+from asd_train.training.fit import fit_all
+from asd_train.training.work import Work
+from tests.train.every_recipe import small
 
 FIT = [sys.executable, "-m", "tests.train.fit_small"]
 TOGETHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -71,6 +78,46 @@ def written(state: Path) -> int:
 def same_weights(one: Run, other: Run) -> bool:
     weights, others = one.network.state_dict(), other.network.state_dict()
     return one.history == other.history and all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_a_cut_costs_no_machine_that_was_finished(small_data: Path, tmp_path: Path) -> None:
+    clips, recipe = read_datasets([str(small_data)]), small("dcase_ae", epochs=2)
+
+    def trained(report: Callable[[int, float], None], unfinished: Path | None) -> tuple[Run, ...]:
+        work = Work(unfinished=unfinished, keep_every_s=0.0)
+        progress = Progress(enabled=False)
+        return fit_all(recipe, clips, datasets=[], seed=0, progress=progress, report=report, work=work)
+
+    heard: list[int] = []
+
+    def cut(epoch: int, loss: float) -> None:
+        heard.append(epoch)
+        if heard == [1, 2, 1]:  # the second machine has begun
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(cut, tmp_path)
+    again: list[int] = []
+    after = trained(lambda epoch, loss: again.append(epoch), tmp_path)
+    assert again == [1, 2]
+    whole = trained(lambda epoch, loss: None, None)
+    assert [run.machine for run in after] == [run.machine for run in whole] == ["fan", "valve"]
+    assert all(same_weights(one, other) for one, other in zip(whole, after, strict=True))
+
+
+def test_a_training_that_diverges_says_so_and_ends(small_data: Path) -> None:
+    recipe = small("dcase_ae", epochs=3)
+    training = recipe.training.model_copy(update={"schedule": (Phase(epochs=3, learning_rate=1e30),)})
+    clips = read_datasets([str(small_data)])
+    with pytest.raises(DataError, match=r"(?s)diverged.*Lower the learning rate"):
+        fit_all(
+            recipe.model_copy(update={"training": training}),
+            clips,
+            datasets=[],
+            seed=0,
+            machines=["fan"],
+            progress=Progress(enabled=False),
+        )
 
 
 def test_the_state_of_another_training_is_refused_and_kept(tmp_path: Path) -> None:
