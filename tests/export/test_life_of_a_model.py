@@ -171,7 +171,7 @@ def test_an_interrupted_training_leaves_nothing_behind(folder: Path) -> None:
         text=True,
     )  # fmt: skip
     assert process.stderr is not None
-    assert "epoch 1/16" in process.stderr.readline()
+    assert "epoch 1/" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     errors = process.stderr.read()

@@ -50,7 +50,7 @@ def test_held_out_clips_are_a_share_of_every_class_and_never_train() -> None:
 
 
 def test_one_class_alone_is_refused_and_told_what_to_do() -> None:
-    with pytest.raises(DataError, match=r"(?s)1 class.*Add other machines.*pseudo-classes"):
+    with pytest.raises(DataError, match=r"(?s)1 class.*Add other machines.*give the clips attributes"):
         check_classes(LabelSet([clip(i) for i in range(5)], "attributes"), "attributes")
 
 

@@ -178,6 +178,8 @@ class Description(Strict):
             self.graphs.stream.check(bands=bands, dims=served.dims)
             if self.segment.frames % self.segment.step:
                 raise ValueError(f"segments of {self.segment.frames} frames every {self.segment.step} in a stream")
+            if not self.segment.spec().streamable:
+                raise ValueError("segments with a spectrum or a level of their own in a stream")
         try:
             self.backend.check_dims(served.dims)
         except RefusalError as refusal:
