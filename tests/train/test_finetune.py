@@ -14,10 +14,10 @@ from torch import Tensor
 
 from asd_edge.errors import ConfigError, DataError, SourceError
 from asd_edge.sources.file import read_clip
-from asd_train.imprinting import finetune as module
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
+from asd_train.imprinting import finetune as module
 from asd_train.imprinting.centre_loss import centre_loss
 from asd_train.imprinting.finetune import class_centres, finetune
 from asd_train.imprinting.imprint import imprint_run
