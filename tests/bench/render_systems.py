@@ -43,10 +43,12 @@ _TOLD = f"""
 Every system is given the same clips: six simulated machines (60 source and 10 target normals each), real quadcopter
 flights (60 and 10), and, as further classes, genuine DCASE 2023 clips, a desk fan and an eight-channel fan. `tf_resnet`
 and `mobilenetv2_embed` train on the source alone; presets keep a quarter of the source normals out for the threshold,
-`asd_edge` 15 %. One thread, at most {BUDGET_S:.0f} s of processor time a system and seed, of all its networks together,
-so that all cells fit an afternoon; `--fast` presets, in which ensembles are single networks; epochs: as many as fit, at
-most those published, which for all but the small networks is a fraction of a schedule: what needs long training cannot
-show here.
+`asd_edge` 15 %. One thread, {BUDGET_S:.0f} s of processor time for the epochs of a system and seed, of all its networks
+together, so that all cells fit an afternoon (the column has the whole training, reading and standardising included);
+`--fast` presets, in which ensembles are single networks; epochs: as many as fit, at most those published, which for all
+but the small networks is a fraction of a schedule: what needs long training cannot show here. So `tf_resnet` has not
+learned the simulated machines after five or six epochs of 120, and that attention stands below average pooling says
+nothing of its paper's table 4.
 
 AUC and McClish-standardised pAUC within each domain, means over training seeds ± deviation, on one test set. Simulator:
 harmonic mean over its six machines and both domains of AUC and pAUC. hmean: of 2022 and later, over all seven machines.
