@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from asd_edge.scoring.backends.backend import (
     Clips,
     Distances,
-    Embeddings,
     Fitted,
     all_segments,
     check_shapes,
@@ -20,7 +18,12 @@ from asd_edge.scoring.backends.backend import (
     count_of,
 )
 from asd_edge.scoring.backends.gaussians import check_whitening, covariance, shrunk, whitening
-from asd_edge.scoring.backends.references import ReferenceBackend, check_directions, cosine_to_references, counts
+from asd_edge.scoring.backends.references import (
+    ReferenceBackend,
+    check_directions,
+    cosine_to_references,
+    factored_to_references,
+)
 from asd_edge.scoring.distances import normalised
 
 
@@ -65,27 +68,7 @@ class KNN(ReferenceBackend):
 
     def to_references(self, conditions: Sequence[Fitted]) -> Distances:
         """Return what computes the distance to each reference."""
-        return (cosine_to_references if self.distance == "cosine" else _mahalanobis_to_references)(conditions)
-
-
-# d²(x, r) = (x − r)ᵀ Σ⁻¹ (x − r) = ‖x U − r U‖², as ‖a‖² + ‖b‖² − 2 aᵀ b in double precision: the terms nearly cancel.
-def _mahalanobis_to_references(conditions: Sequence[Fitted]) -> Distances:
-    places = np.split(np.arange(sum(counts(conditions))), np.cumsum(counts(conditions))[:-1])
-    alike: dict[bytes, list[int]] = {}  # enrolled conditions have the covariance of one source: x is whitened once
-    for number, fitted in enumerate(conditions):
-        alike.setdefault(fitted["whitening"].tobytes(), []).append(number)
-    parts = []
-    for numbers in alike.values():
-        factor = conditions[numbers[0]]["whitening"].astype(np.float64)
-        references = normalised(np.concatenate([conditions[i]["references"] for i in numbers])) @ factor
-        parts.append((np.concatenate([places[i] for i in numbers]), factor, references.T, (references**2).sum(axis=1)))
-
-    def distances(embeddings: Embeddings) -> NDArray[np.float32]:
-        unit = normalised(embeddings)
-        squared = np.empty((len(unit), sum(len(columns) for columns, *_ in parts)))
-        for columns, factor, references, squares in parts:
-            x = unit @ factor
-            squared[:, columns] = (x**2).sum(axis=1, keepdims=True) + squares - 2.0 * (x @ references)
-        return np.asarray(np.sqrt(np.maximum(squared, 0.0)), dtype=np.float32)
-
-    return distances
+        if self.distance == "cosine":
+            return cosine_to_references(conditions)
+        # d²(x, r) = (x − r)ᵀ Σ⁻¹ (x − r) = ‖x U − r U‖², Σ⁻¹ = U Uᵀ
+        return factored_to_references(conditions, "whitening", of=normalised)

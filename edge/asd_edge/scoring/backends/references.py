@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,44 @@ def cosine_to_references(conditions: Sequence[Fitted]) -> Distances:
     def distances(embeddings: Embeddings) -> NDArray[np.float32]:
         away = np.float32(1.0) - normalised(embeddings) @ unit
         return np.asarray(np.maximum(away, np.float32(0.0)), dtype=np.float32)  # rounding goes below 0
+
+    return distances
+
+
+# d(x, r) = ‖x F − r F‖, as √(‖a‖² + ‖b‖² − 2 aᵀ b) in double precision: the terms nearly cancel.
+def factored_to_references(
+    conditions: Sequence[Fitted],
+    factor: str,
+    *,
+    of: Callable[[Embeddings], Embeddings] = lambda vectors: vectors,
+) -> Distances:
+    """Return what computes the distance to each reference of each condition under the matrix F that it has learned.
+
+    Enrolled conditions share the F of one source: a vector is multiplied with it once.
+
+    Args:
+        conditions: with `references` and the array named `factor`, [dims, dims].
+        factor: name of F.
+        of: what becomes of vectors first, for example their direction.
+    """
+    places = np.split(np.arange(sum(counts(conditions))), np.cumsum(counts(conditions))[:-1])
+    alike: dict[bytes, list[int]] = {}
+    for number, fitted in enumerate(conditions):
+        alike.setdefault(fitted[factor].tobytes(), []).append(number)
+    parts = []
+    for numbers in alike.values():
+        matrix = conditions[numbers[0]][factor].astype(np.float64)
+        joined = of(np.concatenate([conditions[i]["references"] for i in numbers]))
+        references = joined.astype(np.float64) @ matrix
+        parts.append((np.concatenate([places[i] for i in numbers]), matrix, references.T, (references**2).sum(axis=1)))
+
+    def distances(embeddings: Embeddings) -> NDArray[np.float32]:
+        vectors = of(embeddings).astype(np.float64)
+        squared = np.empty((len(vectors), sum(len(columns) for columns, *_ in parts)))
+        for columns, matrix, references, squares in parts:
+            x = vectors @ matrix
+            squared[:, columns] = (x**2).sum(axis=1, keepdims=True) + squares - 2.0 * (x @ references)
+        return np.asarray(np.sqrt(np.maximum(squared, 0.0)), dtype=np.float32)
 
     return distances
 

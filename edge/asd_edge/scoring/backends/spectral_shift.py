@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from asd_edge.scoring.backends.backend import Clips, Distances, Embeddings, Fitted, check_shapes
+from asd_edge.scoring.backends.backend import Clips, Distances, Fitted, check_shapes
 from asd_edge.scoring.backends.gaussians import Matrix, whitening
-from asd_edge.scoring.backends.references import ReferenceBackend, counts
+from asd_edge.scoring.backends.references import ReferenceBackend, factored_to_references
 from asd_edge.scoring.backends.shrinkage import shrunk_covariance
 from asd_edge.strict import RefusalError
 
@@ -58,26 +58,7 @@ class SpectralShift(ReferenceBackend):
 
     def to_references(self, conditions: Sequence[Fitted]) -> Distances:
         """Return what computes the distance to each reference."""
-        places = np.split(np.arange(sum(counts(conditions))), np.cumsum(counts(conditions))[:-1])
-        alike: dict[bytes, list[int]] = {}  # enrolled conditions have the metric of one source
-        for number, fitted in enumerate(conditions):
-            alike.setdefault(fitted["metric"].tobytes(), []).append(number)
-        parts = []
-        for numbers in alike.values():
-            metric = conditions[numbers[0]]["metric"].astype(np.float64)
-            references = np.concatenate([conditions[i]["references"] for i in numbers]).astype(np.float64) @ metric
-            columns = np.concatenate([places[i] for i in numbers])
-            parts.append((columns, metric, references.T, (references**2).sum(axis=1)))
-
-        # ‖a − b‖² as ‖a‖² + ‖b‖² − 2 aᵀ b, in double precision: the terms nearly cancel.
-        def distances(embeddings: Embeddings) -> NDArray[np.float32]:
-            squared = np.empty((len(embeddings), sum(len(columns) for columns, *_ in parts)))
-            for columns, metric, references, squares in parts:
-                x = embeddings.astype(np.float64) @ metric
-                squared[:, columns] = (x**2).sum(axis=1, keepdims=True) + squares - 2.0 * (x @ references)
-            return np.asarray(np.sqrt(np.maximum(squared, 0.0)), dtype=np.float32)
-
-        return distances
+        return factored_to_references(conditions, "metric")
 
     def _metric(self, labels: Sequence[Matrix]) -> Matrix:
         """Return U R, bands in dB  # [bands, bands]."""
