@@ -21,9 +21,8 @@ from asd_train.evaluation.scored import score_clips
 from asd_train.evaluation.system import score_system
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe
-from asd_train.simulate import simulate_dataset
 from asd_train.training.fit import fit
-from tests.train.every_recipe import small
+from tests.train.every_recipe import small, two_sections
 
 SILENT = Progress(enabled=False)
 SYSTEMS = [
@@ -46,16 +45,7 @@ MEMBERS = {"two_branch_2023": 2, "subcluster_adacos_2021": 2}
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
     folder = tmp_path_factory.mktemp("systems") / "data"
-    simulate_dataset(
-        folder,
-        machines=("fan", "valve"),
-        sections=(0, 1),
-        train_source=9,
-        train_target=2,
-        test_per_cell=1,
-        seed=5,
-        seconds=4.0,
-    )
+    two_sections(folder)
     return read_datasets([str(folder)])
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from asd_train.recipe import Recipe, load_recipe, recipe_names
 from asd_train.recipe.load import variant_names
+from asd_train.simulate import simulate_dataset
 
 EVERY = [f"{name}{variant}" for name in recipe_names() for variant in ("", *(f":{v}" for v in variant_names(name)))]
 """All recipes and all their variants."""
@@ -55,3 +57,17 @@ TRAINED = list(
 
 UNTRAINED = [name for name, recipe in _SMALL.items() if recipe.training.objective.kind == "none"]
 """Those whose network has nothing to learn."""
+
+
+def two_sections(folder: Path) -> None:
+    """Write a data set of two machines with two sections each: every recipe finds something to tell apart."""
+    simulate_dataset(
+        folder,
+        machines=("fan", "valve"),
+        sections=(0, 1),
+        train_source=9,
+        train_target=2,
+        test_per_cell=1,
+        seed=5,
+        seconds=4.0,
+    )
