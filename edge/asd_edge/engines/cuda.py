@@ -131,7 +131,7 @@ def _device() -> _Device:
         )
     )
     context = _called(driver, driver.cuDevicePrimaryCtxRetain(handle))
-    return _Device(driver, context, Gpu(name.rstrip(b"\0").decode(errors="replace"), f"{int(major)}.{int(minor)}"))
+    return _Device(driver, context, Gpu(name.split(b"\0")[0].decode(errors="replace"), f"{int(major)}.{int(minor)}"))
 
 
 def _no_gpu(found: str) -> EngineError:

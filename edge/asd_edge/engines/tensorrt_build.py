@@ -59,8 +59,10 @@ def engine_from_onnx(graph: bytes, limits: BuildLimits = USUAL_LIMITS, *, tensor
     config.set_memory_pool_limit(trt.module.MemoryPoolType.WORKSPACE, limits.workspace_mib << 20)
     config.clear_flag(trt.module.BuilderFlag.TF32)
     profile = builder.create_optimization_profile()
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    for tensor in (*inputs, *(network.get_output(index) for index in range(network.num_outputs))):
+        tensor.allowed_formats = 1 << int(trt.module.TensorFormat.LINEAR)  # rows as NumPy has them, in int8 too
+    for tensor in inputs:
         profile.set_shape(tensor.name, *_shapes(tensor.name, tuple(tensor.shape), limits))
     if config.add_optimization_profile(profile) < 0:
         raise _failed(trt, "take the shapes of", trt.log.errors())
