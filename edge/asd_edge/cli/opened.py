@@ -14,7 +14,8 @@ from time import time
 
 import typer
 
-from asd_edge.bundle.archive import Bundle, load_bundle
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import DeviceConfig, MachineTable, load_config
 from asd_edge.control import flush_history

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from asd_edge.bundle.archive import Bundle, load_bundle
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.remote import authorised_keys
