@@ -12,6 +12,7 @@ from functools import cached_property
 from importlib import resources
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,15 @@ from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
 from asd_edge.bundle.embedder import GraphBytes, load_embedder
 from asd_edge.bundle.fitted import cut, size_of
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
+from asd_edge.bundle.signature import MEMBER, Signatures, signers
 from asd_edge.errors import BundleError
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.backends.backend import Fitted
 from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.strict import RefusalError, check_version
+
+if TYPE_CHECKING:
+    from asd_edge.keys import AuthorisedKeys
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -41,12 +46,16 @@ class Bundle:
         bundle_id: SHA-256 of the file.
         graphs: serialised ONNX by member: `segment.onnx`, or `stream.onnx` and `head.onnx`, or all three.
         arrays: `conditions` float32 [numbers] and, for log-mel, `mel` float32 [bins, mels]; read-only.
+        signatures: what is in it of whoever vouches for it, verified or not.
+        signed_by: names of the trusted keys that signed it.
     """
 
     manifest: Manifest
     bundle_id: str
     graphs: GraphBytes = field(repr=False)
     arrays: Arrays = field(repr=False)
+    signatures: Signatures | None = field(default=None, repr=False)
+    signed_by: tuple[str, ...] = ()
 
     @property
     def embedding_id(self) -> str:
@@ -119,21 +128,33 @@ def fitted_of(description: Description, numbers: NDArray[np.float32]) -> dict[st
     return found
 
 
-def load_bundle(path: Path | str) -> Bundle:
+def load_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> Bundle:
     """Read the bundle at `path`, or the one inside this package when `path` is "default".
+
+    Whether it must be signed, and by whom, is the device's policy: `load_trusted`.
+
+    Args:
+        path: of the file.
+        trusted: keys whose signatures are verified.
 
     Raises:
         BundleError: missing, not a bundle, truncated, altered, too large, or of another version.
     """
+    return read_bundle(path, trusted)[0]
+
+
+def read_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> tuple[Bundle, bytes]:
+    """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked."""
     if str(path) == "default":
         with resources.as_file(resources.files("asd_edge") / "models" / "default.asd") as default:
-            return _load(default, "the default bundle", "Install asd-edge again, or name another bundle.")
-    return _load(Path(path), f"the bundle {path}", "Copy the bundle again from where it was made.")
+            return _load(default, trusted, "the default bundle", "Install asd-edge again, or name another bundle.")
+    return _load(Path(path), trusted, f"the bundle {path}", "Copy the bundle again from where it was made.")
 
 
-def _load(path: Path, what: str, remedy: str) -> Bundle:
+def _load(path: Path, trusted: AuthorisedKeys | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
     try:
-        return _parse(_read(path))
+        archive = _read(path)
+        return _parse(archive, trusted), archive
     except OSError as error:
         found, expected = error.strerror or str(error), "a bundle file that can be read"
         raise BundleError(f"Cannot read {what}", found=found, expected=expected, remedy=remedy) from error
@@ -158,11 +179,13 @@ def _read(path: Path) -> bytes:
         return stream.read(status.st_size)
 
 
-def _parse(archive: bytes) -> Bundle:
+def _parse(archive: bytes, trusted: AuthorisedKeys | None = None) -> Bundle:
     _check_version(archive)
     members = unpack(archive)
     if "manifest.json" not in members:
         raise RefusalError("no member manifest.json", "a bundle's manifest")
+    signatures = Signatures.from_json(members.pop(MEMBER)) if MEMBER in members else None
+    signed_by = signers(signatures, members["manifest.json"], trusted)
     manifest = Manifest.from_json(members.pop("manifest.json"))
     names = {*manifest.graphs.members, *(f"{name}.npy" for name in manifest.shapes)}
     for place, found in (("the file", set(members)), ("its manifest", set(manifest.members))):
@@ -174,7 +197,7 @@ def _parse(archive: bytes) -> Bundle:
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
     _check(manifest, arrays)
     graphs = {name: members[name] for name in manifest.graphs.members}
-    return Bundle(manifest, hashlib.sha256(archive).hexdigest(), graphs, arrays)
+    return Bundle(manifest, hashlib.sha256(archive).hexdigest(), graphs, arrays, signatures, signed_by)
 
 
 def _check_version(archive: bytes) -> None:

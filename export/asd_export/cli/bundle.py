@@ -29,14 +29,21 @@ def bundle(
             help="Leave out the segment graph that travels beside a stream graph for comparison: about half the size.",
         ),
     ] = False,
+    sign_with: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="Sign the bundle with this private key, as `asd-export sign` does."),
+    ] = None,
 ) -> None:
     """Export the network to ONNX, compute centres and thresholds with it, write one file for the device."""
     need_the_extra()
+    from asd_edge.keys import read_private_key
     from asd_export.bundle import export_bundle
+    from asd_export.sign import sign_bundle
     from asd_train.data.dcase import read_datasets
     from asd_train.progress import Progress
     from asd_train.run import load_runs, run_for
 
+    key = read_private_key(sign_with) if sign_with else None  # what is wrong with it is said before the long part
     trained = run_for(machine, load_runs(run))
     clips = read_datasets(data or trained.datasets)
     made = export_bundle(
@@ -48,6 +55,8 @@ def bundle(
         both_graphs=not served_only,
         progress=Progress(),
     )
+    if key is not None:
+        sign_bundle(out, key, out)
     machines = ", ".join(machine.key for machine in made.manifest.machines)
     typer.echo(f"Wrote {out} ({out.stat().st_size / 1e6:.2f} MB; machines: {machines}).")
     typer.echo(f"Next: asd-edge score --bundle {out} --factory {made.manifest.machines[0].key} CLIP.wav")
