@@ -148,7 +148,7 @@ class TestContainer:
     def test_a_member_twice(self, whole, refuse):
         refuse(zipped([*members_of(whole).items(), ("mel.npy", b"x")]), r"mel\.npy twice")
 
-    @pytest.mark.parametrize("name", list(LIMITS))
+    @pytest.mark.parametrize("name", [name for name in LIMITS if name != "signature.json"])
     def test_a_member_less(self, whole, refuse, name):
         members = members_of(whole)
         del members[name]

@@ -16,7 +16,7 @@ from asd_edge.strict import RefusalError
 MIB = 1 << 20
 LIMITS = {
     "manifest.json": MIB,
-    "signature.json": MIB // 16,
+    "signature.json": MIB,
     "segment.onnx": 64 * MIB,
     "stream.onnx": 64 * MIB,
     "head.onnx": 64 * MIB,
