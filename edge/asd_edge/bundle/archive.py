@@ -9,6 +9,7 @@ import stat
 from importlib import resources
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,27 +20,43 @@ from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
 from asd_edge.bundle.embedder import GraphBytes
 from asd_edge.bundle.golden import Golden
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
+from asd_edge.bundle.signature import MEMBER, Signatures, signers
 from asd_edge.errors import BundleError
 from asd_edge.strict import RefusalError, check_version
+
+if TYPE_CHECKING:
+    from asd_edge.keys import AuthorisedKeys
 
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"  # format 1.0
 
 
-def load_bundle(path: Path | str) -> Bundle:
+def load_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> Bundle:
     """Read the bundle at `path`, or the one inside this package when `path` is "default".
+
+    Whether it must be signed, and by whom, is the device's policy: `load_trusted`.
+
+    Args:
+        path: of the file.
+        trusted: keys whose signatures are verified.
 
     Raises:
         BundleError: missing, not a bundle, truncated, altered, too large, or of another version.
     """
+    return read_bundle(path, trusted)[0]
+
+
+def read_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> tuple[Bundle, bytes]:
+    """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked."""
     if str(path) == "default":
         with resources.as_file(resources.files("asd_edge") / "models" / "default.asd") as default:
-            return _load(default, "the default bundle", "Install asd-edge again, or name another bundle.")
-    return _load(Path(path), f"the bundle {path}", "Copy the bundle again from where it was made.")
+            return _load(default, trusted, "the default bundle", "Install asd-edge again, or name another bundle.")
+    return _load(Path(path), trusted, f"the bundle {path}", "Copy the bundle again from where it was made.")
 
 
-def _load(path: Path, what: str, remedy: str) -> Bundle:
+def _load(path: Path, trusted: AuthorisedKeys | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
     try:
-        return _parse(_read(path))
+        archive = _read(path)
+        return _parse(archive, trusted), archive
     except OSError as error:
         found, expected = error.strerror or str(error), "a bundle file that can be read"
         raise BundleError(f"Cannot read {what}", found=found, expected=expected, remedy=remedy) from error
@@ -64,13 +81,14 @@ def _read(path: Path) -> bytes:
         return stream.read(status.st_size)
 
 
-def _parse(archive: bytes) -> Bundle:
+def _parse(archive: bytes, trusted: AuthorisedKeys | None = None) -> Bundle:
     _check_version(archive)
     members = unpack(archive)
     if "manifest.json" not in members:
         raise RefusalError("no member manifest.json", "a bundle's manifest")
+    signatures = Signatures.from_json(members.pop(MEMBER)) if MEMBER in members else None
+    signed_by = signers(signatures, members["manifest.json"], trusted)
     manifest = Manifest.from_json(members.pop("manifest.json"))
-    signature = members.pop("signature.json", None)
     graph_names = {name for variant in manifest.variants for name in variant.members}
     names = {*graph_names, *(f"{name}.npy" for name in manifest.shapes)}
     for place, found in (("the file", set(members)), ("its manifest", set(manifest.members))):
@@ -82,7 +100,8 @@ def _parse(archive: bytes) -> Bundle:
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
     _check(manifest, arrays)
     graphs = {name: members[name] for name in sorted(graph_names)}
-    return Bundle(manifest, hashlib.sha256(archive).hexdigest(), graphs, arrays, manifest.embedder, signature=signature)
+    bundle_id = hashlib.sha256(archive).hexdigest()
+    return Bundle(manifest, bundle_id, graphs, arrays, manifest.embedder, signatures=signatures, signed_by=signed_by)
 
 
 def _check_version(archive: bytes) -> None:

@@ -14,6 +14,7 @@ from asd_edge.bundle.embedder import GraphBytes, load_embedder
 from asd_edge.bundle.fitted import cut, size_of
 from asd_edge.bundle.golden import Golden
 from asd_edge.bundle.manifest import Description, Manifest
+from asd_edge.bundle.signature import Signatures
 from asd_edge.bundle.variants import FactoryMachine, Kind, Precision, Variant
 from asd_edge.errors import BundleError
 from asd_edge.pipeline import Pipeline
@@ -35,7 +36,8 @@ class Bundle:
         graphs: serialised ONNX by member.
         arrays: `conditions` float32 [numbers], `golden` and, for log-mel, `mel` float32 [bins, mels]; read-only.
         kind, precision: the variant in view.
-        signature: the member signature.json, if there is one.
+        signatures: what is in it of whoever vouches for it, verified or not.
+        signed_by: names of the trusted keys that signed it.
     """
 
     manifest: Manifest
@@ -44,7 +46,8 @@ class Bundle:
     arrays: Arrays = field(repr=False)
     kind: Kind
     precision: Precision = "fp32"
-    signature: bytes | None = field(default=None, repr=False)
+    signatures: Signatures | None = field(default=None, repr=False)
+    signed_by: tuple[str, ...] = ()
 
     def at(self, precision: Precision, kind: Kind | None = None) -> Bundle:
         """Return this bundle seen as another variant, of the kind in view by default.

@@ -9,6 +9,7 @@ from asd_edge.cli import conditions, threshold
 from asd_edge.cli.bench import bench
 from asd_edge.cli.demo import demo
 from asd_edge.cli.enroll import enroll
+from asd_edge.cli.keygen import keygen
 from asd_edge.cli.remote import remote
 from asd_edge.cli.run import run
 from asd_edge.cli.score import score
@@ -31,6 +32,7 @@ app.add_typer(threshold.app, name="threshold")
 app.command()(run)
 app.command()(verify)
 app.command()(bench)
+app.command()(keygen)
 app.add_typer(remote, name="remote")
 
 
