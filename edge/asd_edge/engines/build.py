@@ -9,7 +9,7 @@ from time import perf_counter
 
 from asd_edge.engines.cache import EngineCache, EngineKey, Precision
 from asd_edge.engines.cuda import Gpu, find_gpu
-from asd_edge.engines.tensorrt_build import FLAGS, USUAL_LIMITS, BuildLimits, engine_from_onnx
+from asd_edge.engines.tensorrt_build import FLAGS, USUAL_SPEC, EngineSpec, engine_from_onnx
 from asd_edge.engines.tensorrt_module import TensorRT, find_tensorrt
 from asd_edge.errors import EngineError
 
@@ -21,7 +21,7 @@ class Builder:
     tensorrt: TensorRT
     gpu: Gpu | None
 
-    def key(self, graph: bytes, precision: Precision, limits: BuildLimits) -> EngineKey:
+    def key(self, graph: bytes, precision: Precision, spec: EngineSpec) -> EngineKey:
         """Return what an engine of this graph is kept under."""
         return EngineKey(
             graph_sha256=hashlib.sha256(graph).hexdigest(),
@@ -31,9 +31,9 @@ class Builder:
             gpu=None if self.gpu is None else self.gpu.name,
             compute_capability=None if self.gpu is None else self.gpu.compute_capability,
             flags=FLAGS,
-            batch=limits.batch,
-            frames=limits.frames,
-            workspace_mib=limits.workspace_mib,
+            batch=spec.batch,
+            frames=spec.frames,
+            workspace_mib=spec.workspace_mib,
         )
 
 
@@ -70,7 +70,7 @@ def build_engines(
     graphs: Mapping[str, bytes],
     precision: Precision,
     cache: EngineCache,
-    limits: BuildLimits = USUAL_LIMITS,
+    spec: EngineSpec = USUAL_SPEC,
     *,
     builder: Builder | None = None,
 ) -> Iterator[BuiltEngine]:
@@ -83,7 +83,7 @@ def build_engines(
         graphs: serialised ONNX by member of the bundle, those of one variant, checked as the loader checks them.
         precision: of these graphs; it decides nothing (the graphs do), but the cache tells it apart.
         cache: where engines are kept.
-        limits: shapes and memory.
+        spec: shapes and memory.
         builder: what builds; found without it.
 
     Raises:
@@ -93,13 +93,13 @@ def build_engines(
     builder = find_builder() if builder is None else builder
     for member, graph in graphs.items():
         start = perf_counter()
-        key = builder.key(graph, precision, limits)
+        key = builder.key(graph, precision, spec)
         engine = cache.load(key)
         if engine is not None:
             yield BuiltEngine(member, engine, True, perf_counter() - start)
             continue
         try:
-            engine = engine_from_onnx(graph, limits, tensorrt=builder.tensorrt)
+            engine = engine_from_onnx(graph, spec, tensorrt=builder.tensorrt)
         except EngineError as error:
             yield BuiltEngine(member, None, False, perf_counter() - start, error)
             continue
@@ -111,7 +111,7 @@ def cached_engines(
     graphs: Mapping[str, bytes],
     precision: Precision,
     cache: EngineCache,
-    limits: BuildLimits = USUAL_LIMITS,
+    spec: EngineSpec = USUAL_SPEC,
     *,
     builder: Builder | None = None,
 ) -> dict[str, bytes] | None:
@@ -121,6 +121,6 @@ def cached_engines(
         EngineError: no TensorRT, or no GPU for one that needs it.
     """
     builder = find_builder() if builder is None else builder
-    found = {member: cache.load(builder.key(graph, precision, limits)) for member, graph in graphs.items()}
+    found = {member: cache.load(builder.key(graph, precision, spec)) for member, graph in graphs.items()}
     engines = {member: engine for member, engine in found.items() if engine is not None}
     return engines if len(engines) == len(graphs) else None

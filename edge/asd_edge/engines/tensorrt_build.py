@@ -15,7 +15,7 @@ and would spend the parity gate's whole budget without being asked. Who wants sp
 
 
 @dataclass(frozen=True, slots=True)
-class BuildLimits:
+class EngineSpec:
     """What an engine is built for: segments or channels of one run, frames of one step, memory for its tactics.
 
     The first two bound the memory of a run as they do on the CPU; more is split into several runs.
@@ -26,13 +26,13 @@ class BuildLimits:
     workspace_mib: int = 256
 
 
-USUAL_LIMITS = BuildLimits()
+USUAL_SPEC = EngineSpec()
 
 _USUAL_BATCH, _USUAL_FRAMES = 1, 6
 """What kernels are chosen for [ours]: one channel, and the step a stream waits for (embedding/streamed.py)."""
 
 
-def engine_from_onnx(graph: bytes, limits: BuildLimits = USUAL_LIMITS, *, tensorrt: TensorRT | None = None) -> bytes:
+def engine_from_onnx(graph: bytes, spec: EngineSpec = USUAL_SPEC, *, tensorrt: TensorRT | None = None) -> bytes:
     """Build an engine and return it serialised.
 
     `tensorrt` builds for the GPU at hand; `tensorrt_rtx` builds ahead of time for its default compute capabilities,
@@ -41,7 +41,7 @@ def engine_from_onnx(graph: bytes, limits: BuildLimits = USUAL_LIMITS, *, tensor
 
     Args:
         graph: a serialised ONNX model that passed the loader's checks.
-        limits: the shapes and the memory; dimension 0 is the batch, a free dimension 1 the frames.
+        spec: the shapes and the memory; dimension 0 is the batch, a free dimension 1 the frames.
         tensorrt: what builds; found without it.
 
     Raises:
@@ -56,14 +56,14 @@ def engine_from_onnx(graph: bytes, limits: BuildLimits = USUAL_LIMITS, *, tensor
         problems = [str(parser.get_error(index)) for index in range(parser.num_errors)]
         raise _failed(trt, "parse", problems or trt.log.errors())
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.module.MemoryPoolType.WORKSPACE, limits.workspace_mib << 20)
+    config.set_memory_pool_limit(trt.module.MemoryPoolType.WORKSPACE, spec.workspace_mib << 20)
     config.clear_flag(trt.module.BuilderFlag.TF32)
     profile = builder.create_optimization_profile()
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
     for tensor in (*inputs, *(network.get_output(index) for index in range(network.num_outputs))):
         tensor.allowed_formats = 1 << int(trt.module.TensorFormat.LINEAR)  # rows as NumPy has them, in int8 too
     for tensor in inputs:
-        profile.set_shape(tensor.name, *_shapes(tensor.name, tuple(tensor.shape), limits))
+        profile.set_shape(tensor.name, *_shapes(tensor.name, tuple(tensor.shape), spec))
     if config.add_optimization_profile(profile) < 0:
         raise _failed(trt, "take the shapes of", trt.log.errors())
     engine = builder.build_serialized_network(network, config)
@@ -85,13 +85,13 @@ def _builder(trt: TensorRT) -> Any:
         ) from error
 
 
-def _shapes(name: str, declared: tuple[int, ...], limits: BuildLimits) -> Sequence[tuple[int, ...]]:
+def _shapes(name: str, declared: tuple[int, ...], spec: EngineSpec) -> Sequence[tuple[int, ...]]:
     """Return the smallest, the usual and the largest shape of an input.
 
     Raises:
         EngineError: it has a free dimension that is neither the batch nor frames.
     """
-    ranges = [(1, _USUAL_BATCH, limits.batch), (1, min(_USUAL_FRAMES, limits.frames), limits.frames)]
+    ranges = [(1, _USUAL_BATCH, spec.batch), (1, min(_USUAL_FRAMES, spec.frames), spec.frames)]
     free = [axis for axis, size in enumerate(declared) if size < 0]
     if any(axis >= len(ranges) for axis in free):
         raise EngineError(
