@@ -25,6 +25,10 @@ class EngineSpec:
     frames: int = 32
     workspace_mib: int = 256
 
+    def __post_init__(self) -> None:
+        if min(self.batch, self.frames, self.workspace_mib) < 1:
+            raise ValueError(f"no engine for {self.batch} channels, {self.frames} frames, {self.workspace_mib} MiB")
+
 
 USUAL_SPEC = EngineSpec()
 
