@@ -25,7 +25,7 @@ def required_module(name: str, extra: str) -> None:
 
 
 def required_gpu() -> None:
-    """Go on only with an NVIDIA GPU and its driver, which no CI machine of this project has: a skip, never a failure."""
+    """Go on only with an NVIDIA GPU and its driver; CI has none, so without one it is always a skip."""
     from asd_edge.engines.cuda import find_gpu
     from asd_edge.errors import EngineError
 

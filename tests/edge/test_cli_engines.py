@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asd_edge.engines.cache import EngineCache
@@ -46,14 +47,31 @@ def test_engines_are_built_once_listed_and_cleaned(tmp_path: Path) -> None:
 
 def test_a_device_builds_into_its_own_folder_and_tells_which_graph_fails(tmp_path: Path) -> None:
     required_module("tensorrt_rtx", "tensorrt-rtx")
-    graph = (GOLDEN / "tiny_stream.onnx").read_bytes()
-    unknown = {"stream.fp32.onnx": graph.replace(b"\x22\x04Relu", b"\x22\x04Celu")}  # which takes no bytes more
-    make_tiny_bundle(tmp_path / "tiny.asd", graphs_bytes=unknown, **STREAMED)
+    make_tiny_bundle(tmp_path / "tiny.asd", graphs_bytes={"head.fp32.onnx": with_a_quantised_bias()}, **STREAMED)
     config = write_device(tmp_path, tmp_path / "tiny.asd", 1883, {"id": "fan-1", "source": FAN_SOURCE})
     (tmp_path / "state").mkdir()
     built = asd_edge("engines", "build", "--config", config)
-    assert "head.fp32.onnx" in built.stdout
-    assert len(EngineCache(tmp_path / "state" / "engines").entries()) == 2
+    assert built.returncode == 1
+    assert "head.fp32.onnx       not built" in built.stdout
+    assert "operator: DequantizeLinear" in built.stdout
+    (entry,) = EngineCache(tmp_path / "state" / "engines").entries()
+    assert entry.header is not None
+    assert entry.header.member == "stream.fp32.onnx"
+
+
+def with_a_quantised_bias() -> bytes:
+    """The tiny head with a bias of int32 added, as quantisers write it by default: onnxruntime reads it."""
+    import onnx
+
+    model = onnx.load(GOLDEN / "tiny_head.onnx")
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["unbiased" if name == output else name for name in node.output]
+    for name, array in (("whole_bias", np.zeros(16, np.int32)), ("bias_scale", np.float32(0.1))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
+    model.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["whole_bias", "bias_scale"], ["added"]))
+    model.graph.node.append(onnx.helper.make_node("Add", ["unbiased", "added"], [output]))
+    return bytes(model.SerializeToString())
 
 
 def test_without_tensorrt_it_says_what_was_looked_for_and_what_to_do(tmp_path: Path) -> None:

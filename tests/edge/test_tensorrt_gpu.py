@@ -6,7 +6,7 @@ log-mel. On a machine without a GPU all of this is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.embedder import load_engines
+from asd_edge.bundle.embedder import AnyEmbedder, load_engines
 from asd_edge.bundle.variants import Precision
 from asd_edge.engines.build import build_engines
 from asd_edge.engines.cache import EngineCache
-from asd_edge.engines.embedder import Embedder, Pasts, StreamEmbedder
+from asd_edge.engines.embedder import Pasts, StreamEmbedder
 from asd_edge.engines.tensorrt import TensorRTEmbedder, TensorRTStreamEmbedder
 from asd_edge.engines.tensorrt_build import EngineSpec, engine_from_onnx
 from asd_edge.engines.tensorrt_engine import TensorRTEngine
@@ -55,14 +55,14 @@ def variant(request: pytest.FixtureRequest) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def both(variant: Bundle, cache: EngineCache) -> Iterator[tuple[Embedder | StreamEmbedder, Embedder | StreamEmbedder]]:
+def both(variant: Bundle, cache: EngineCache) -> tuple[AnyEmbedder, AnyEmbedder]:
     """The variant on onnxruntime, and on TensorRT."""
     graphs = {name: variant.graphs[name] for name in variant.variant.members}
     built = list(build_engines(graphs, variant.precision, cache))
     assert [outcome.error for outcome in built] == [None] * len(graphs)
     engines = {outcome.member: outcome.engine for outcome in built if outcome.engine is not None}
     loaded = load_engines(variant.manifest.graphs, engines, variant.kind, variant.precision)
-    yield variant.pipeline().embedder, loaded
+    return variant.pipeline().embedder, loaded
 
 
 def noise(*shape: int, seed: int = 0) -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ def stacked(embedder: StreamEmbedder, channels: int) -> Pasts:
 
 
 def test_a_stream_through_the_gpu_is_that_through_onnxruntime(
-    both: tuple[Embedder | StreamEmbedder, Embedder | StreamEmbedder], variant: Bundle
+    both: tuple[AnyEmbedder, AnyEmbedder], variant: Bundle
 ) -> None:
     cpu, gpu = both
     if not isinstance(cpu, StreamEmbedder) or not isinstance(gpu, StreamEmbedder):
@@ -107,7 +107,7 @@ def test_a_stream_through_the_gpu_is_that_through_onnxruntime(
 
 
 def test_segments_through_the_gpu_are_those_through_onnxruntime(
-    both: tuple[Embedder | StreamEmbedder, Embedder | StreamEmbedder], variant: Bundle
+    both: tuple[AnyEmbedder, AnyEmbedder], variant: Bundle
 ) -> None:
     cpu, gpu = both
     if isinstance(cpu, StreamEmbedder) or isinstance(gpu, StreamEmbedder):
@@ -150,8 +150,6 @@ def test_engines_of_other_tensors_and_spoiled_ones_are_refused() -> None:
 
 
 def test_another_thread_may_run_it() -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     engine = engine_from_onnx((GOLDEN / "tiny_embedder.onnx").read_bytes())
     gpu = TensorRTEmbedder(engine, input_name="features", output_name="embedding")
     sounds = [noise(2, 64, 128, seed=seed) for seed in range(16)]
