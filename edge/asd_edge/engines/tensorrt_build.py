@@ -112,7 +112,7 @@ def _shapes(name: str, declared: tuple[int, ...], spec: EngineSpec) -> Sequence[
 def _failed(trt: TensorRT, doing: str, said: Sequence[str]) -> EngineError:
     return EngineError(
         f"{trt.flavour} {trt.version} cannot {doing} the graph",
-        found="; ".join(dict.fromkeys(said)) or "no reason given",
+        found="; ".join(dict.fromkeys(" ".join(text.split()) for text in said)) or "no reason given",
         expected="a graph of operators and types that it knows",
         remedy="Use another precision, or leave TensorRT off; the graph runs on the CPU meanwhile.",
     )
