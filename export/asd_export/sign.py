@@ -7,7 +7,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from asd_edge.atomic import atomic_write
-from asd_edge.bundle.archive import Bundle, load_bundle, read_bundle
+from asd_edge.bundle.archive import load_bundle, read_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.container import pack, unpack
 from asd_edge.bundle.signature import MEMBER, signed
 from asd_edge.errors import BundleError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_edge.bundle.archive import Bundle, load_bundle, read_bundle
+from asd_edge.bundle.archive import load_bundle, read_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import BundleTable
 from asd_edge.errors import BundleError
 

@@ -13,6 +13,7 @@ from asd_edge.cli.keygen import keygen
 from asd_edge.cli.remote import remote
 from asd_edge.cli.run import run
 from asd_edge.cli.score import score
+from asd_edge.cli.verify import verify
 
 app = typer.Typer(
     name="asd-edge",
@@ -29,6 +30,7 @@ app.command()(enroll)
 app.add_typer(conditions.app, name="conditions")
 app.add_typer(threshold.app, name="threshold")
 app.command()(run)
+app.command()(verify)
 app.command()(bench)
 app.command()(keygen)
 app.add_typer(remote, name="remote")

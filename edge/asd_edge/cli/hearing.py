@@ -64,7 +64,7 @@ def from_factory(bundle_path: str, key: str) -> Hearing:
         raise ConfigError(
             "The bundle does not know this machine",
             found=key,
-            expected=f"one of {', '.join(machine.key for machine in bundle.manifest.machines) or 'none'}",
+            expected=f"one of {', '.join(machine.key for machine in bundle.machines) or 'none'}",
             remedy="Give --factory one of these.",
         )
     return Hearing(key, bundle.pipeline(), known, DecisionSpec())

@@ -14,7 +14,7 @@ from time import time
 
 import typer
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig, MachineTable, load_config

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.daemon.conditions import KnownConditions
