@@ -143,12 +143,11 @@ def _entry(path: Path, config: DeviceConfig, record: InstallRecord | None) -> In
 
 def _check_release(candidate: Path, new: Release, record: InstallRecord) -> None:
     highest = record.highest
-    if new.release > highest.release or new == Release(release=highest.release, content=highest.content):
+    if new.release > highest.release or (new.release, new.content) == (highest.release, highest.content):
         return
+    found, remedy = f"release {new.release}", "Install a newer one"
     if new.release == highest.release:
-        found, remedy = f"release {new.release} with another content", "Export it again with a higher release"
-    else:
-        found, remedy = f"release {new.release}", "Install a newer one"
+        found, remedy = f"{found} with another content", "Export it again with a higher release"
     raise BundleError(
         f"The bundle {candidate} is not newer than what this device had",
         found=found,
