@@ -100,15 +100,8 @@ def _parse(archive: bytes, trusted: AuthorisedKeys | None = None) -> Bundle:
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
     _check(manifest, arrays)
     graphs = {name: members[name] for name in sorted(graph_names)}
-    return Bundle(
-        manifest,
-        hashlib.sha256(archive).hexdigest(),
-        graphs,
-        arrays,
-        manifest.embedder,
-        signatures=signatures,
-        signed_by=signed_by,
-    )
+    bundle_id = hashlib.sha256(archive).hexdigest()
+    return Bundle(manifest, bundle_id, graphs, arrays, manifest.embedder, signatures=signatures, signed_by=signed_by)
 
 
 def _check_version(archive: bytes) -> None:

@@ -36,7 +36,7 @@ class Bundle:
         graphs: serialised ONNX by member.
         arrays: `conditions` float32 [numbers], `golden` and, for log-mel, `mel` float32 [bins, mels]; read-only.
         kind, precision: the variant in view.
-        signatures: what it holds of whoever vouches for it, verified or not.
+        signatures: what is in it of whoever vouches for it, verified or not.
         signed_by: names of the trusted keys that signed it.
     """
 
