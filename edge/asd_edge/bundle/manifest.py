@@ -23,6 +23,7 @@ from asd_edge.strict import Count, RefusalError, Sha256, Sparing, Strict, Text, 
 FORMAT: Final = "asd-edge-bundle"
 VERSION: Final = 4
 
+ReleaseNumber = Annotated[int, Field(ge=1, le=999_999_999_999)]
 Hertz = Annotated[float, Field(ge=0.0, le=192_000.0)]
 
 
@@ -130,7 +131,7 @@ class Description(Strict):
     """Everything a manifest says but the digests, which the writer computes."""
 
     name: Text
-    release: Annotated[int, Field(ge=1, le=999_999_999_999)]
+    release: ReleaseNumber
     created_utc: UtcTime
     front_end: FrontEndFields
     segment: SegmentFields
