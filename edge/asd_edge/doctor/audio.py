@@ -14,7 +14,7 @@ from asd_edge.doctor.device import Device
 from asd_edge.doctor.finding import Finding, fault, ok, warning
 
 _UNSTABLE = (
-    "Name them by where they are plugged in, with a udev rule: SUBSYSTEM==\"sound\", KERNELS==\"1-2.1\", ATTR{id}=\"Fan7\"."
+    'Name them by where they are plugged in, with a udev rule: SUBSYSTEM=="sound", KERNELS=="1-2.1", ATTR{id}="Fan7".'
 )
 
 
@@ -23,7 +23,7 @@ def check_microphones(device: Device) -> Iterator[Finding]:
     cards = [card for card in cards_of(device) if card.captures]
     alike = Counter(card.usb_id for card in cards if card.usb_id is not None)
     for card in cards:
-        if alike[card.usb_id] > 1:
+        if card.usb_id is not None and alike[card.usb_id] > 1:
             found = f"{_described(card)}; {alike[card.usb_id]} alike, whose names follow the order they answered in"
             yield warning(found, _UNSTABLE, subject=card.stable_name)
         else:

@@ -30,7 +30,9 @@ def check_broker(device: Device) -> Iterator[Finding]:
         found = socket.getaddrinfo(mqtt.host, mqtt.port, type=socket.SOCK_STREAM)
     except OSError as error:
         yield fault(
-            f"{mqtt.host}: {error.strerror}", "Correct mqtt.host, or the device's DNS (resolvectl query NAME).", subject="name"
+            f"{mqtt.host}: {error.strerror}",
+            "Correct mqtt.host, or the device's DNS (resolvectl query NAME).",
+            subject="name",
         )
         return
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -58,7 +58,7 @@ def judge_clock(now: float, kernel: Kernel | None, hardware: dict[str, float], z
     if best is not None and abs(best[1]) > _RTC_OFF_S:
         return warning(
             ", ".join(parts),
-            "After a power cut the device starts with that time: hwclock --systohc; does it persist? Change the battery.",
+            "The device starts with that time: hwclock --systohc sets it; if it is wrong again, change the battery.",
             unseen=unseen,
         )
     return ok(", ".join(parts), unseen=unseen)

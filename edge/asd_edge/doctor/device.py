@@ -15,7 +15,7 @@ from asd_edge.config import DeviceConfig, load_config
 from asd_edge.errors import AsdEdgeError, ConfigError
 
 if TYPE_CHECKING:
-    from asd_edge.bundle.archive import Bundle
+    from asd_edge.bundle.bundle import Bundle
 
 _READ_LIMIT = 1 << 20  # bytes; what the kernel tells is shorter
 
@@ -55,7 +55,7 @@ class Device:
 
     @cached_property
     def bundle(self) -> Bundle:
-        """The bundle.
+        """The bundle, whoever signed it: check `signature` says whether this device may run it.
 
         Raises:
             BundleError: it cannot be used.

@@ -98,7 +98,9 @@ def check_write(device: Device) -> Iterator[Finding]:
             os.fsync(probe.fileno())
         took = monotonic() - start
     except FileNotFoundError:
-        yield warning(f"no folder {folder}", "The service makes it (StateDirectory=); else mkdir it for the daemon's user.")
+        yield warning(
+            f"no folder {folder}", "The service makes it (StateDirectory=); else mkdir it for the daemon's user."
+        )
     except PermissionError as error:
         if is_root():
             yield fault(f"{folder}: {error.strerror}", "Let root write there: is it mounted by NFS, or immutable?")
@@ -133,7 +135,9 @@ def judge_wear(name: str, used: int, end: int) -> Finding:
         used: DEVICE_LIFE_TIME_EST, tenths of the life that are begun; 11: over.
         end: PRE_EOL_INFO, 1 normal, 2: 80 % of the reserve is used, 3: 90 %.
     """
-    found = f"{name}: {10 * (used - 1)} to {10 * used} % of its life used" if used <= 10 else f"{name}: its life is over"
+    found = (
+        f"{name}: {10 * (used - 1)} to {10 * used} % of its life used" if used <= 10 else f"{name}: its life is over"
+    )
     remedy = "Replace the board or the chip, or move device.state_dir to an SSD."
     if used > 10 or end >= 3:
         return fault(found, remedy)

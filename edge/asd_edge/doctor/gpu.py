@@ -71,7 +71,6 @@ def judge_nvidia_smi(answer: Answer) -> Iterator[Finding]:
         return
     for number, (name, capability, driver, total, used, temperature) in enumerate(rows):
         yield ok(
-            f"{name}, compute capability {capability}, driver {driver},"
-            f" {used} of {total} MiB used, {temperature} °C",
+            f"{name}, compute capability {capability}, driver {driver}, {used} of {total} MiB used, {temperature} °C",
             subject=f"gpu{number}",
         )

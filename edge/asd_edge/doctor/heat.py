@@ -92,7 +92,7 @@ def _temperatures(folders: list[Path], name_file: str, value_file: str) -> dict[
     found = {}
     for folder in folders:
         now = read_number(folder / value_file)
-        if now is not None and -100_000 < now:  # Tegra's zones of parts that are off have answered −256 °C
+        if now is not None and now > -100_000:  # Tegra's zones of parts that are off have answered −256 °C
             found[folder] = (read_text(folder / name_file) or folder.name, now / 1000.0)
     return found
 

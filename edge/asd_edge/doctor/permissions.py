@@ -21,11 +21,11 @@ def check_permissions(device: Device) -> Iterator[Finding]:
     yield from _judge("state_dir", state_dir(device), secret=False)
     yield from _judge("config", device.config_file, secret=False)
     mqtt, remote = device.config.mqtt, device.config.remote
-    for name, path in (("password_file", mqtt.password_file), ("key_file", mqtt.tls and mqtt.tls.key_file)):
+    secret = {"password_file": mqtt.password_file, "key_file": None if mqtt.tls is None else mqtt.tls.key_file}
+    public = {"keys_file": remote.keys_file, "trusted_keys_file": device.config.bundle.trusted_keys_file}
+    for name, path in (secret | public).items():
         if path is not None:
-            yield from _judge(name, path, secret=True)
-    if remote.keys_file is not None:
-        yield from _judge("keys_file", remote.keys_file, secret=False)
+            yield from _judge(name, path, secret=name in secret)
 
 
 def _judge(name: str, path: Path, *, secret: bool) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ def check_service(device: Device) -> Iterator[Finding]:
     if runs:
         yield ok("a daemon runs; no systemd keeps it")
     else:
-        yield ok("no daemon runs, and no systemd to keep one", unseen=None)
+        yield ok("no daemon runs, and no systemd to keep one")
 
 
 def daemon_runs(device: Device) -> bool:
@@ -50,7 +50,7 @@ def judge_unit(said: Mapping[str, str], *, runs: bool) -> Finding:
     state = f"{said.get('ActiveState')} ({said.get('SubState')})"
     found = f"{UNIT} {state}, {said.get('UnitFileState')}, user {user}"
     log = "journalctl -u asd-edge -n 50 says why."
-    if said.get("ActiveState") in ("failed", "activating"):
+    if said.get("ActiveState") == "failed" or said.get("SubState") == "auto-restart":
         return fault(f"{found}, {said.get('Result')}", log)
     if said.get("ActiveState") != "active":
         return warning(found, "systemctl start asd-edge")

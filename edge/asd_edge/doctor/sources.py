@@ -76,7 +76,7 @@ def _not_offered(capture: Capture, channels: int | None, rate: int) -> tuple[str
     if capture.rates is not None and rate not in capture.rates:
         rates = capture.rates
         offered = f"{rates[0]} to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
-        return f"offers {offered} Hz, not {rate}", f"Set source_rate to one of these: it is resampled."
+        return f"offers {offered} Hz, not {rate}", "Set source_rate to one of these: it is resampled."
     asked = channels or 1
     if capture.channels and asked not in capture.channels:
         offered = ", ".join(map(str, capture.channels))
@@ -123,7 +123,9 @@ def _raw(machine: MachineTable) -> Finding:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        return fault(f"{path}: {error.strerror}", f"Make it before the daemon starts: mkfifo {path}", subject=machine.id)
+        return fault(
+            f"{path}: {error.strerror}", f"Make it before the daemon starts: mkfifo {path}", subject=machine.id
+        )
     kind = "a FIFO" if stat.S_ISFIFO(mode) else "a file" if stat.S_ISREG(mode) else None
     if kind is None:
         return fault(f"{path} is neither a FIFO nor a file", f"mkfifo {path}", subject=machine.id)

@@ -49,7 +49,9 @@ def judge_import(module: str, answer: Answer) -> Finding:
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if module == "tensorrt" and not _OLDEST <= numbers < _BEYOND:
         return warning(
-            f"{module} {version}, not 10.3 to 11; {_CPU}", "Use JetPack 6 or newer, or TensorRT 10.3 to 11.", subject=module
+            f"{module} {version}, not 10.3 to 11; {_CPU}",
+            "Use JetPack 6 or newer, or TensorRT 10.3 to 11.",
+            subject=module,
         )
     return ok(f"{module} {version}", subject=module)
 
@@ -87,9 +89,7 @@ def why_none(device: Device, *, python: tuple[int, ...], closed_venv: bool) -> F
         )
     if libraries:
         newest = libraries[-1].name.removeprefix("libnvinfer.so.")
-        return warning(
-            f"libnvinfer {newest} without its Python module; {_CPU}", "apt-get install python3-libnvinfer"
-        )
+        return warning(f"libnvinfer {newest} without its Python module; {_CPU}", "apt-get install python3-libnvinfer")
     if device.is_jetson:
         return warning(
             f"no TensorRT on this Jetson; {_CPU}", "apt-get install nvidia-jetpack, then a venv that sees its packages."
