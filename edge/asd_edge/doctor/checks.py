@@ -52,7 +52,7 @@ CHECKS: Final = (
     Check(
         "permissions", "`state_dir`, device file, passwords and keys: who may read and write them", check_permissions
     ),
-    Check("service", "the unit `asd-edge`; whether a daemon runs", check_service),
+    Check("service", "the unit `asd-edge`; whether a daemon answers", check_service, 8.0),
     Check("microphones", "cards that record, by stable name, and who has them open", check_microphones),
     Check("audio_access", "`/dev/snd`: open to the group audio, and to this user", check_audio_access),
     Check("sources", "the source of each machine: is there what it names", check_sources, 10.0),

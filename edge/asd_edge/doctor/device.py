@@ -103,9 +103,11 @@ def read_text(path: Path) -> str | None:
     """Return a file's text without the blanks and NULs around it; None when it cannot be read."""
     try:
         with path.open("rb") as stream:
-            return stream.read(_READ_LIMIT).decode("utf-8", "replace").strip("\0 \t\r\n")
+            data = stream.read(_READ_LIMIT)
     except OSError:
         return None
+    # A buffered file makes None of EAGAIN, which Tegra's sensors of parts that are off answer.
+    return None if data is None else data.decode("utf-8", "replace").strip("\0 \t\r\n")
 
 
 def read_number(path: Path) -> int | None:

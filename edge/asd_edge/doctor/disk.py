@@ -118,7 +118,7 @@ def check_wear(device: Device) -> Iterator[Finding]:
     told = False
     for life_time in device.glob("/sys/block/mmcblk*/device/life_time"):
         name = life_time.parents[1].name
-        used = [int(part, 16) for part in (read_text(life_time) or "").split() if part.startswith("0x")]
+        used = [int(tenths, 16) for tenths in re.findall("0x([0-9a-fA-F]{1,2})", read_text(life_time) or "")]
         end = read_number(life_time.with_name("pre_eol_info")) or 0
         if any(used):
             told = True

@@ -12,6 +12,8 @@ from asd_edge.doctor.finding import Finding, fault, ok, warning
 
 _NEAR = 5.0  # °C [ours]: a fan that clogs closes such a gap within days
 _COOL = "Give it air: clean the fan and the fins, keep it out of the sun, or choose a lower power mode."
+# Counters of Orin's soctherm (hwmon soctherm_oc), as NVIDIA's developer guide of Jetson Linux 36 names them.
+_ALARMS = {"oc1": "under-voltage", "oc2": "average over-current", "oc3": "over-current"}
 _SLOWED = ("passive", "max")  # what a device does by itself at these limits; at the others it ends
 _ENDS = ("hot", "critical", "crit")
 
@@ -107,9 +109,8 @@ def check_throttling(device: Device) -> Iterator[Finding]:
         and (state := read_number(cooler / "cur_state"))
         and state > 0  # intel_powerclamp says −1 when it rests
     ]
-    # Tegra's over-current throttling (soctherm): one counter for each input of the power supply's alarm.
-    over_current = [
-        f"{counter.name.removesuffix('_event_cnt')} {count} times"
+    alarms = [
+        f"{_ALARMS.get(name := counter.name.removesuffix('_event_cnt'), name)} {count} times"
         for chip in device.glob("/sys/class/hwmon/hwmon*")
         if read_text(chip / "name") == "soctherm_oc"
         for counter in sorted(chip.glob("oc*_event_cnt"))
@@ -117,14 +118,14 @@ def check_throttling(device: Device) -> Iterator[Finding]:
     ]
     counters = device.glob("/sys/devices/system/cpu/cpu*/thermal_throttle/package_throttle_count")
     heat = max((read_number(counter) or 0 for counter in counters), default=0)
-    if over_current:
+    if alarms:
         yield warning(
-            f"over-current since the start: {', '.join(over_current)}",
+            f"slowed down for its power supply since the start: {', '.join(alarms)}",
             "Use the board's own power supply, or a lower power mode (nvpmodel).",
         )
     if heat:
         yield warning(f"the processor slowed down for heat {heat} times since the start", _COOL)
     if now:
         yield warning(f"slowed down now: {', '.join(now)}", _COOL)
-    if not (over_current or heat or now):
+    if not (alarms or heat or now):
         yield ok("none that the kernel tells of")

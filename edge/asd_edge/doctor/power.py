@@ -72,8 +72,5 @@ def check_cpu(device: Device) -> Iterator[Finding]:
 
 def cores_in(ranges: str) -> int:
     """Return how many cores a list like `0-3,6` has (Linux, cpu-lists)."""
-    count = 0
-    for part in filter(None, ranges.split(",")):
-        first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
-    return count
+    pairs = re.findall(r"(\d+)(?:-(\d+))?", ranges)
+    return sum(int(last or first) - int(first) + 1 for first, last in pairs)
