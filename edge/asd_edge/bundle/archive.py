@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from math import prod
 from pathlib import Path
@@ -139,7 +141,7 @@ def write_bundle(path: Path, description: Description, *, graphs: GraphBytes, ar
         whole = dict(arrays) | {"golden": golden.joined()}
         members = dict(graphs) | {f"{name}.npy": _npy(name, array) for name, array in whole.items()}
         digests = {name: _digest(data) for name, data in members.items()}
-        needs = [limits_of(graph, GraphTensors.of(description.graphs, name)) for name, graph in graphs.items()]
+        needs = [_needs(name, graph, description) for name, graph in graphs.items()]
         manifest = Manifest(**dict(description), limits=GraphLimits.over(needs), members=digests)
         archive = b"".join(piece for _, piece in pack({"manifest.json": manifest.to_json(), **members}))
         bundle = _parse(archive)
@@ -189,8 +191,20 @@ def _array(name: str, data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32
 
 
 def _check_graph(name: str, graph: bytes, manifest: Manifest) -> None:
-    try:
+    with _refused_in(name):
         check_graph(graph, GraphTensors.of(manifest.graphs, name), manifest.limits)
+
+
+def _needs(name: str, graph: bytes, description: Description) -> GraphLimits:
+    with _refused_in(name):
+        return limits_of(graph, GraphTensors.of(description.graphs, name))
+
+
+@contextmanager
+def _refused_in(name: str) -> Iterator[None]:
+    """Say in which member the reason of a refusal is."""
+    try:
+        yield
     except RefusalError as refusal:
         raise RefusalError(f"{refusal.found} in {name}", refusal.expected, refusal.remedy) from None
 
