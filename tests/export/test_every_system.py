@@ -66,7 +66,7 @@ def test_a_system_reaches_the_device_and_judges_there_as_it_did_in_training(
     path = tmp_path / "system.asd"
     export_bundle(run, own, path, name="system", machine=machine, progress=SILENT)
     bundle = load_bundle(str(path))
-    known = {m.key: bundle.factory_conditions(m.machine, m.section) for m in bundle.manifest.machines}
+    known = {m.key: bundle.factory_conditions(m.machine, m.section) for m in bundle.machines}
     pipeline = bundle.pipeline()
     conditions = {unit: each for unit, each in known.items() if each is not None}
     shipped = score_clips(pipeline, conditions, own, channel=None, progress=SILENT)
