@@ -1,1 +1,1 @@
-"""Graphs of less than 32 bits, made from the fp32 graphs that a bundle carries beside them."""
+"""An exported fp32 graph in fewer bits, and where its numbers go."""

@@ -8,6 +8,7 @@ regions.py; docs/decisions/16-int8.md has the measurements behind it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import numpy as np
 import onnx
@@ -211,7 +212,7 @@ class _Writer:
 
     def _constant(self, values: NDArray[np.generic]) -> str:
         """Return the name of an initialiser with these values, made once."""
-        key = f"{values.dtype.str}{values.shape}{values.tobytes().hex() if values.size <= 4096 else id(values)}"
+        key = f"{values.dtype.str} {values.shape} {sha256(values.tobytes()).hexdigest()}"
         if key not in self.initializers:
             self.initializers[key] = numpy_helper.from_array(values, f"c{len(self.initializers)}")
         return str(self.initializers[key].name)
