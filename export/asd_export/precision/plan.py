@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from asd_edge.strict import Strict, Text
 
-Method = Literal["minmax", "entropy", "percentile"]
+from .calibration import Method
 
 
 class QuantisationPlan(Strict):

@@ -7,7 +7,7 @@ regions.py; docs/decisions/16-int8.md has the measurements behind it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -15,9 +15,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from .calibration import Feed, find_ranges
+from asd_edge.engines.onnx_unsigned import SIGNED_ZERO
+
+from ..heard import Feed
+from .calibration import find_ranges
 from .plan import QuantisationPlan
-from .regions import Regions, find_regions, moved, result_of
+from .regions import Range, Regions, find_regions, moved, result_of
 from .view import GraphView
 
 _LEVELS = 127
@@ -30,14 +33,17 @@ def quantised(graph: bytes, feeds: Sequence[Feed], plan: QuantisationPlan) -> by
 
     Args:
         graph: an fp32 graph as exported.
-        feeds: inputs to find the tensors' ranges with.
+        feeds: inputs that make tensors what they are on training normals.
         plan: which layers stay in higher precision, and how ranges follow from what was seen.
     """
+    return written(graph, find_ranges(graph, feeds, plan.method), plan)
+
+
+def written(graph: bytes, ranges: Mapping[str, Range], plan: QuantisationPlan) -> bytes:
+    """Return a graph in int8 with the ranges of its float tensors given."""
     model = onnx.load_from_string(graph)
     view = GraphView(model)
-    higher = {*plan.weights, *plan.float32}
-    layers = {node.name for node in view.layers} - higher
-    ranges = find_ranges(graph, feeds, plan.method)
+    layers = {node.name for node in view.layers} - {*plan.weights, *plan.float32}
     writer = _Writer(view, find_regions(view, layers, ranges), set(plan.weights))
     for node in view.nodes:
         writer.write(node)
@@ -83,35 +89,23 @@ class _Writer:
         taken = self._dequantised(x) if int8 else self._float(x)
         kernel = self._constant_in_int8(weights, axis=0)
         result = result_of(self._view, node)
-        if not int8 or self._regions.stored(result) or not bias:
-            self._copy(node, [taken, kernel, *bias], list(node.output))
-            if int8 and self._regions.stored(result):
-                self._store(node, result)
-            return
-        # A signed tensor of several takers. What they take must not be what DequantizeLinear makes: onnxruntime would
-        # split that for them. The bias, added behind, lies between.
-        (bias_name,) = bias
-        name = self._name("p")
-        self._copy(node, [taken, kernel], [name])
-        kept = self._pair(name, node.output[0])
-        constant = self._view.constant(bias_name)
-        assert constant is not None
-        spatial = [1] * (self._rank(weights) - 2)
-        added = self._constant(constant.reshape(-1, *spatial))
-        self._add("Add", [kept, added], node.output[0])
+        self._copy(node, [taken, kernel, *bias], list(node.output))
+        if int8:
+            self._store(node, result)
 
     def _product(self, node: onnx.NodeProto, int8: bool) -> None:
-        """Write a matrix product as MatMul and Add: onnxruntime computes it in int8 whatever follows."""
+        """Write a matrix product and behind it the bias: onnxruntime computes MatMul in int8 and Gemm in float32.
+
+        The negative bias is subtracted: a MatMul and an Add would become a Gemm.
+        """
         x, weights, *bias = node.input
-        taken = self._dequantised(x) if int8 else self._float(x)
         across = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        taken = self._dequantised(x) if int8 else self._float(x)
         matrix = self._constant_in_int8(weights, axis=0 if across else -1, across=across)
-        if not bias:
-            self._add("MatMul", [taken, matrix], node.output[0])
-            return
-        product = self._name("p")
+        product = self._name("p") if bias else node.output[0]
         self._add("MatMul", [taken, matrix], product)
-        self._add("Add", [product, bias[0]], node.output[0])
+        if bias:
+            self._add("Sub", [product, self._constant(-self._value(bias[0]))], node.output[0])
 
     def _between(self, node: onnx.NodeProto) -> None:
         taken = list(node.input) if node.op_type == "Add" else moved(node)
@@ -187,12 +181,14 @@ class _Writer:
         return self._constant(np.array(self._scale(tensor), np.float32))
 
     def _zero(self, tensor: str) -> str:
-        return self._constant(np.array(0, np.uint8 if tensor in self._regions.unsigned else np.int8))
+        if tensor in self._regions.unsigned:
+            return self._constant(np.array(0, np.uint8))
+        self.initializers.setdefault(SIGNED_ZERO, numpy_helper.from_array(np.array(0, np.int8), SIGNED_ZERO))
+        return SIGNED_ZERO
 
     def _constant_in_int8(self, weights: str, *, axis: int, across: bool = False) -> str:
         """Write weights with one scale an index of `axis`, transposed with `across`; return their float."""
-        values = self._view.constant(weights)
-        assert values is not None
+        values = self._value(weights)
         axis %= values.ndim
         others = tuple(i for i in range(values.ndim) if i != axis)
         scale = np.maximum(np.abs(values).max(axis=others, keepdims=True) / _LEVELS, _LEAST_SCALE)
@@ -205,10 +201,10 @@ class _Writer:
         self._add("DequantizeLinear", inputs, name, axis=axis)
         return name
 
-    def _rank(self, weights: str) -> int:
-        values = self._view.constant(weights)
+    def _value(self, name: str) -> NDArray[np.float32]:
+        values = self._view.constant(name)
         assert values is not None
-        return values.ndim
+        return np.asarray(values, np.float32)
 
     def _constant(self, values: NDArray[np.generic]) -> str:
         """Return the name of an initialiser with these values, made once."""
@@ -219,7 +215,7 @@ class _Writer:
 
     def _name(self, kind: str) -> str:
         self._made += 1
-        return f"{kind}{self._made}"
+        return f"{kind}.{self._made}"
 
     def _add(self, operator: str, inputs: list[str], output: str, **attributes: int) -> None:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=self._name("n"), **attributes))

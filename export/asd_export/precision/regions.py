@@ -4,10 +4,9 @@ Both want symmetric scales, and onnxruntime's kernels on x86 want unsigned activ
 
 1. A tensor that is never negative is uint8 with the zero point 0 and the scale of an int8, max/127. A ReLU becomes part
    of the convolution before it. TensorRT reads such a pair as int8, with the same values.
-2. A signed tensor is int8. onnxruntime makes it unsigned by itself, if one node takes it and no more.
-3. A signed tensor that several nodes take stays float32, and each int8 layer that takes it quantises it for itself.
-
-Concat, Slice and MaxPool only move numbers: what goes in and what comes out share one scale, and nothing is rescaled.
+2. A signed tensor is int8, and its zero point is the one scalar that the onnxruntime engine knows how to make unsigned.
+3. Concat, Slice and MaxPool only move numbers: what goes in and what comes out share one scale, and nothing is
+   rescaled. A signed one is not moved in eight bits: the features, which are an input.
 """
 
 from __future__ import annotations
@@ -68,9 +67,8 @@ def find_regions(view: GraphView, layers: Collection[str], ranges: Mapping[str, 
         if node.name in layers and node.op_type == "Conv":
             _keep_result(found, view, node, result)
         elif node.op_type == "Add" and all(map(found.stored, node.input)):
-            if result in found.unsigned or view.only_consumer(result) is not None:
-                found.between.add(node.name)
-                _keep_result(found, view, node, result)
+            found.between.add(node.name)
+            _keep_result(found, view, node, result)
         elif node.op_type in _MOVING and node.output[0] in found.unsigned:
             found.between.add(node.name)
     return found
@@ -90,8 +88,7 @@ def moved(node: onnx.NodeProto) -> list[str]:
 def _keep_result(found: Regions, view: GraphView, node: onnx.NodeProto, result: str) -> None:
     if result != node.output[0]:
         found.rectifiers.add(view.producer[result].name)
-    takers = len(view.consumers.get(result, [])) + (result in view.outputs)
-    if result not in found.unsigned and takers == 1:
+    if result not in found.unsigned:
         found.signed.add(result)
 
 

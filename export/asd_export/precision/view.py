@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
 from functools import cached_property
 
 import numpy as np
@@ -78,7 +77,7 @@ class GraphView:
         plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0 and not attributes.get("transA", 0)
         return node.op_type != "Gemm" or plain
 
-    def weights_of(self, layers: Collection[str]) -> int:
-        """Return how many weights the named layers have."""
-        found = (self._initializers[node.input[1]] for node in self.layers if node.name in layers)
-        return sum(int(np.prod(tensor.dims)) for tensor in found)
+    def weights_of(self, layer: str) -> int:
+        """Return how many weights a layer has."""
+        (node,) = (node for node in self.layers if node.name == layer)
+        return int(np.prod(self._initializers[node.input[1]].dims))
