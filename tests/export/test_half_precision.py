@@ -36,7 +36,8 @@ block (float[n, 4, 8] features) => (float[n, 4] embedding, float[n, 4, 8] kept)
     normed = BatchNormalization (first, gamma, beta, mean, variance)
     y = Relu (normed)
     second = Conv (y, w)
-    sum = Add (second, y)
+    again = BatchNormalization (second, gamma, beta, mean, narrow)
+    sum = Add (again, y)
     kept = Relu (sum)
     third = Conv (kept, w)
     power = Mul (third, third)
@@ -60,6 +61,7 @@ def block(*, variance: float = 1.0) -> bytes:
         "beta": np.full(4, 0.1),
         "mean": np.full(4, 0.2),
         "variance": np.full(4, variance),
+        "narrow": np.full(4, 0.5 * variance),
     }
     model.graph.initializer.extend(numpy_helper.from_array(v.astype(np.float32), k) for k, v in values.items())
     return bytes(model.SerializeToString())
@@ -87,7 +89,7 @@ def sound(seed: int = 0, items: int = 3) -> Array:
 
 def test_layers_and_the_plain_arithmetic_between_them_are_in_half_precision() -> None:
     half = {name for name, kind in types(halved(block())).items() if kind == TensorProto.FLOAT16}
-    made = {"first", "normed", "y", "second", "sum", "third", "projected"}
+    made = {"first", "normed", "y", "second", "again", "sum", "third", "projected"}
     casts = {"x_half", "kept_half", "pooled_half"}  # into half precision; `kept` is an output, and made as kept_half
     assert half == made | casts
 

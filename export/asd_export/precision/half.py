@@ -192,8 +192,8 @@ class _Typed:
         del node.attribute[:]
         node.attribute.append(helper.make_attribute("epsilon", 0.0))
         merged = (slope, shift - slope * mean, np.zeros_like(mean), np.ones_like(variance))
-        for i, (name, value) in enumerate(zip(names, merged, strict=True), start=1):
-            node.input[i] = f"{name}_merged"
+        for i, value in enumerate(merged, start=1):  # named by the node: several may share what they were made of
+            node.input[i] = f"{node.output[0]}_norm_{i}"
             self._floats.add(node.input[i])
             self._constants[node.input[i]] = value.astype(np.float32)
 
