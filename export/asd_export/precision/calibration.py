@@ -75,7 +75,9 @@ def _within(seen: Range, bound: float) -> Range:
 
 def _around_layers(view: GraphView) -> set[str]:
     """Return the tensors that may get a scale."""
-    taken = {name for node in view.nodes if node.op_type in ("Add", "Concat", "Slice", "MaxPool") for name in node.input}
+    taken = {
+        name for node in view.nodes if node.op_type in ("Add", "Concat", "Slice", "MaxPool") for name in node.input
+    }
     made = {(view.rectifier(node) or node).output[0] for node in view.nodes if node.op_type in ("Conv", "Add")}
     return taken | made | {node.input[0] for node in view.layers}
 

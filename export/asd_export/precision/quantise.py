@@ -160,7 +160,9 @@ class _Writer:
         return self._floats[tensor]
 
     def _written_in_int8(self, node: onnx.NodeProto) -> bool:
-        return any(node.name in names for names in (self._regions.layers, self._regions.between, self._regions.rectifiers))
+        return any(
+            node.name in names for names in (self._regions.layers, self._regions.between, self._regions.rectifiers)
+        )
 
     def _pair(self, value: str, tensor: str) -> str:
         return self._dequantise(self._quantise(value, tensor), tensor, self._name("d"))

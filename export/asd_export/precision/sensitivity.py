@@ -83,7 +83,7 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
     every = sum(view.weights_of(each.name) for each in view.layers)
     for name in sorted(alone, key=lambda each: -alone[each]):
         kept = (*plan.weights, name)
-        if noise <= budget or sum(map(view.weights_of, kept)) > _MOST_KEPT * every and len(alone) > 1:
+        if noise <= budget or (sum(map(view.weights_of, kept)) > _MOST_KEPT * every and len(alone) > 1):
             break
         plan = QuantisationPlan(method=method, weights=kept, float32=narrow)
         noise = trial.noise(ranges[method], plan)
