@@ -117,9 +117,9 @@ def _connect(mqtt: MqttTable) -> Finding:
 def hidden_file(mqtt: MqttTable) -> Path | None:
     """Return a file with a secret of the connection that this user may not read; None without one."""
     secrets = (mqtt.password_file, mqtt.tls.key_file if mqtt.tls is not None else None)
-    for path in (credential(secret) for secret in secrets if secret is not None):
+    for path in (secret for secret in secrets if secret is not None):
         try:
-            path.open("rb").close()
+            credential(path).open("rb").close()
         except PermissionError:
             return path
         except OSError:  # who reads it says what is wrong with it
