@@ -1,4 +1,4 @@
-"""What the doctor says of a bundle: who signed it, whether conditions are of it, and whether it computes what it should."""
+"""What the doctor says of a bundle: who signed it, are conditions of it, does it compute what it should."""
 
 from __future__ import annotations
 
