@@ -130,6 +130,10 @@ def test_a_broker_that_wants_a_certificate_of_the_device(
     expired, _ = authority.sign("old", ends_d=-1.0)
     (_, old) = check_certificates(device(tls=tls | {"cert_file": expired}))
     assert (old.level, "it ended on" in old.found) == (Level.FAULT, True)
+    both = tmp_path / "authorities.pem"  # one that has ended, beside its successor
+    both.write_bytes(expired.read_bytes() + authority.ca_file.read_bytes())
+    (kept, _) = check_certificates(device(tls=tls | {"ca_file": both}))
+    assert (kept.level, kept.subject) == (Level.OK, "ca_file")
     torn = tmp_path / "torn.pem"
     torn.write_text("-----BEGIN CERTIFICATE-----\n")
     (broken, _) = check_certificates(device(tls=tls | {"ca_file": torn}))

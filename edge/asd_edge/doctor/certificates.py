@@ -36,7 +36,8 @@ def _file(name: str, path: Path) -> Finding:
     except PermissionError:
         return ok(f"{path}", subject=name, unseen="when it ends (it is another user's; use sudo)")
     except (OSError, ValueError) as error:
-        return fault(f"{path}: {error}", f"Correct {name} under [mqtt.tls].", subject=name)
+        reason = getattr(error, "strerror", None) or error
+        return fault(f"{path}: {reason}", f"Correct {name} under [mqtt.tls].", subject=name)
     # A file of CAs may keep one that has ended beside its successor: the last to end counts, of a chain the first.
     # .timestamp() of not_valid_after is naive before cryptography 42, whose `_utc` form this is.
     ends = [certificate.not_valid_after_utc.timestamp() for certificate in certificates]

@@ -31,7 +31,8 @@ def check_config(device: Device) -> Iterator[Finding]:
     elif device.config is None:
         yield ok("none given", unseen="sources, broker, permissions, conditions (need --config FILE)")
     else:
-        yield ok(f"{device.config_file}: device {device.config.device.id}, {len(device.config.machines)} machines")
+        machines = ", ".join(machine.id for machine in device.config.machines)
+        yield ok(f"{device.config_file}: device {device.config.device.id} hears {machines}")
 
 
 CHECKS: Final = (

@@ -40,16 +40,16 @@ def judge_import(flavour: Flavour, answer: Answer) -> Finding:
     """Say what the import of a module that was found has answered: by its end, or as _PROGRAM does."""
     if answer.status < 0:
         return warning(
-            f"{flavour} is installed, but its import is ended by signal {-answer.status}; {_CPU}",
+            f"installed, but its import is ended by signal {-answer.status}; {_CPU}",
             "Install TensorRT and the driver of one JetPack or CUDA release.",
             subject=flavour,
         )
     if answer.status != 0:
-        return warning(f"{flavour}: {answer.last_words}; {_CPU}", "Install asd-edge again.", subject=flavour)
+        return warning(f"{answer.last_words}; {_CPU}", "Install asd-edge again.", subject=flavour)
     usable, said, remedy = json.loads(answer.output.splitlines()[-1])
     if usable:
-        return ok(f"{flavour}, {said}", subject=flavour)
-    return warning(f"{flavour} {said}; {_CPU}", _library_remedy(said) or str(remedy), subject=flavour)
+        return ok(said, subject=flavour)
+    return warning(f"{said}; {_CPU}", _library_remedy(said) or str(remedy), subject=flavour)
 
 
 def _library_remedy(said: str) -> str | None:
