@@ -82,7 +82,6 @@ def doctor(*arguments: str | Path) -> tuple[int, dict[str, list[dict[str, Any]]]
 
 
 def test_a_device_in_order(broker: Any, tmp_path: Path) -> None:
-    make_fan_bundle(tmp_path / "fan.asd", clips=3)
     (tmp_path / "state").mkdir()
     path = write_device(tmp_path, Path("default"), broker.port, {"id": "fan-1", "source": "sim:fan"})
     code, findings = doctor("--config", path)

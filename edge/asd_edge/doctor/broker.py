@@ -12,7 +12,7 @@ from asd_edge.config import MqttTable
 from asd_edge.credentials import credential
 from asd_edge.doctor.certificates import expiry_of_peer
 from asd_edge.doctor.device import Device
-from asd_edge.doctor.finding import Finding, fault, ok, warning
+from asd_edge.doctor.finding import Finding, Level, fault, ok, warning
 from asd_edge.errors import SinkError
 from asd_edge.sinks.mqtt_client import address, probe, tls_context
 
@@ -51,7 +51,7 @@ def check_broker(device: Device) -> Iterator[Finding]:
             return
         tls = _tls(mqtt, connection, addresses)
     yield tls
-    if tls.level.value != "fault":
+    if tls.level is not Level.FAULT:
         yield _connect(mqtt)
 
 
