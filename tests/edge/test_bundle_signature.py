@@ -157,7 +157,6 @@ class TestPolicy:
             ("verify",),
             ("score", "--machine", "fan-1", "clip.wav"),
             ("enroll", "--machine", "fan-1", "--condition", "a", "clip.wav"),
-            ("threshold", "show", "--machine", "fan-1"),
         ],
         ids=lambda words: "-".join(words[:2]),
     )
