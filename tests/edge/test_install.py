@@ -15,6 +15,8 @@ import pytest
 
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.manifest import SegmentFields
+from asd_edge.control import ControlReply
+from asd_edge.daemon.control import ControlServer
 from asd_edge.errors import AsdEdgeError, BundleError, ConfigError, StateError
 from asd_edge.lock import locked
 from asd_edge.serving.install import status, take_back
@@ -245,7 +247,12 @@ def test_the_command_says_what_it_did(box: Box) -> None:
         return done.stdout
 
     box.install(box.bundle("a.asd", 1))
-    assert "Installed tiny, release 2" in told(box.bundle("b.asd", 2), "--author", "anna")
+    daemon = ControlServer(box.state, lambda request: (ControlReply(), np.zeros(0, np.float32)))  # that answers a ping
+    daemon.start()
+    installed = told(box.bundle("b.asd", 2), "--author", "anna")
+    daemon.stop()
+    assert "Installed tiny, release 2" in installed
+    assert "systemctl restart asd-edge" in installed
     listed = told("--list")
     for words in ("installed: tiny, release 2", "signed by plant", "by anna", "previous: tiny, release 1", "highest"):
         assert words in listed
