@@ -121,7 +121,9 @@ class TestPolicy:
     def test_default_needs_no_signature(self) -> None:
         assert load_trusted(BundleTable()).signed_by == ()
 
-    def test_a_file_is_signed_by_a_trusted_key(self, bundle: Path, tmp_path: Path) -> None:
+    def test_a_file_is_signed_by_a_trusted_key(
+        self, bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         keys = trust(tmp_path / "keys", PLANT)
         table = BundleTable(path=str(bundle), trusted_keys_file=keys)
         for signer in (None, MALLORY):
@@ -132,7 +134,9 @@ class TestPolicy:
             assert caught.value.found == (f"signatures of {MALLORY.fingerprint} alone" if signer else "no signature")
             assert caught.value.expected == "one of plant"
         sign(bundle, PLANT)
+        caplog.set_level("INFO")
         assert load_trusted(table).signed_by == ("plant",)
+        assert "release 1, is signed by plant" in caplog.text
 
     def test_a_file_that_may_be_unsigned_may_not_be_altered(self, bundle: Path, tmp_path: Path) -> None:
         keys = trust(tmp_path / "keys", PLANT)

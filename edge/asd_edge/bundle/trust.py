@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from asd_edge.errors import BundleError
 if TYPE_CHECKING:  # it loads cryptography, which a daemon without signatures to verify does not need
     from asd_edge.keys import AuthorisedKeys
 
+_log = logging.getLogger(__name__)
+
 
 def load_trusted(table: BundleTable) -> Bundle:
     """Return the bundle that a device file names, if the device may run it.
@@ -23,7 +26,10 @@ def load_trusted(table: BundleTable) -> Bundle:
     """
     if table.path == "default":  # a part of this package, and as trusted as the code that asks
         return load_bundle(table.path)
-    return read_trusted(Path(table.path), table)[0]
+    bundle, _ = read_trusted(Path(table.path), table)
+    by = f"signed by {', '.join(bundle.signed_by)}" if bundle.signed_by else "not signed, which the device file allows"
+    _log.info("The bundle %s, release %d, is %s", bundle.manifest.name, bundle.manifest.release, by)
+    return bundle
 
 
 def read_trusted(path: Path, table: BundleTable) -> tuple[Bundle, bytes]:
