@@ -12,7 +12,7 @@ from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import BundleTable
 from asd_edge.errors import BundleError
-from asd_edge.keys import read_authorised_keys, read_private_key
+from asd_edge.keys import read_private_key
 from asd_export.sign import sign_bundle
 from tests.edge.remote_operator import Operator
 from tests.edge.required import required_tool
@@ -58,8 +58,8 @@ def test_signing_again_replaces_the_signature_of_that_key_alone(bundle: Path, tm
     genuine = signature_of(factory, b"asd-edge bundle v1\0" + manifest)
     with_signatures(bundle, [signature_of(plant, b"torn"), genuine])
     sign_bundle(bundle, plant.key, bundle)
-    trusted = read_authorised_keys(trust(tmp_path / "keys", factory, plant))
-    assert load_bundle(bundle, trusted).signed_by == ("factory", "plant")
+    table = BundleTable(path=str(bundle), trusted_keys_file=trust(tmp_path / "keys", factory, plant))
+    assert load_trusted(table).signed_by == ("factory", "plant")
     once = bundle.read_bytes()
     sign_bundle(bundle, plant.key, bundle)
     assert bundle.read_bytes() == once  # Ed25519 has one signature for one message

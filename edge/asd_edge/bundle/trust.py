@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from asd_edge.bundle.archive import load_bundle, read_bundle
 from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.signature import Signatures, signers
 from asd_edge.config import BundleTable
 from asd_edge.errors import BundleError
 
@@ -39,10 +40,14 @@ def read_trusted(path: Path, table: BundleTable) -> tuple[Bundle, bytes]:
         BundleError, ConfigError: as `load_trusted`.
     """
     keys = _trusted_keys(table)
-    bundle, archive = read_bundle(path, keys)
-    if not (bundle.signed_by or table.allow_unsigned):
-        raise _untrusted(path, bundle, keys)
-    return bundle, archive
+
+    def vouched(signatures: Signatures | None, manifest: bytes) -> tuple[str, ...]:
+        names = signers(signatures, manifest, keys)
+        if not (names or table.allow_unsigned):
+            raise _untrusted(path, signatures, keys)
+        return names
+
+    return read_bundle(path, vouched)
 
 
 def _trusted_keys(table: BundleTable) -> AuthorisedKeys | None:
@@ -53,8 +58,8 @@ def _trusted_keys(table: BundleTable) -> AuthorisedKeys | None:
     return read_authorised_keys(table.trusted_keys_file)
 
 
-def _untrusted(path: Path, bundle: Bundle, keys: AuthorisedKeys | None) -> BundleError:
-    said = ", ".join(bundle.signatures.keys) if bundle.signatures else ""
+def _untrusted(path: Path, signatures: Signatures | None, keys: AuthorisedKeys | None) -> BundleError:
+    said = ", ".join(signatures.keys) if signatures is not None else ""
     return BundleError(
         f"The bundle {path} is not signed by a key that this device trusts",
         found=f"signatures of {said} alone" if said else "no signature",
