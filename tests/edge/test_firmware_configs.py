@@ -84,6 +84,20 @@ def test_remote_enrollment_is_off_and_what_switches_it_on_is_there_as_a_comment(
     )
 
 
+def test_what_a_bundle_of_one_s_own_needs_is_there_as_a_comment(tmp_path):
+    text = (FOLDER / "jetson-orin-nano.toml").read_text()
+    lines = [line.removeprefix("# ") for line in text.splitlines() if not line.startswith('path = "default"')]
+    begin, end = lines.index("[bundle]"), lines.index("[mqtt]")
+    path = tmp_path / "device.toml"
+    keys = [line for line in lines[begin + 1 : end] if " = " in line]
+    machine = ["[[machines]]", 'id = "a"', 'source = "sim:fan"']
+    path.write_text("\n".join(["[device]", 'id = "box"', "[bundle]", *keys, *machine]))
+    bundle = load_config(path).bundle
+    assert bundle.path == "/var/lib/asd-edge/bundle.asd"
+    assert bundle.trusted_keys_file == Path("/etc/asd-edge/trusted-keys")
+    assert not bundle.allow_unsigned
+
+
 class TestUnit:
     def test_it_stays_up(self, unit):
         assert unit["Service"]["Restart"] == "always"
