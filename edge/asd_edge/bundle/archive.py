@@ -20,6 +20,8 @@ from asd_edge.atomic import atomic_write
 from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
 from asd_edge.bundle.embedder import GraphBytes, load_embedder
 from asd_edge.bundle.fitted import cut, size_of
+from asd_edge.bundle.graph_check import check_graphs
+from asd_edge.bundle.limits import CAPS
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
 from asd_edge.errors import BundleError
 from asd_edge.pipeline import Pipeline
@@ -174,6 +176,7 @@ def _parse(archive: bytes) -> Bundle:
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
     _check(manifest, arrays)
     graphs = {name: members[name] for name in manifest.graphs.members}
+    check_graphs(graphs, manifest.graphs, CAPS)
     return Bundle(manifest, hashlib.sha256(archive).hexdigest(), graphs, arrays)
 
 
