@@ -14,8 +14,8 @@ from typing import Any
 
 from asd_edge.strict import RefusalError
 
-MOST_FIELDS = 400_000
-"""Of a graph of 16,384 nodes."""
+MOST_FIELDS = 200_000
+"""Of a graph of 8,192 nodes."""
 
 MOST_BYTES = 8 << 20
 """Of everything but the numbers of the initialisers, which a parser copies as they are."""
