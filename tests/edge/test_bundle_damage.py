@@ -364,7 +364,4 @@ class TestArrays:
         refuse(with_member(whole, "conditions.npy", data), "with the header")
 
     def test_a_graph_that_is_none(self, whole, refuse):
-        refuse(
-            with_member(whole, "segment.fp32.onnx", b"not a graph"),
-            r"not a protobuf in the model in segment\.fp32\.onnx",
-        )
+        refuse(with_member(whole, "segment.fp32.onnx", b"not a graph"), "not a protobuf .* in segment.fp32.onnx")

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
 from asd_edge.bundle import wire
 from asd_edge.bundle.graph_sizes import called, costs_of, shown
 from asd_edge.bundle.graph_tensors import FLOAT, INT8, INT64, ITEM_BYTES, GraphTensors
-from asd_edge.bundle.graphs import Graphs
 from asd_edge.bundle.limits import CAPS, GraphLimits
 from asd_edge.bundle.operators import ATTRIBUTES, OPERATORS
 from asd_edge.strict import RefusalError
@@ -35,50 +33,44 @@ _ENDS = [(1 << 63) - 1, -(1 << 63)]  # "to the end", as Slice writes it
 _passed: set[tuple[bytes, str]] = set()
 
 
-def check_graphs(members: Mapping[str, bytes], described: Graphs, limits: GraphLimits) -> None:
-    """Refuse graphs that are not what a bundle may carry. Nothing is read but these bytes, and nothing large allocated.
+def check_graph(graph: bytes, tensors: GraphTensors, limits: GraphLimits) -> None:
+    """Refuse a graph that is not what a bundle may carry. Nothing is read but these bytes, and nothing large allocated.
 
     Args:
-        members: serialised ONNX models by member of the bundle.
-        described: what the manifest says of their tensors.
-        limits: what the manifest says that they need.
+        graph: a serialised ONNX model.
+        tensors: the inputs and outputs that the manifest names.
+        limits: what the manifest says that its graphs need.
 
     Raises:
-        RefusalError: with the member, the name of the node or tensor, what was found and what was expected.
+        RefusalError: with the name of the node or tensor, what was found and what was expected.
     """
-    for member, graph in members.items():
-        tensors = GraphTensors.of(described, member)
-        verdict = (hashlib.sha256(graph).digest(), repr((tensors, limits)))
-        if verdict not in _passed:
-            _needs(member, graph, tensors, limits)
-            _passed.add(verdict)
+    verdict = (hashlib.sha256(graph).digest(), repr((tensors, limits)))
+    if verdict not in _passed:
+        _needs(graph, tensors, limits)
+        _passed.add(verdict)
 
 
-def limits_of(members: Mapping[str, bytes], described: Graphs) -> GraphLimits:
-    """Return what the graphs of a bundle need, for its manifest.
+def limits_of(graph: bytes, tensors: GraphTensors) -> GraphLimits:
+    """Return what a graph needs, for the manifest of its bundle.
 
     Raises:
         RefusalError: a graph that no bundle may carry.
     """
-    tensors = {member: GraphTensors.of(described, member) for member in members}
-    return GraphLimits.over(_needs(member, graph, tensors[member], CAPS) for member, graph in members.items())
+    return _needs(graph, tensors, CAPS)
 
 
-def _needs(member: str, graph: bytes, tensors: GraphTensors, limits: GraphLimits) -> GraphLimits:
+def _needs(graph: bytes, tensors: GraphTensors, limits: GraphLimits) -> GraphLimits:
     """Return what a graph needs that passes every check."""
-    try:
-        wire.scan(graph)
-        model = _parsed(graph)
-        _check_versions(model)
-        if not 1 <= len(model.graph.node) <= limits.nodes:
-            raise RefusalError(f"{len(model.graph.node)} nodes", f"at most {limits.nodes}")
-        largest = _check_initialisers(model.graph, limits)
-        _check_nodes(model.graph)
-        _check_wiring(model.graph)
-        _check_tensors(model.graph, tensors)
-        costs = costs_of(model, tensors, limits)
-    except RefusalError as refusal:
-        raise RefusalError(f"{refusal.found} in {member}", refusal.expected, refusal.remedy) from None
+    wire.scan(graph)
+    model = _parsed(graph)
+    _check_versions(model)
+    if not 1 <= len(model.graph.node) <= limits.nodes:
+        raise RefusalError(f"{len(model.graph.node)} nodes", f"1 to {limits.nodes}")
+    largest = _check_initialisers(model.graph, limits)
+    _check_nodes(model.graph)
+    _check_wiring(model.graph)
+    _check_tensors(model.graph, tensors)
+    costs = costs_of(model, tensors, limits)
     return GraphLimits(nodes=len(model.graph.node), initialiser_bytes=largest, **costs)
 
 
