@@ -169,6 +169,12 @@ def name_that_clears_the_screen() -> onnx.ModelProto:
     return with_nodes([helper.make_node("Loopy", [], ["poison"], name="bad\x1b[2J")])
 
 
+@refused_for(r"op_type of the node .* that is no text")
+def name_that_is_no_text() -> bytes:
+    """Python's protobuf gives bytes for it, where everybody expects a text."""
+    return tiny_embedder().SerializeToString().replace(b"ReduceMean", b"Reduce\xff\xfe\xfd\xfc")
+
+
 # 640 GB
 
 

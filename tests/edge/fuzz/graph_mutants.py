@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -15,7 +16,7 @@ from asd_edge.bundle.operators import OPERATORS
 NUMBERS = [0, 1, -1, 2, 3, 7, 16, 17, 64, 128, 255, 4096, 65_536, 1 << 31, -(1 << 31), (1 << 31) - 1, 1 << 40]
 NUMBERS += [(1 << 62) + 1, (1 << 63) - 1, -(1 << 63)]
 FLOATS = [0.0, -0.0, 1e-45, 1e38, -1e38, float("nan"), float("inf"), float("-inf")]
-FOREIGN = ["Loop", "If", "Scan", "ConstantOfShape", "Tile", "Pad", "Range", "Resize", "OneHot", "TopK", "NonZero", "Relu6"]
+FOREIGN = ["Loop", "If", "Scan", "ConstantOfShape", "Tile", "Pad", "Range", "Resize", "OneHot", "TopK", "Relu6"]
 SCHEMAS = {name: onnx.defs.get_schema(name, 18, "") for name in OPERATORS}
 
 Mutation = Callable[[Random, onnx.GraphProto], None]
@@ -49,15 +50,21 @@ def attribute(random: Random, graph: onnx.GraphProto) -> None:
     name = random.choice([*names, "axis", "to", "unheard_of"])
     kept = [one for one in node.attribute if one.name != name or random.random() < 0.1]
     del node.attribute[:]
-    node.attribute.extend([*kept, _attribute(random, name)])
+    node.attribute.extend([*kept, _attribute(random, name, node.op_type)])
 
 
-def _attribute(random: Random, name: str) -> onnx.AttributeProto:
-    value: Any = random.choice(
-        [random.choice(NUMBERS), random.randint(-2, 9), _numbers(random) or [1], random.choice(FLOATS), "SAME_UPPER"]
-    )
-    made = helper.make_attribute(name, value)
-    if random.random() < 0.1:
+def _attribute(random: Random, name: str, operator: str) -> onnx.AttributeProto:
+    """An attribute of the type that the operator wants, mostly, and of any value."""
+    values: dict[str, Any] = {
+        "INT": random.choice([random.randint(-3, 9), random.choice(NUMBERS)]),
+        "INTS": _numbers(random) or [1],
+        "FLOAT": random.choice(FLOATS),
+        "STRING": random.choice(["NOTSET", "SAME_UPPER", "x"]),
+    }
+    known = SCHEMAS[operator].attributes if operator in SCHEMAS else {}
+    kind = known[name].type.name if name in known and random.random() < 0.9 else random.choice(list(values))
+    made = helper.make_attribute(name, values.get(kind, 1))
+    if random.random() < 0.02:
         made.type = random.choice(list(onnx.AttributeProto.AttributeType.values()))
     return made
 
@@ -107,7 +114,7 @@ def inserted(random: Random, graph: onnx.GraphProto) -> None:
     node = helper.make_node(name, inputs, [f"inserted_{number}"], name=f"inserted_{number}")
     for attribute_name in schema.attributes:
         if random.random() < 0.4:
-            node.attribute.append(_attribute(random, attribute_name))
+            node.attribute.append(_attribute(random, attribute_name, name))
     nodes = [*graph.node[:at], node, *graph.node[at:]]
     if at + 1 < len(nodes):
         later = random.choice(nodes[at + 1 :])
@@ -140,12 +147,12 @@ def constant(random: Random, graph: onnx.GraphProto) -> None:
         case 3:
             tensor.CopyFrom(numpy_helper.from_array(_constant(random), tensor.name))
         case 4:
-            numbers = numpy_helper.to_array(tensor).copy()
-            if numbers.size:
-                wide = numbers.dtype == np.int64
-                value = random.choice(FLOATS if numbers.dtype == np.float32 else NUMBERS if wide else [0, 1, -1])
-                numbers.flat[random.randrange(numbers.size)] = value
-                tensor.CopyFrom(numpy_helper.from_array(numbers, tensor.name))
+            raw = bytearray(tensor.raw_data)
+            if len(raw) >= 8:
+                place = random.randrange(len(raw) // 8) * 8
+                whole = tensor.data_type == TensorProto.INT64
+                struct.pack_into("<q" if whole else "<f", raw, place, random.choice(NUMBERS if whole else FLOATS))
+                tensor.raw_data = bytes(raw)
         case 5:
             tensor.dims[:] = random.sample(list(tensor.dims), len(tensor.dims))
 
@@ -181,20 +188,9 @@ def linked(random: Random, graph: onnx.GraphProto) -> None:
 
 
 MUTATIONS: list[Mutation] = [
-    operator,
-    attribute,
-    attribute,
-    rewired,
-    removed,
-    repeated,
-    reordered,
-    inserted,
-    inserted,
-    inserted,
-    constant,
-    constant,
-    constant,
-    value,
-    named,
-    linked,
+    *[inserted] * 8,
+    *[attribute, constant] * 4,
+    *[rewired, value, operator] * 2,
+    *[removed, repeated, reordered, named, linked],
 ]
+"""The more often, the deeper they get."""
