@@ -18,9 +18,10 @@ class GraphLimits(Strict):
     The exporter measures them (`limits_of`), the reader holds the graphs to them. The bounds of the fields are what no
     manifest can exceed: room for the recipes at full width, in int8, as ensembles of twenty.
 
-    `nodes` of a graph. `initialiser_bytes`: its largest constant. `intermediate_bytes`: the largest tensor that a node
-    makes. `run_bytes`: all tensors of a run together, so that an engine needs no more in whatever order it computes
-    them. `multiplications` of a run: they bound its time, and the buffers that convolutions are unrolled into.
+    `nodes` of a graph. `initialiser_bytes`: its largest constant. `intermediate_bytes`: the largest tensor that goes in
+    or that a node makes. `run_bytes`: all that the nodes make together, so that an engine needs no more in whatever
+    order it computes them. `multiplications` of a run: they bound its time, and the buffers that convolutions are
+    unrolled into.
     """
 
     nodes: Annotated[int, Field(ge=1, le=8_192)]
