@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from asd_edge.engines.onnx_unsigned import unsigned
 from asd_edge.errors import EngineError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def open_session(
     options.enable_mem_pattern = False  # a plan is kept for every batch size that has occurred, and gains nothing
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(unsigned(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises half a dozen unrelated classes
         raise EngineError(
             "onnxruntime cannot load the graph",
