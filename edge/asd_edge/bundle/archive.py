@@ -117,7 +117,7 @@ def _check_version(archive: bytes) -> None:
     if name != "manifest.json":
         return
     try:
-        json.loads(data)
+        json.loads(data.decode())
     except (ValueError, RecursionError):  # damaged, which is found and said later
         return
     check_version(data, format=FORMAT, version=VERSION)
