@@ -62,6 +62,12 @@ class BundleTable(Strict):
         description='Bundle file, or `"default"`: the one inside the package.',
     )
     threads: int = Field(default=1, ge=1, le=64, description="Threads that run the network.")
+    trusted_keys_file: FilePath | None = Field(
+        default=None, description="Public keys, one of which must have signed the file: lines `ssh-ed25519 AAAA… NAME`."
+    )
+    allow_unsigned: bool = Field(
+        default=False, description="Whether a file that no trusted key has signed is run all the same."
+    )
 
 
 class TlsTable(Strict):
@@ -253,7 +259,7 @@ def _anchored(config: DeviceConfig, folder: Path) -> DeviceConfig:
         given = {key: path for key in keys if (path := getattr(table, key)) is not None}
         return table.model_copy(update={key: folder / path for key, path in given.items()})
 
-    bundle, mqtt = config.bundle, anchored(config.mqtt, "password_file")
+    bundle, mqtt = anchored(config.bundle, "trusted_keys_file"), anchored(config.mqtt, "password_file")
     if bundle.path != "default":
         bundle = bundle.model_copy(update={"path": str(folder / bundle.path)})
     if mqtt.tls is not None:

@@ -26,6 +26,17 @@ def required_module(name: str, extra: str) -> None:
         _missing(f"{name} (extra {extra}) is not installed", allowed=os.environ.get("ASD_EDGE_FULL") != "1")
 
 
+def required_gpu() -> None:
+    """Go on only with an NVIDIA GPU and its driver; CI has none, so without one it is always a skip."""
+    from asd_edge.engines.cuda import find_gpu
+    from asd_edge.errors import EngineError
+
+    try:
+        find_gpu()
+    except EngineError as error:
+        pytest.skip(f"no NVIDIA GPU: {error.found}")
+
+
 def required_index() -> None:
     """Go on only where the package index that pip is configured with answers; `make setup` needs it as well."""
     ask = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--retries=0"]

@@ -127,7 +127,11 @@ def test_a_machine_it_does_not_have(load):
         (("[mqtt]", "[mqqt]"), "unknown key mqqt", "'mqtt' (the nearest known key)"),
         (("ca_file", "cafile"), "unknown key mqtt.tls.cafile", "'ca_file' (the nearest known key)"),
         (("on_delay_s", "on_delay"), "unknown key machines[0].decision.on_delay", "'on_delay_s'"),
-        (("threads = 2", "zzz = 2"), "unknown key bundle.zzz", "one of path, threads"),
+        (
+            ("threads = 2", "zzz = 2"),
+            "unknown key bundle.zzz",
+            "one of path, threads",
+        ),
         (('id = "press-hall-3"\n', ""), "no device.id", "the key 'id'"),
         (("port = 8883", 'port = "8883"'), "mqtt.port = '8883'", "a valid integer"),
         (("port = 8883", "port = 0"), "mqtt.port = 0", "greater than or equal to 1"),
