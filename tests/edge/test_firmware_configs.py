@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,12 +134,16 @@ class TestUnit:
         assert load_config(remote_profile(tmp_path)).remote.keys_file == Path(path)
         assert Path(path).name == name
 
-    def test_systemd_accepts_it(self, tmp_path):
+    @pytest.mark.parametrize("drop_ins", [[], ["jetson-gpu.conf"]])
+    def test_systemd_accepts_it(self, tmp_path, drop_ins):
         verify = required_tool("systemd-analyze", "systemd")
         text = (FOLDER / "asd-edge.service").read_text()
         assert "ExecStart=/opt/asd-edge/bin/asd-edge run " in text
         installed = tmp_path / "asd-edge.service"
         installed.write_text(text.replace("/opt/asd-edge/bin/asd-edge", sys.executable))
+        for name in drop_ins:
+            (tmp_path / "asd-edge.service.d").mkdir(exist_ok=True)
+            shutil.copy(FOLDER / name, tmp_path / "asd-edge.service.d")
         result = subprocess.run([verify, "verify", str(installed)], capture_output=True, text=True, timeout=60)
         complaints = [line for line in result.stderr.splitlines() if "asd-edge.service" in line]
         assert (result.returncode, complaints) == (0, [])
