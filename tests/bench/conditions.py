@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from asd_edge.benchmark.throughput import noise
-from asd_edge.benchmark.timing import Time, in_turns
+from asd_edge.timing import Time, in_turns
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.detector import Detector
 from asd_edge.pipeline import Pipeline, SegmentStreams

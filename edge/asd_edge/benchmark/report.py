@@ -21,7 +21,7 @@ from asd_edge.benchmark.throughput import (
     whole_segments,
     whole_window,
 )
-from asd_edge.benchmark.timing import in_turns
+from asd_edge.timing import in_turns
 from asd_edge.bundle.archive import Bundle
 from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.engines.embedder import StreamEmbedder
