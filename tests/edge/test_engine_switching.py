@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,7 +69,7 @@ def unswitched(bundle: Bundle) -> list[list[Judgement]]:
     return heard
 
 
-@pytest.mark.parametrize("switch_at", [0, 1, 37, 79])
+@pytest.mark.parametrize("switch_at", [0, 1, 37, 70])
 def test_a_switch_between_two_blocks_changes_no_score(
     bundle: Bundle, unswitched: list[list[Judgement]], switch_at: int
 ) -> None:
@@ -81,7 +80,7 @@ def test_a_switch_between_two_blocks_changes_no_score(
     assert device.given_up == []
 
 
-@pytest.mark.parametrize("calls", [0, 1, 2, 13, 40])
+@pytest.mark.parametrize("calls", [0, 1, 2, 13])
 @pytest.mark.parametrize("failure", [DIED, None], ids=["raises", "is_no_number"])
 def test_an_engine_that_dies_in_the_middle_costs_no_window(
     bundle: Bundle, unswitched: list[list[Judgement]], calls: int, failure: Exception | None
