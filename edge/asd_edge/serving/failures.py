@@ -42,7 +42,7 @@ class Failure(Strict):
 class _Failures(Strict):
     format: Literal["asd-edge-engine-failures"] = FORMAT
     version: Literal[1] = VERSION
-    failures: dict[str, Failure] = {}
+    failures: dict[str, Failure] = Field(default_factory=dict)
 
 
 class FailureBook:
