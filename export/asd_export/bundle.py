@@ -8,18 +8,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from asd_edge import __version__
-from asd_edge.bundle.archive import Bundle, write_bundle
+from asd_edge.bundle.archive import write_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import joined, shapes_of
-from asd_edge.bundle.manifest import (
-    Description,
-    FactoryCondition,
-    FactoryMachine,
-    FrontEndFields,
-    Provenance,
-    SegmentFields,
-    WindowFields,
-)
+from asd_edge.bundle.manifest import Description, FrontEndFields, Provenance, SegmentFields, WindowFields
+from asd_edge.bundle.variants import FactoryCondition, FactoryMachine
 from asd_edge.errors import DataError
 from asd_edge.imprint import Imprint
 from asd_train.commission import MachineReference, commission

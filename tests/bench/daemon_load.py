@@ -19,12 +19,13 @@ import soundfile
 from asd_edge.benchmark.throughput import noise
 from asd_edge.bundle.archive import write_bundle
 from asd_edge.bundle.graphs import Graphs, StreamGraph
-from asd_edge.bundle.manifest import FactoryCondition, FactoryMachine, SegmentFields, WindowFields
+from asd_edge.bundle.manifest import SegmentFields, WindowFields
+from asd_edge.bundle.variants import FactoryCondition, FactoryMachine
 from asd_export.graph import OPSET
 from tests.bench.networks import FRONT_END, Made
 from tests.edge.broker import Broker, Listener
 from tests.edge.device import ASD_EDGE, write_device
-from tests.edge.tiny_bundle import CALIBRATION, tiny_description
+from tests.edge.tiny_bundle import CALIBRATION, tiny_description, tiny_golden
 
 CHANNELS = 16
 FRAMES = 1_000_000
@@ -166,4 +167,5 @@ def _write(made: Made, path: Path) -> None:
         machines=(FactoryMachine(machine="noise", section="00", idle_floor=0.0, conditions=(condition,)),),
     )
     arrays = {"mel": FRONT_END.mel(), "conditions": np.ones(dims, np.float32)}
-    write_bundle(path, description, graphs={"stream.onnx": stream.stream, "head.onnx": stream.head}, arrays=arrays)
+    graphs = {"stream.fp32.onnx": stream.stream, "head.fp32.onnx": stream.head}
+    write_bundle(path, description, graphs=graphs, arrays=arrays, golden=tiny_golden(description, graphs))

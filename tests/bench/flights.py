@@ -19,7 +19,7 @@ from typing import Any
 
 import soundfile
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.clips import RecordedClip
 from asd_edge.enrollment.commit import commit

@@ -82,7 +82,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 @pytest.fixture
 def ask(listen: Callable[..., Listener]) -> Iterator[Callable[[int], Asker]]:
     """Send requests to a device that takes commands."""
-    from tests.edge.remote_device import Asker  # here, since not every device has the extra `remote`
+    from tests.edge.remote_device import Asker  # here: few tests need this part of the daemon
 
     askers: list[Asker] = []
 

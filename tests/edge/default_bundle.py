@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.offline import embed_clip
 from asd_edge.scoring.aggregation import score_window
 from asd_edge.simulator import FAULTS, MACHINES, OperatingState, SimulatedMachine

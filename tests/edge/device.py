@@ -23,7 +23,7 @@ def write_device(folder: Path, bundle: Path, port: int, *machines: dict[str, Any
     """Write a device file; each of `machines` holds the keys of one [[machines]] table."""
     lines = [
         *("[device]", 'id = "box"', f"state_dir = {json.dumps(str(folder / 'state'))}"),
-        *("[bundle]", f"path = {json.dumps(str(bundle))}"),
+        *("[bundle]", f"path = {json.dumps(str(bundle))}", "allow_unsigned = true"),
         *("[mqtt]", *_keys({"host": "127.0.0.1", "port": port} | mqtt)),
     ]
     for machine in machines:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import joined, shapes_of
-from asd_edge.bundle.manifest import FactoryCondition, FactoryMachine
+from asd_edge.bundle.variants import FactoryCondition, FactoryMachine
 from asd_edge.imprint import imprint
 from asd_edge.offline import EmbeddedClip, embed_clip, idle_floor_of
 from asd_edge.pipeline import Pipeline

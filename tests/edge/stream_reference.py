@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.embedding.streamed import StreamedEmbedding
 from asd_edge.engines.embedder import StreamEmbedder

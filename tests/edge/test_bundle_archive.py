@@ -1,4 +1,4 @@
-"""Bundle v3: what is written reads back, the bytes are reproducible, and any zip tool can look inside."""
+"""Bundle v4: what is written reads back, the bytes are reproducible, and any zip tool can look inside."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
 def test_the_container_is_a_zip_that_zipfile_reads(tiny_bundle):
     with zipfile.ZipFile(tiny_bundle) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["manifest.json", "segment.onnx", "mel.npy", "conditions.npy"]
+        assert archive.namelist() == ["manifest.json", "segment.fp32.onnx", "mel.npy", "conditions.npy", "golden.npy"]
         manifest = json.loads(archive.read("manifest.json"))
         for name, member in manifest["members"].items():
             data = archive.read(name)
@@ -64,7 +64,7 @@ def test_a_magnitude_front_end_has_no_mel_matrix(tmp_path, tiny_bundle):
     wide = SEGMENT.model_copy(update={"input": Tensor(name="features", shape=(-1, 64, 513))})
     graphs = Graphs(segment=wide, stream=None)
     bundle = make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs)
-    assert set(bundle.arrays) == {"conditions"}
+    assert set(bundle.arrays) == {"conditions", "golden"}
     mel = np.ones((513, 128), dtype=np.float32)
     with pytest.raises(BundleError, match=r"mel\.npy"):
         make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs, arrays={"mel": mel})
@@ -124,7 +124,7 @@ def test_a_graph_of_other_dims_than_the_manifest_says_is_refused(tmp_path):
 
 
 def test_factory_conditions_have_their_numbers_in_the_order_of_the_manifest(tmp_path):
-    fan = tiny_description().machines[0]
+    fan = tiny_description().variants[0].machines[0]
     source = fan.conditions[0]
     target = source.model_copy(update={"name": "target", "arrays": {"references": (1, 16)}, "threshold": 0.3})
     both = fan.model_copy(update={"conditions": (source, target)})

@@ -116,7 +116,7 @@ def test_a_tail_survives_its_document() -> None:
 
 
 def test_the_factory_answers_for_budgets_too_and_is_not_sure() -> None:
-    for machine in load_bundle("default").manifest.machines:
+    for machine in load_bundle("default").machines:
         condition = machine.conditions[0]
         known = condition.calibration.value(condition.threshold)
         assert known.threshold == condition.threshold

@@ -7,7 +7,8 @@ from importlib import resources
 
 import pytest
 
-from asd_edge.bundle.archive import Bundle, load_bundle
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.simulator import MACHINES
 from tests.edge.default_bundle import RECORDED, scores
 
@@ -20,7 +21,7 @@ def bundle() -> Bundle:
 def test_it_is_small_and_knows_every_simulated_machine(bundle: Bundle) -> None:
     size = (resources.files("asd_edge") / "models" / "default.asd").stat().st_size  # type: ignore[attr-defined]
     assert size <= 3_300_000
-    assert [machine.machine for machine in bundle.manifest.machines] == sorted(MACHINES)
+    assert [machine.machine for machine in bundle.machines] == sorted(MACHINES)
     assert bundle.manifest.provenance.recipe == "tf_resnet"
 
 

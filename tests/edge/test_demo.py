@@ -191,7 +191,7 @@ def test_the_demo_does_without_mosquitto(
 @pytest.mark.slow
 @pytest.mark.usefixtures("needs_matplotlib")
 def test_a_bundle_that_hears_nothing_fails_the_demo(tmp_path: Path) -> None:
-    known = [m.model_copy(update={"machine": KIND}) for m in tiny_description().machines]
+    known = [m.model_copy(update={"machine": KIND}) for m in tiny_description().variants[0].machines]
     make_tiny_bundle(tmp_path / "deaf.asd", machines=tuple(known))  # its centres are noise: nothing sounds normal
     told = asd_edge(
         "demo", "--bundle", tmp_path / "deaf.asd", "--out", tmp_path / "demo.png", "--speed", "40", timeout_s=90

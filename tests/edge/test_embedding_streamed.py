@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.dsp.front_end import Frames
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.embedding import streamed
@@ -157,7 +157,7 @@ def test_the_network_runs_in_steps_and_holds_no_more_than_one(bundle: Bundle) ->
 def with_engine(bundle: Bundle, engine: type[OnnxStreamEmbedder], reach: int = REACH) -> StreamedEmbedding:
     graph = bundle.manifest.graphs.stream
     assert graph is not None
-    members = bundle.graphs["stream.onnx"], bundle.graphs["head.onnx"]
+    members = bundle.graphs["stream.fp32.onnx"], bundle.graphs["head.fp32.onnx"]
     made = engine(*members, tensors=graph.tensors, bands=128, pooled_shape=graph.pooled_shape, reach=reach)
     return StreamedEmbedding(made, SPEC, 128)
 

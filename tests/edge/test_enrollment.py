@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.manifest import SegmentFields
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.detector import Detector

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from asd_edge.bundle.archive import Bundle, load_bundle
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.fitted import StoredArray
 from asd_edge.bundle.site import Change
 from asd_edge.bundle.site_store import SiteStore

@@ -80,7 +80,7 @@ SIMULATED = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0, "factory": "fan
 def test_a_person_enrolls_from_afar_and_a_replay_after_a_restart_is_refused(
     broker: Any, listen: Any, ask: Any, run: Any, bundle: Path, tmp_path: Path
 ) -> None:
-    made = asd_edge("remote", "keygen", tmp_path / "carl")
+    made = asd_edge("keygen", tmp_path / "carl")
     (tmp_path / "keys").write_text(made.stdout + ANNA.line + "\n")
     machine = {"id": "fan-1", "source": FAN_SOURCE, "speed": 5.0}
     device = write_device(tmp_path, bundle, broker.port, machine)
@@ -126,7 +126,7 @@ def test_a_person_enrolls_from_afar_and_a_replay_after_a_restart_is_refused(
 def key_of(operator: Operator, folder: Path) -> Path:
     """A key of somebody else's, as a file."""
     path = folder / operator.name
-    asd_edge("remote", "keygen", path)
+    asd_edge("keygen", path)
     return path
 
 
@@ -163,13 +163,10 @@ def test_the_check_names_who_may_command_or_what_is_wrong(broker: Any, bundle: P
     assert "chmod go-w" in bad.stderr
 
 
-def test_without_keys_or_the_extra_a_device_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_keys_a_device_does_not_start(tmp_path: Path) -> None:
     sink = MqttSink(MqttTable(), TOPICS, lambda: DeviceReport("0", "0" * 64, ()))
     with pytest.raises(ConfigError, match="keys"):
         remote_enrollment(device_config(tmp_path, 1883, keys_file=tmp_path / "absent"), tmp_path / "device.toml", sink)
-    monkeypatch.setattr("asd_edge.daemon.remote.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match="remote extra"):
-        remote_enrollment(device_config(tmp_path, 1883), tmp_path / "device.toml", sink)
 
 
 @pytest.mark.parametrize("damage", ["remote-nonces.json", "no folder"])

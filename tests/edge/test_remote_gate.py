@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_edge.errors import StateError
+from asd_edge.keys import read_authorised_keys
 from asd_edge.remote.challenges import CAPACITY, ChallengeBook
 from asd_edge.remote.gate import REQUESTS_PER_MINUTE, Accepted, Gate, Issued, Refused
-from asd_edge.remote.keys import read_authorised_keys
 from asd_edge.remote.rate_limit import RateLimit
 from asd_edge.remote.requests import SIZE_LIMIT, challenge_request
 from asd_edge.remote.used_nonces import UsedNonces

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.fitted import StoredArray
 from asd_edge.bundle.site import (
     MOST_CONDITIONS,

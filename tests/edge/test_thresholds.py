@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.manifest import WindowFields
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.clips import RecordedClip
@@ -109,7 +109,7 @@ def test_a_budget_needs_hours_where_nothing_else_tells_a_threshold(tmp_path: Pat
     from asd_edge.bundle.calibration import Calibration
     from tests.edge.tiny_bundle import tiny_description
 
-    (known,) = tiny_description().machines
+    (known,) = tiny_description().variants[0].machines
     flat = Calibration(method="percentile", quantile=0.99, count=40, percentile_threshold=0.1)
     source = known.conditions[0].model_copy(update={"calibration": flat})
     bundle = make_tiny_bundle(tmp_path / "b.asd", machines=(known.model_copy(update={"conditions": (source,)}),))

@@ -117,7 +117,8 @@ def test_score_and_enroll_use_the_bundle(folder: Path) -> None:
     assert window["state"] == "scored"
     config = folder / "device.toml"
     config.write_text(
-        f'[device]\nid = "box"\nstate_dir = "{folder}/state"\n[bundle]\npath = "{folder}/model.asd"\n'
+        f'[device]\nid = "box"\nstate_dir = "{folder}/state"\n'
+        f'[bundle]\npath = "{folder}/model.asd"\nallow_unsigned = true\n'
         '[mqtt]\nhost = "127.0.0.1"\n[[machines]]\nid = "fan-7"\nsource = "sim:fan"\n'
     )
     enrolled = command(

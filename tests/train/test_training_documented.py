@@ -11,7 +11,7 @@ import pytest
 import typer
 from torch.distributed.run import get_args_parser
 
-from asd_export.cli import app as export
+from asd_export.cli.app import app as export
 from asd_train.cli.app import app as train
 from asd_train.recipe import Recipe, load_recipe
 from asd_train.recipe.training import ClassLossTable, ObjectiveTable

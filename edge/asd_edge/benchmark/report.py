@@ -21,7 +21,7 @@ from asd_edge.benchmark.throughput import (
     whole_segments,
     whole_window,
 )
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.engines.embedder import StreamEmbedder
 from asd_edge.pipeline import Pipeline

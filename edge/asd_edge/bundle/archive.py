@@ -1,4 +1,4 @@
-"""Bundle v3, reader and writer in one place (docs/bundle.md)."""
+"""Bundle v4, reader and writer in one place (docs/bundle.md)."""
 
 from __future__ import annotations
 
@@ -6,134 +6,57 @@ import hashlib
 import io
 import json
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from importlib import resources
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.atomic import atomic_write
+from asd_edge.bundle.bundle import Arrays, Bundle, fitted_of
 from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
-from asd_edge.bundle.embedder import GraphBytes, load_embedder
-from asd_edge.bundle.fitted import cut, size_of
+from asd_edge.bundle.embedder import GraphBytes
+from asd_edge.bundle.golden import Golden
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
+from asd_edge.bundle.signature import MEMBER, Signatures, signers
 from asd_edge.errors import BundleError
-from asd_edge.pipeline import Pipeline
-from asd_edge.scoring.backends.backend import Fitted
-from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.strict import RefusalError, check_version
 
-Arrays = Mapping[str, NDArray[np.float32]]
+if TYPE_CHECKING:
+    from asd_edge.keys import AuthorisedKeys
 
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"  # format 1.0
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """A bundle that passed every check.
-
-    Args:
-        manifest: what it says about itself.
-        bundle_id: SHA-256 of the file.
-        graphs: serialised ONNX by member: `segment.onnx`, or `stream.onnx` and `head.onnx`, or all three.
-        arrays: `conditions` float32 [numbers] and, for log-mel, `mel` float32 [bins, mels]; read-only.
-    """
-
-    manifest: Manifest
-    bundle_id: str
-    graphs: GraphBytes = field(repr=False)
-    arrays: Arrays = field(repr=False)
-
-    @property
-    def embedding_id(self) -> str:
-        """SHA-256 of what decides an embedding and what is learned from it: front end, mel matrix, segment length, the
-        graphs that serve, and the backend.
-
-        On-device state refers to it, so that a bundle with another name, date or factory machine keeps what was
-        enrolled.
-        """
-        manifest = self.manifest
-        served = {"segment": {"segment.onnx"}, "stream": {"stream.onnx", "head.onnx"}}[manifest.embedder]
-        said = (manifest.front_end, manifest.segment, manifest.backend)
-        parts = "".join(part.model_dump_json() for part in said)
-        digests = [m.sha256 for name, m in sorted(manifest.members.items()) if name in served | {"mel.npy"}]
-        return hashlib.sha256("\n".join([parts, *digests]).encode()).hexdigest()
-
-    def pipeline(self, threads: int = 1) -> Pipeline:
-        """Build what the bundle computes; `threads` run the network.
-
-        Raises:
-            EngineError: the engine cannot load a graph, or it is not as the manifest says.
-        """
-        return Pipeline(
-            front_end=self.manifest.front_end.spec(),
-            segment=self.manifest.segment.spec(),
-            window=self.manifest.window.spec(),
-            aggregation=self.manifest.aggregation,
-            embedder=load_embedder(self.manifest.graphs, self.graphs, self.manifest.embedder, threads=threads),
-            mel=self.arrays.get("mel"),
-        )
-
-    def factory_conditions(self, machine: str, section: str) -> ConditionSet | None:
-        """Return what the factory knows of a section of a machine; None when it knows nothing.
-
-        Names begin with `factory/`, so that they differ from those enrolled on site.
-        """
-        for known in self.manifest.machines:
-            if (known.machine, known.section) == (machine, section):
-                fitted = self._fitted[known.key]
-                conditions = tuple(
-                    Condition(f"factory/{part.name}", fitted[part.name], part.threshold) for part in known.conditions
-                )
-                return ConditionSet(self.manifest.backend, conditions, known.idle_floor)
-        return None
-
-    def source(self, machine: str, section: str) -> Fitted | None:
-        """Return what was learned of a machine's source condition, which a condition of few clips leans on."""
-        return self._fitted.get(f"{machine}/{section}", {}).get("source")
-
-    @cached_property
-    def _fitted(self) -> dict[str, dict[str, Fitted]]:
-        return fitted_of(self.manifest, self.arrays["conditions"])
-
-
-def fitted_of(description: Description, numbers: NDArray[np.float32]) -> dict[str, dict[str, Fitted]]:
-    """Return what was learned of each machine's conditions, by `machine/section` and name.
-
-    Args:
-        description: says which arrays there are.
-        numbers: of all arrays in the order of the description, float32 [numbers].
-    """
-    found: dict[str, dict[str, Fitted]] = {}
-    start = 0
-    for machine in description.machines:
-        found[machine.key] = {}
-        for condition in machine.conditions:
-            stop = start + size_of(condition.arrays)
-            found[machine.key][condition.name] = cut(numbers[start:stop], condition.arrays)
-            start = stop
-    return found
-
-
-def load_bundle(path: Path | str) -> Bundle:
+def load_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> Bundle:
     """Read the bundle at `path`, or the one inside this package when `path` is "default".
+
+    Whether it must be signed, and by whom, is the device's policy: `load_trusted`.
+
+    Args:
+        path: of the file.
+        trusted: keys whose signatures are verified.
 
     Raises:
         BundleError: missing, not a bundle, truncated, altered, too large, or of another version.
     """
+    return read_bundle(path, trusted)[0]
+
+
+def read_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> tuple[Bundle, bytes]:
+    """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked."""
     if str(path) == "default":
         with resources.as_file(resources.files("asd_edge") / "models" / "default.asd") as default:
-            return _load(default, "the default bundle", "Install asd-edge again, or name another bundle.")
-    return _load(Path(path), f"the bundle {path}", "Copy the bundle again from where it was made.")
+            return _load(default, trusted, "the default bundle", "Install asd-edge again, or name another bundle.")
+    return _load(Path(path), trusted, f"the bundle {path}", "Copy the bundle again from where it was made.")
 
 
-def _load(path: Path, what: str, remedy: str) -> Bundle:
+def _load(path: Path, trusted: AuthorisedKeys | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
     try:
-        return _parse(_read(path))
+        archive = _read(path)
+        return _parse(archive, trusted), archive
     except OSError as error:
         found, expected = error.strerror or str(error), "a bundle file that can be read"
         raise BundleError(f"Cannot read {what}", found=found, expected=expected, remedy=remedy) from error
@@ -158,13 +81,16 @@ def _read(path: Path) -> bytes:
         return stream.read(status.st_size)
 
 
-def _parse(archive: bytes) -> Bundle:
+def _parse(archive: bytes, trusted: AuthorisedKeys | None = None) -> Bundle:
     _check_version(archive)
     members = unpack(archive)
     if "manifest.json" not in members:
         raise RefusalError("no member manifest.json", "a bundle's manifest")
+    signatures = Signatures.from_json(members.pop(MEMBER)) if MEMBER in members else None
+    signed_by = signers(signatures, members["manifest.json"], trusted)
     manifest = Manifest.from_json(members.pop("manifest.json"))
-    names = {*manifest.graphs.members, *(f"{name}.npy" for name in manifest.shapes)}
+    graph_names = {name for variant in manifest.variants for name in variant.members}
+    names = {*graph_names, *(f"{name}.npy" for name in manifest.shapes)}
     for place, found in (("the file", set(members)), ("its manifest", set(manifest.members))):
         if found != names:
             raise RefusalError(f"the members {sorted(found)} in {place}", f"exactly {sorted(names)}")
@@ -173,8 +99,9 @@ def _parse(archive: bytes) -> Bundle:
             raise RefusalError(f"{name} with another SHA-256 or size", "the member that the manifest describes")
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
     _check(manifest, arrays)
-    graphs = {name: members[name] for name in manifest.graphs.members}
-    return Bundle(manifest, hashlib.sha256(archive).hexdigest(), graphs, arrays)
+    graphs = {name: members[name] for name in sorted(graph_names)}
+    bundle_id = hashlib.sha256(archive).hexdigest()
+    return Bundle(manifest, bundle_id, graphs, arrays, manifest.embedder, signatures=signatures, signed_by=signed_by)
 
 
 def _check_version(archive: bytes) -> None:
@@ -189,21 +116,23 @@ def _check_version(archive: bytes) -> None:
     check_version(data, format=FORMAT, version=VERSION)
 
 
-def write_bundle(path: Path, description: Description, *, graphs: GraphBytes, arrays: Arrays) -> Bundle:
+def write_bundle(path: Path, description: Description, *, graphs: GraphBytes, arrays: Arrays, golden: Golden) -> Bundle:
     """Write a bundle and return it as it reads back; the same content gives the same bytes.
 
     Args:
         path: replaced only when the new bundle passed every check of the reader.
         description: the manifest but its digests.
-        graphs: serialised ONNX by member: `segment.onnx`, or `stream.onnx` and `head.onnx`, or all three.
+        graphs: serialised ONNX by member, those of every variant.
         arrays: `conditions` float32 [numbers], all that the factory conditions have learned in the order of the
             description, and, for log-mel, `mel` float32 [bins, mels].
+        golden: segments with what the trained network and every variant make of them.
 
     Raises:
         BundleError: the parts do not make a valid bundle, or the file cannot be written.
     """
     try:
-        members = dict(graphs) | {f"{name}.npy": _npy(name, arrays[name]) for name in arrays}
+        whole = dict(arrays) | {"golden": golden.joined()}
+        members = dict(graphs) | {f"{name}.npy": _npy(name, array) for name, array in whole.items()}
         digests = {name: _digest(data) for name, data in members.items()}
         manifest = Manifest(**dict(description), members=digests)
         archive = b"".join(piece for _, piece in pack({"manifest.json": manifest.to_json(), **members}))
@@ -257,10 +186,10 @@ def _check(manifest: Manifest, arrays: Arrays) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise RefusalError(f"NaN or infinity in {name}.npy", "finite numbers")
-    for key, conditions in fitted_of(manifest, arrays["conditions"]).items():
-        for name, fitted in conditions.items():
+    for (kind, precision), known in fitted_of(manifest, arrays["conditions"]).items():
+        for place, fitted in ((f"{key}/{name}", part[name]) for key, part in known.items() for name in part):
             try:
                 manifest.backend.check(fitted, manifest.dims)
             except RefusalError as refusal:
-                place = f"in the condition {key}/{name}"
-                raise RefusalError(f"{refusal.found} {place}", refusal.expected, refusal.remedy) from None
+                found = f"{refusal.found} in the condition {place} of {kind}/{precision}"
+                raise RefusalError(found, refusal.expected, refusal.remedy) from None

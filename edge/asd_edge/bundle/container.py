@@ -15,12 +15,20 @@ from asd_edge.strict import RefusalError
 
 MIB = 1 << 20
 LIMITS = {
-    "manifest.json": MIB,
-    "segment.onnx": 64 * MIB,
-    "stream.onnx": 64 * MIB,
-    "head.onnx": 64 * MIB,
+    "manifest.json": 4 * MIB,
+    "signature.json": MIB,
+    "segment.fp32.onnx": 64 * MIB,
+    "segment.fp16.onnx": 64 * MIB,
+    "segment.int8.onnx": 64 * MIB,
+    "stream.fp32.onnx": 64 * MIB,
+    "head.fp32.onnx": 64 * MIB,
+    "stream.fp16.onnx": 64 * MIB,
+    "head.fp16.onnx": 64 * MIB,
+    "stream.int8.onnx": 64 * MIB,
+    "head.int8.onnx": 64 * MIB,
     "mel.npy": 16 * MIB,
     "conditions.npy": 512 * MIB,
+    "golden.npy": 16 * MIB,
 }
 """The members in their order, and the largest size of each."""
 

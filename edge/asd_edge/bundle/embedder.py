@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph
+from asd_edge.bundle.variants import Kind, Precision, members_of
 from asd_edge.engines.embedder import Embedder, StreamEmbedder
 from asd_edge.engines.onnx import OnnxEmbedder
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
@@ -14,11 +14,11 @@ from asd_edge.errors import EngineError
 GraphBytes = Mapping[str, bytes]
 """Serialised ONNX by member of the bundle."""
 
-Kind = Literal["segment", "stream"]
 
-
-def load_embedder(graphs: Graphs, members: GraphBytes, kind: Kind, *, threads: int = 1) -> Embedder | StreamEmbedder:
-    """Load one of the networks in a bundle; `threads` run it. A bundle's centres belong to one kind only.
+def load_embedder(
+    graphs: Graphs, members: GraphBytes, kind: Kind, precision: Precision, *, threads: int = 1
+) -> Embedder | StreamEmbedder:
+    """Load one of the networks in a bundle; `threads` run it. A bundle's centres belong to one variant only.
 
     Raises:
         EngineError: the engine cannot load a graph, or it is not as the manifest says.
@@ -26,10 +26,11 @@ def load_embedder(graphs: Graphs, members: GraphBytes, kind: Kind, *, threads: i
     """
     graph: SegmentGraph | StreamGraph
     embedder: Embedder | StreamEmbedder
+    graph_bytes = [members[name] for name in members_of(kind, precision)]
     if kind == "segment" and graphs.segment is not None:
         graph = graphs.segment
         embedder = OnnxEmbedder(
-            members["segment.onnx"],
+            *graph_bytes,
             input_name=graph.input.name,
             output_name=graph.output.name,
             spectrum_name=None if graph.spectrum is None else graph.spectrum.name,
@@ -38,8 +39,7 @@ def load_embedder(graphs: Graphs, members: GraphBytes, kind: Kind, *, threads: i
     elif kind == "stream" and graphs.stream is not None:
         graph = graphs.stream
         embedder = OnnxStreamEmbedder(
-            members["stream.onnx"],
-            members["head.onnx"],
+            *graph_bytes,
             tensors=graph.tensors,
             bands=graph.features.shape[-1],
             pooled_shape=graph.pooled_shape,

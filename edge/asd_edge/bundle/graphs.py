@@ -142,12 +142,6 @@ class Graphs(Strict):
     segment: SegmentGraph | None
     stream: StreamGraph | None
 
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The bundle's members that hold them."""
-        segment = ("segment.onnx",) if self.segment is not None else ()
-        return segment + (("stream.onnx", "head.onnx") if self.stream is not None else ())
-
 
 def _expect(what: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if found != expected or min(expected) < -1 or 0 in expected:

@@ -8,19 +8,20 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from asd_edge.bundle.calibration import Calibration
-from asd_edge.bundle.fitted import Shapes, size_of
+from asd_edge.bundle.fitted import size_of
+from asd_edge.bundle.golden import golden_shapes
 from asd_edge.bundle.graphs import Graphs
+from asd_edge.bundle.variants import Kind, Precision, Variant
 from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
 from asd_edge.dsp.front_end import Feature, FrontEndSpec
 from asd_edge.dsp.level import Level
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.scoring.aggregation import Aggregation, WindowSpec
 from asd_edge.scoring.backends.kinds import AnyBackend
-from asd_edge.strict import Count, Name, RefusalError, Sha256, Sparing, Strict, Text, UtcTime, parse_versioned
+from asd_edge.strict import Count, RefusalError, Sha256, Sparing, Strict, Text, UtcTime, parse_versioned
 
 FORMAT: Final = "asd-edge-bundle"
-VERSION: Final = 3
+VERSION: Final = 4
 
 Hertz = Annotated[float, Field(ge=0.0, le=192_000.0)]
 
@@ -100,40 +101,6 @@ class WindowFields(Strict):
         return WindowSpec(**self.model_dump())
 
 
-class FactoryCondition(Strict):
-    """A factory condition (`source`, `target`): its arrays in conditions.npy, the labels of the sound behind them.
-
-    There are no arrays where the backend learns nothing of a condition.
-    """
-
-    name: Name
-    arrays: Shapes
-    labels: Annotated[tuple[Text, ...], Field(min_length=1)]
-    threshold: Annotated[float, Field(gt=0.0)]
-    calibration: Calibration
-
-
-class FactoryMachine(Strict):
-    """What the factory knows of one section of a machine; `idle_floor` is a mean square."""
-
-    machine: Name
-    section: Name
-    idle_floor: Annotated[float, Field(ge=0.0)]
-    conditions: Annotated[tuple[FactoryCondition, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _distinct(self) -> FactoryMachine:
-        names = [condition.name for condition in self.conditions]
-        if len(set(names)) != len(names):
-            raise ValueError("two conditions of one name")
-        return self
-
-    @property
-    def key(self) -> str:
-        """What a device file writes in `factory`: `machine/section`."""
-        return f"{self.machine}/{self.section}"
-
-
 class Provenance(Strict):
     """Where the model comes from."""
 
@@ -151,19 +118,29 @@ class Member(Strict):
     size: Annotated[int, Field(ge=0)]
 
 
+class GoldenFields(Strict):
+    """What golden.npy holds (`asd_edge.bundle.golden`): how many `segments`, and how many leading numbers of an
+    embedding are a `unit` vector."""
+
+    segments: Annotated[int, Field(ge=1, le=64)]
+    unit: Annotated[int, Field(ge=0, le=65_536)]
+
+
 class Description(Strict):
     """Everything a manifest says but the digests, which the writer computes."""
 
     name: Text
+    release: Annotated[int, Field(ge=1, le=999_999_999_999)]
     created_utc: UtcTime
     front_end: FrontEndFields
     segment: SegmentFields
     window: WindowFields
     aggregation: Aggregation
-    embedder: Literal["segment", "stream"]
+    embedder: Kind
     graphs: Graphs
     backend: AnyBackend
-    machines: tuple[FactoryMachine, ...]
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=6)]
+    golden: GoldenFields
     provenance: Provenance
 
     @model_validator(mode="after")
@@ -184,10 +161,35 @@ class Description(Strict):
             self.backend.check_dims(served.dims)
         except RefusalError as refusal:
             raise ValueError(f"{refusal.found}, where the backend expects {refusal.expected}") from None
-        keys = [machine.key for machine in self.machines]
-        if len(set(keys)) != len(keys):
-            raise ValueError("the same machine and section twice")
+        self._check_variants()
         return self
+
+    def _check_variants(self) -> None:
+        """Every variant once, with the same machines, of a kind that has graphs; the one that is served in fp32."""
+        keys = [(variant.kind, variant.precision) for variant in self.variants]
+        if len(set(keys)) != len(keys):
+            raise ValueError("the same variant twice")
+        if (self.embedder, "fp32") not in keys:
+            raise ValueError(f"no variant {self.embedder}/fp32, which is what every device can run")
+        kinds = {kind for kind in ("segment", "stream") if getattr(self.graphs, kind) is not None}
+        if {kind for kind, _ in keys} != kinds:
+            raise ValueError(f"graphs of the kinds {sorted(kinds)}, and variants of others")
+        machines = [machine.key for machine in self.variants[0].machines]
+        for variant in self.variants:
+            if [machine.key for machine in variant.machines] != machines:
+                raise ValueError(f"other machines in the variant {variant.kind}/{variant.precision} than in the first")
+        if self.golden.unit > self.dims:
+            raise ValueError(f"golden.unit {self.golden.unit}, more than the {self.dims} numbers of an embedding")
+
+    def variant(self, kind: Kind, precision: Precision) -> Variant | None:
+        """Return a variant; None where the bundle has no such."""
+        return next((v for v in self.variants if (v.kind, v.precision) == (kind, precision)), None)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of graph that there are."""
+        segment: tuple[Kind, ...] = ("segment",) if self.graphs.segment is not None else ()
+        return (*segment, "stream") if self.graphs.stream is not None else segment
 
     @property
     def _bins(self) -> int | None:
@@ -204,20 +206,41 @@ class Description(Strict):
         return graph.dims
 
     @property
+    def reach(self) -> int:
+        """Frames of context that the golden segments bring along on either side: what a stream graph needs, or 0."""
+        return 0 if self.graphs.stream is None else self.graphs.stream.reach
+
+    @property
+    def golden_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array in golden.npy, in their order."""
+        return golden_shapes(
+            segments=self.golden.segments,
+            frames=self.segment.frames + 2 * self.reach,
+            bands=self.front_end.spec().bands,
+            bins=self._bins,
+            dims=self.dims,
+            kinds=self.kinds,
+            variants=[(variant.kind, variant.precision) for variant in self.variants],
+        )
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each array; a magnitude front end has no mel matrix."""
-        conditions = [condition for machine in self.machines for condition in machine.conditions]
-        shapes: dict[str, tuple[int, ...]] = {"conditions": (sum(size_of(c.arrays) for c in conditions),)}
+        known = [condition for v in self.variants for machine in v.machines for condition in machine.conditions]
+        shapes: dict[str, tuple[int, ...]] = {
+            "conditions": (sum(size_of(condition.arrays) for condition in known),),
+            "golden": (size_of(self.golden_shapes),),
+        }
         if self.front_end.feature == "log_mel":
             shapes["mel"] = (self.front_end.spec().bins, self.front_end.mels)
         return shapes
 
 
 class Manifest(Description):
-    """A bundle's manifest.json, version 3."""
+    """A bundle's manifest.json, version 4."""
 
     format: Literal["asd-edge-bundle"] = FORMAT
-    version: Literal[3] = VERSION
+    version: Literal[4] = VERSION
     members: dict[str, Member]
 
     @staticmethod

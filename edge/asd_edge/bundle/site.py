@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import ArrayName, StoredArray
 from asd_edge.errors import ConfigError, StateError
@@ -185,7 +185,7 @@ def _factory(bundle: Bundle, factory: tuple[str, str], thresholds: Sequence[Fact
         raise ConfigError(
             f"The bundle {bundle.manifest.name!r} does not know the machine that the device file names",
             found=f'factory = "{"/".join(factory)}"',
-            expected=f"one of {', '.join(machine.key for machine in bundle.manifest.machines) or 'none'}",
+            expected=f"one of {', '.join(machine.key for machine in bundle.machines) or 'none'}",
             remedy="Correct the key, or leave it out and enroll the machine.",
         )
     set_here = {t.name: t.threshold for t in thresholds if t.factory == "/".join(factory)}

@@ -9,9 +9,11 @@ from asd_edge.cli import conditions, threshold
 from asd_edge.cli.bench import bench
 from asd_edge.cli.demo import demo
 from asd_edge.cli.enroll import enroll
+from asd_edge.cli.keygen import keygen
 from asd_edge.cli.remote import remote
 from asd_edge.cli.run import run
 from asd_edge.cli.score import score
+from asd_edge.cli.verify import verify
 
 app = typer.Typer(
     name="asd-edge",
@@ -28,7 +30,9 @@ app.command()(enroll)
 app.add_typer(conditions.app, name="conditions")
 app.add_typer(threshold.app, name="threshold")
 app.command()(run)
+app.command()(verify)
 app.command()(bench)
+app.command()(keygen)
 app.add_typer(remote, name="remote")
 
 

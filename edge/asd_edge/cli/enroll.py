@@ -13,7 +13,7 @@ import typer
 from asd_edge.cli.options import Author, Channel, Config, Json, Machine, SourceRate
 
 if TYPE_CHECKING:
-    from asd_edge.bundle.archive import Bundle
+    from asd_edge.bundle.bundle import Bundle
     from asd_edge.cli.opened import OpenedMachine
     from asd_edge.enrollment.clips import RecordedClip
     from asd_edge.enrollment.proposal import Proposal

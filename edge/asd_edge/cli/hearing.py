@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import load_config
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.detector import Detector
@@ -44,7 +45,7 @@ def from_device(config_path: Path, machine_id: str) -> Hearing:
     """
     config = load_config(config_path)
     machine = config.machine(machine_id)
-    bundle = load_bundle(config.bundle.path)
+    bundle = load_trusted(config.bundle)
     known = KnownConditions(bundle, machine, config.device.state_dir).load()
     decision = DecisionSpec(**machine.decision.model_dump())
     pipeline = bundle.pipeline(config.bundle.threads)
@@ -63,7 +64,7 @@ def from_factory(bundle_path: str, key: str) -> Hearing:
         raise ConfigError(
             "The bundle does not know this machine",
             found=key,
-            expected=f"one of {', '.join(machine.key for machine in bundle.manifest.machines) or 'none'}",
+            expected=f"one of {', '.join(machine.key for machine in bundle.machines) or 'none'}",
             remedy="Give --factory one of these.",
         )
     return Hearing(key, bundle.pipeline(), known, DecisionSpec())

@@ -14,8 +14,9 @@ from time import time
 
 import typer
 
-from asd_edge.bundle.archive import Bundle, load_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
+from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig, MachineTable, load_config
 from asd_edge.control import flush_history
 from asd_edge.enrollment.propose import Machine
@@ -45,9 +46,9 @@ class OpenedMachine:
         """Load the bundle that the device runs.
 
         Raises:
-            BundleError: it cannot be used.
+            BundleError: it cannot be used, or is not trusted.
         """
-        return load_bundle(self.device.bundle.path)
+        return load_trusted(self.device.bundle)
 
     def history(self, bundle: Bundle, *, hours: float) -> list[Stretch]:
         """Return what the daemon has heard of the machine in the last hours, newest included.

@@ -57,7 +57,7 @@ def connection(
     port: Annotated[int, typer.Option(metavar="N", help="Its TCP port; usually 8883 with --tls.")] = 1883,
     prefix: Annotated[str, typer.Option(metavar="TOPIC", help="First levels of the device's topics.")] = "asd-edge",
     device: Annotated[str | None, typer.Option(metavar="ID", help="The device's id.")] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Your private key, made with keygen.")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Your private key: `asd-edge keygen`.")] = None,
     username: Annotated[str | None, typer.Option(metavar="NAME", help="Your user name at the broker.")] = None,
     password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with your password.")] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Encrypt the connection and check the broker's name.")] = False,
@@ -84,24 +84,6 @@ def connection(
         device,
         key,
     )
-
-
-@remote.command()
-def keygen(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new private key; nobody else may read it.")],
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the device's audit file calls you; else FILE's name.")
-    ] = None,
-) -> None:
-    """Make a key: write its private part to FILE and print the line for the device's keys_file.
-
-    Ed25519, in OpenSSH's format, without a passphrase: keep it where only you can read it. A key of
-    `ssh-keygen -t ed25519 -N "" -C NAME` does as well.
-    """
-    _need_the_extra()
-    from asd_edge.remote.keys import write_private_key
-
-    typer.echo(write_private_key(file, name or file.stem))
 
 
 @remote.command()
@@ -149,11 +131,10 @@ def conditions(context: typer.Context, machine: Machine) -> None:
 
 
 def _perform(context: typer.Context, **what: str | int) -> None:
-    _need_the_extra()
     from asd_edge.errors import RemoteError
+    from asd_edge.keys import read_private_key
     from asd_edge.remote.client import perform
     from asd_edge.remote.command import command_of
-    from asd_edge.remote.keys import read_private_key
     from asd_edge.sinks.mqtt_exchange import exchange
     from asd_edge.sinks.topics import Topics
     from asd_edge.strict import RefusalError
@@ -175,12 +156,3 @@ def _perform(context: typer.Context, **what: str | int) -> None:
     with exchange(mqtt, Topics(mqtt.prefix, device)) as ask:
         result = perform(ask, key, device, lambda nonce: command_of(device=device, nonce=nonce, **what))
     typer.echo(json.dumps(result, indent=2))
-
-
-def _need_the_extra() -> None:
-    from importlib.util import find_spec
-
-    from asd_edge.terminal import missing_extra
-
-    if find_spec("cryptography") is None:
-        missing_extra("asd-edge remote", "remote", "cryptography")

@@ -93,7 +93,7 @@ def _anchored(config: DeviceConfig, folder: Path) -> DeviceConfig:
         given = {key: path for key in keys if (path := getattr(table, key)) is not None}
         return table.model_copy(update={key: folder / path for key, path in given.items()})
 
-    bundle, mqtt = config.bundle, anchored(config.mqtt, "password_file")
+    bundle, mqtt = anchored(config.bundle, "trusted_keys_file"), anchored(config.mqtt, "password_file")
     if bundle.path != "default":
         bundle = bundle.model_copy(update={"path": str(folder / bundle.path)})
     if mqtt.tls is not None:

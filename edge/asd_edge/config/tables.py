@@ -44,6 +44,12 @@ class BundleTable(Strict):
         description='Precision of the network; `"auto"`: the fastest measured on the device that passes parity.',
     )
     threads: int = Field(default=1, ge=1, le=64, description="Threads that run the network.")
+    trusted_keys_file: FilePath | None = Field(
+        default=None, description="Public keys, one of which must have signed the file: lines `ssh-ed25519 AAAA… NAME`."
+    )
+    allow_unsigned: bool = Field(
+        default=False, description="Whether a file that no trusted key has signed is run all the same."
+    )
 
 
 class EngineTable(Strict):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from asd_edge.bundle.archive import Bundle, load_bundle
+from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.remote import authorised_keys
@@ -56,10 +57,11 @@ def _try(what: str, attempt: Callable[[], str]) -> Finding:
 
 
 def _load(config: DeviceConfig, loaded: list[Bundle]) -> str:
-    bundle = load_bundle(config.bundle.path)
+    bundle = load_trusted(config.bundle)
     bundle.pipeline(threads=config.bundle.threads)
     loaded.append(bundle)
-    return f"{bundle.manifest.name} ({bundle.bundle_id[:12]})"
+    signed = f", signed by {', '.join(bundle.signed_by)}" if bundle.signed_by else ""
+    return f"{bundle.manifest.name} ({bundle.bundle_id[:12]}){signed}"
 
 
 def _known(config: DeviceConfig, machine: MachineTable, bundle: Bundle) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site import Change, condition_set
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import MachineTable

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest
 from asd_edge.daemon.ring import SoundRing

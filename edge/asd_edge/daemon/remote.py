@@ -7,7 +7,6 @@ import secrets
 import threading
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic, time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_edge.config import DeviceConfig, RemoteTable
 from asd_edge.credentials import credential
-from asd_edge.errors import ConfigError, StateError
+from asd_edge.errors import StateError
 from asd_edge.events import utc
 from asd_edge.remote.arguments import arguments
 from asd_edge.remote.audit import Audit, AuditEntry
@@ -32,7 +31,7 @@ from asd_edge.sinks.subscription import Subscription
 from asd_edge.sinks.topics import Topics
 
 if TYPE_CHECKING:
-    from asd_edge.remote.keys import AuthorisedKeys
+    from asd_edge.keys import AuthorisedKeys
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def remote_enrollment(config: DeviceConfig, path: Path, sink: MqttSink) -> Remot
     When the state folder cannot be used every request is refused as `unavailable`: the machines are listened to anyway.
 
     Raises:
-        ConfigError: the keys cannot be used, or the extra `remote` is missing.
+        ConfigError: the keys cannot be used.
     """
     if not config.remote.enabled:
         return None
@@ -84,16 +83,9 @@ def authorised_keys(remote: RemoteTable) -> AuthorisedKeys:
     """Return the keys that may command.
 
     Raises:
-        ConfigError: they cannot be used, or the extra `remote` is missing.
+        ConfigError: they cannot be used.
     """
-    if find_spec("cryptography") is None:
-        raise ConfigError(
-            "Remote enrollment needs the remote extra",
-            found="an installation without cryptography",
-            expected="asd-edge[remote]",
-            remedy="pip install 'asd-edge[remote]', or set remote.enabled = false.",
-        )
-    from asd_edge.remote.keys import read_authorised_keys
+    from asd_edge.keys import read_authorised_keys
 
     assert remote.keys_file is not None  # as the table itself requires
     return read_authorised_keys(credential(remote.keys_file))

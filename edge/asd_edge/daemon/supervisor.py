@@ -12,7 +12,7 @@ from time import monotonic
 from types import FrameType
 
 from asd_edge import __version__
-from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.control import ControlServer
@@ -46,12 +46,12 @@ class Daemon:
         path: the file it was read from.
 
     Raises:
-        AsdEdgeError: the bundle or a file named in the configuration cannot be used.
+        AsdEdgeError: the bundle or a file named in the configuration cannot be used, or the bundle is not trusted.
     """
 
     def __init__(self, config: DeviceConfig, path: Path) -> None:
         self._notes: SimpleQueue[_Note] = SimpleQueue()
-        bundle = load_bundle(config.bundle.path)
+        bundle = load_trusted(config.bundle)
         streams = SegmentStreams(bundle.pipeline(threads=config.bundle.threads))
         self._scorer = Scorer()
         self._bundle_id = bundle.bundle_id

@@ -53,7 +53,7 @@ class Stage:
         source = f"sim:{KIND}?unit={SECTION}&seed={_SEED}&control={control}&record={record}"
         self._device_file.write_text(
             f"[device]\nid = {json.dumps(TOPICS.device)}\nstate_dir = {json.dumps(str(self.folder / 'state'))}\n"
-            f"[bundle]\npath = {json.dumps(self.bundle)}\n"
+            f"[bundle]\npath = {json.dumps(self.bundle)}\nallow_unsigned = true\n"  # named on the command line
             f'[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\nprefix = {json.dumps(TOPICS.prefix)}\n'
             f"[[machines]]\nid = {json.dumps(MACHINE)}\nsource = {json.dumps(source)}\n"
             f'factory = "{KIND}/{SECTION:02d}"\nspeed = {self.speed}\n'

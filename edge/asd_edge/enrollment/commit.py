@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site import Change, SiteState, check_comparable
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.checks import refused

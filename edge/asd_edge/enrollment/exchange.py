@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from asd_edge.atomic import atomic_write
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site import EnrolledCondition, SiteState, enrolled_condition
 from asd_edge.bundle.site_store import SIZE_LIMIT, SiteStore
 from asd_edge.enrollment.checks import check_threshold

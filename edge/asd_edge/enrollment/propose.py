@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import StoredArray
 from asd_edge.bundle.site import EnrolledClip, EnrolledCondition, SiteState, condition_set
@@ -63,7 +63,7 @@ class Machine:
 
     def prior(self, bundle: Bundle) -> Spread | None:
         """Return how much the scores of this machine spread at the factory; None when that is not known."""
-        for known in bundle.manifest.machines:
+        for known in bundle.machines:
             if self.factory == (known.machine, known.section):
                 gamma = known.conditions[0].calibration.gamma
                 return None if gamma is None else Spread.of(GammaFit(gamma.shape, gamma.scale))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_edge.bundle import calibration as documents
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site import FactoryThreshold, SiteState
 from asd_edge.enrollment.checks import LEAST_THRESHOLD
 from asd_edge.enrollment.commit import change_of
@@ -62,7 +62,7 @@ def thresholds_of(
 ) -> list[KnownThreshold]:
     """Return the threshold of each of `conditions`, which are those of `bundle` and `site`."""
     calibrations = {c.name: c.calibration for c in site.conditions}
-    for known in bundle.manifest.machines:
+    for known in bundle.machines:
         if factory == (known.machine, known.section):
             calibrations |= {f"factory/{c.name}": c.calibration for c in known.conditions}
             here = (t for t in site.factory_thresholds if t.factory == known.key)

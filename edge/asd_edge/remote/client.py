@@ -9,8 +9,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from asd_edge.errors import RemoteError
+from asd_edge.keys import fingerprint
 from asd_edge.remote.command import Command, encode, signed_message
-from asd_edge.remote.keys import fingerprint
 from asd_edge.remote.reasons import REASONS
 from asd_edge.remote.requests import challenge_request, command_request
 from asd_edge.remote.runner import TIMEOUT_S

@@ -21,7 +21,7 @@ from asd_edge.remote.used_nonces import UsedNonces
 from asd_edge.strict import RefusalError
 
 if TYPE_CHECKING:  # whoever does not take commands need not have the library
-    from asd_edge.remote.keys import AuthorisedKeys
+    from asd_edge.keys import AuthorisedKeys
 
 REQUESTS_PER_MINUTE = 20
 """Of anybody: what comes beyond is no longer even answered, or a flood would wash away the audit file."""

@@ -1,1 +1,1 @@
-"""What a device does with a bundle: which engine and precision serve, and how engines come to be."""
+"""What a device does with a bundle before and while it serves it: verify, choose, build, install."""

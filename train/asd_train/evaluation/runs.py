@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from asd_edge.bundle.archive import Bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.offline import EmbeddedClip
 from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.backends.backend import Backend
@@ -101,7 +101,7 @@ def evaluate_bundle(
     """
     known = {
         machine.key: conditions
-        for machine in bundle.manifest.machines
+        for machine in bundle.machines
         if (conditions := bundle.factory_conditions(machine.machine, machine.section)) is not None
     }
     clips = with_labels(clips)

@@ -10,7 +10,7 @@ import pytest
 from asd_edge.config import RemoteTable
 from asd_edge.daemon.remote import authorised_keys
 from asd_edge.errors import ConfigError
-from asd_edge.remote.keys import KEYS_LIMIT, fingerprint, read_authorised_keys, read_private_key, write_private_key
+from asd_edge.keys import KEYS_LIMIT, fingerprint, read_authorised_keys, read_private_key, write_private_key
 from tests.edge.remote_operator import Operator
 from tests.edge.required import required_tool
 

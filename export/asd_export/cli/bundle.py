@@ -1,4 +1,4 @@
-"""The asd-export command: from a training run to what a device gets."""
+"""asd-export bundle."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ from typing import Annotated
 
 import typer
 
-from asd_edge.terminal import missing_extra, run_command
-
-app = typer.Typer(help="Turn training runs into bundles for devices.", no_args_is_help=True, add_completion=False)
+from asd_export.cli.extra import need_the_extra
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `bundle` a subcommand while it is the only one."""
-
-
-@app.command()
 def bundle(
     run: Annotated[Path, typer.Option(help="Folder of a training run.")],
     out: Annotated[Path, typer.Option(help="Bundle to write, usually NAME.asd.")],
@@ -37,14 +29,21 @@ def bundle(
             help="Leave out the segment graph that travels beside a stream graph for comparison: about half the size.",
         ),
     ] = False,
+    sign_with: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="Sign the bundle with this private key, as `asd-export sign` does."),
+    ] = None,
 ) -> None:
     """Export the network to ONNX, compute centres and thresholds with it, write one file for the device."""
+    need_the_extra()
+    from asd_edge.keys import read_private_key
+    from asd_export.bundle import export_bundle
+    from asd_export.sign import sign_bundle
     from asd_train.data.dcase import read_datasets
     from asd_train.progress import Progress
     from asd_train.run import load_runs, run_for
 
-    from .bundle import export_bundle
-
+    key = read_private_key(sign_with) if sign_with else None  # what is wrong with it is said before the long part
     trained = run_for(machine, load_runs(run))
     clips = read_datasets(data or trained.datasets)
     made = export_bundle(
@@ -56,17 +55,8 @@ def bundle(
         both_graphs=not served_only,
         progress=Progress(),
     )
+    if key is not None:
+        sign_bundle(out, key, out)
     machines = ", ".join(machine.key for machine in made.manifest.machines)
     typer.echo(f"Wrote {out} ({out.stat().st_size / 1e6:.2f} MB; machines: {machines}).")
     typer.echo(f"Next: asd-edge score --bundle {out} --factory {made.manifest.machines[0].key} CLIP.wav")
-
-
-def main() -> None:
-    """Run the asd-export command."""
-    try:
-        import onnx  # noqa: F401 — asked here so that a base install gets a clear answer
-        import onnxscript  # noqa: F401
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        missing_extra("asd-export", "export", error.name or "torch")
-    run_command(app)

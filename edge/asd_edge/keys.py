@@ -1,6 +1,7 @@
-"""Ed25519 keys (RFC 8032) in OpenSSH's formats: who may command this device, and an operator's own.
+"""Ed25519 keys (RFC 8032) in OpenSSH's formats: whom this device trusts, and a person's own.
 
-The only file that imports `cryptography`, which is the extra `remote`.
+Whose commands it takes and whose bundles it runs are two files of public keys, both read here. Importing this loads
+`cryptography`, so a daemon that verifies nothing does not import it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Signer:
 
 
 class AuthorisedKeys:
-    """The public keys that commands are accepted from; the names are what the audit file calls them."""
+    """The public keys that signatures are accepted from, with the names that reports and the audit file call them."""
 
     def __init__(self, keys: dict[str, Ed25519PublicKey]) -> None:
         self._keys = {fingerprint(key): (name, key) for name, key in keys.items()}
@@ -48,7 +49,7 @@ class AuthorisedKeys:
 
     @property
     def names(self) -> list[str]:
-        """Who may command."""
+        """Who is trusted."""
         return [name for name, _ in self._keys.values()]
 
     def check(self, key: str, message: bytes, signature: bytes) -> Signer:
@@ -82,7 +83,7 @@ def read_authorised_keys(path: Path) -> AuthorisedKeys:
         with path.open("rb") as stream:
             data = stream.read(KEYS_LIMIT + 1)
     except OSError as error:
-        raise _unusable(path, error.strerror or str(error), "Correct keys_file under [remote].") from error
+        raise _unusable(path, error.strerror or str(error), "Correct its name in the device file.") from error
     if len(data) > KEYS_LIMIT:
         raise _unusable(path, f"more than {KEYS_LIMIT} bytes", "Name the file of public keys.")
     keys: dict[str, Ed25519PublicKey] = {}
@@ -93,12 +94,12 @@ def read_authorised_keys(path: Path) -> AuthorisedKeys:
                 raise _unusable(path, f"line {number}: a name or a key that is there already", "Remove one of the two.")
             keys[name] = key
     if not keys:
-        raise _unusable(path, "no key", "Add the line that `asd-edge remote keygen` printed.")
+        raise _unusable(path, "no key", "Add the line that `asd-edge keygen` printed.")
     return AuthorisedKeys(keys)
 
 
 def write_private_key(path: Path, name: str) -> str:
-    """Make a key, write it to a new file for its owner alone, and return the line for the device's keys file.
+    """Make a key, write it to a new file for its owner alone, and return the line for a device's file of public keys.
 
     Raises:
         ConfigError: the name is none, the file is there already, or cannot be written.
@@ -127,12 +128,12 @@ def write_private_key(path: Path, name: str) -> str:
 
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """Read an operator's own key: OpenSSH's format, Ed25519, without a passphrase.
+    """Read a person's own key: OpenSSH's format, Ed25519, without a passphrase.
 
     Raises:
         ConfigError: it cannot be read, others may read it, or it is another kind of key.
     """
-    remedy = "Make one with `asd-edge remote keygen FILE`; keys with a passphrase cannot be used here."
+    remedy = "Make one with `asd-edge keygen FILE`; keys with a passphrase cannot be used here."
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise _unusable(path, "a private key that others than its owner may use", f"Run `chmod 600 {path}`.")

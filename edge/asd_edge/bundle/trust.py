@@ -1,0 +1,59 @@
+"""Whether this device may run a bundle: the policy of `[bundle]` in its device file (docs/security.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asd_edge.bundle.archive import load_bundle, read_bundle
+from asd_edge.bundle.bundle import Bundle
+from asd_edge.config import BundleTable
+from asd_edge.errors import BundleError
+
+if TYPE_CHECKING:  # it loads cryptography, which a daemon without signatures to verify does not need
+    from asd_edge.keys import AuthorisedKeys
+
+
+def load_trusted(table: BundleTable) -> Bundle:
+    """Return the bundle that a device file names, if the device may run it.
+
+    Raises:
+        BundleError: it cannot be used, or no trusted key signed it and the file asks for that.
+        ConfigError: the trusted keys cannot be used.
+    """
+    if table.path == "default":  # a part of this package, and as trusted as the code that asks
+        return load_bundle(table.path)
+    return read_trusted(Path(table.path), table)[0]
+
+
+def read_trusted(path: Path, table: BundleTable) -> tuple[Bundle, bytes]:
+    """Return another bundle under the same policy, and its file.
+
+    Raises:
+        BundleError, ConfigError: as `load_trusted`.
+    """
+    keys = _trusted_keys(table)
+    bundle, archive = read_bundle(path, keys)
+    if not (bundle.signed_by or table.allow_unsigned):
+        raise _untrusted(path, bundle, keys)
+    return bundle, archive
+
+
+def _trusted_keys(table: BundleTable) -> AuthorisedKeys | None:
+    if table.trusted_keys_file is None:
+        return None
+    from asd_edge.keys import read_authorised_keys
+
+    return read_authorised_keys(table.trusted_keys_file)
+
+
+def _untrusted(path: Path, bundle: Bundle, keys: AuthorisedKeys | None) -> BundleError:
+    said = ", ".join(bundle.signatures.keys) if bundle.signatures else ""
+    return BundleError(
+        f"The bundle {path} is not signed by a key that this device trusts",
+        found=f"signatures of {said} alone" if said else "no signature",
+        expected=f"one of {', '.join(keys.names)}" if keys else "one of a key in bundle.trusted_keys_file, not set yet",
+        remedy="If it is your own and nobody else can write that file, add the line `allow_unsigned = true` under "
+        "[bundle]. Else sign it (asd-export sign BUNDLE --key FILE) and name the file of public keys with "
+        "trusted_keys_file; docs/security.md says how.",
+    )
