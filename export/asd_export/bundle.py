@@ -1,10 +1,11 @@
-"""A training run becomes a bundle: exported graph, centres and thresholds computed with that graph."""
+"""A training run becomes a bundle: graphs in several precisions, each with centres and thresholds of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from asd_edge import __version__
@@ -12,8 +13,15 @@ from asd_edge.bundle.archive import write_bundle
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import joined, shapes_of
-from asd_edge.bundle.manifest import Description, FrontEndFields, Provenance, SegmentFields, WindowFields
-from asd_edge.bundle.variants import FactoryCondition, FactoryMachine
+from asd_edge.bundle.manifest import (
+    Description,
+    FrontEndFields,
+    GoldenFields,
+    Provenance,
+    SegmentFields,
+    WindowFields,
+)
+from asd_edge.bundle.variants import FactoryCondition, FactoryMachine, Precision, Variant
 from asd_edge.errors import DataError
 from asd_edge.imprint import Imprint
 from asd_train.commission import MachineReference, commission
@@ -24,8 +32,10 @@ from asd_train.progress import Progress
 from asd_train.recipe import Recipe
 from asd_train.run import Run
 
+from .golden import golden_of
 from .graphs import export_graphs
 from .parity import check_parity
+from .variants import Commission, LeftOut, Material, make_variants, refuse
 
 
 def export_bundle(
@@ -36,48 +46,54 @@ def export_bundle(
     name: str,
     machine: str | None = None,
     created: datetime | None = None,
+    release: int | None = None,
+    precisions: Sequence[Precision] = ("fp32",),
     both_graphs: bool = True,
+    left_out: Callable[[LeftOut], None] = refuse,
     progress: Progress,
 ) -> Bundle:
-    """Export a run, commission every machine in `clips` with the exported graph, write the bundle.
+    """Export a run, commission every machine in `clips` with each exported graph, write the bundle.
 
     Args:
         run: the trained network.
-        clips: the data sets' clips; training normals make the conditions, held-out ones the thresholds.
+        clips: the data sets' clips; training normals make the conditions, held-out ones the thresholds, and test clips,
+            where there are any, say whether a precision judges as fp32 does.
         path: of the bundle; replaced only when the new one is whole and passes its own checks.
         name: what people call this model.
         machine: the only one that the bundle is for; None for all that the run hears, if the recipe treats them alike.
         created: UTC time to stamp it with, now by default.
+        release: rises with every bundle that replaces another; by default the minute of `created`, YYYYMMDDhhmm.
+        precisions: of every kind of graph; fp32 is always there.
         both_graphs: put the segment graph beside the stream graph that serves, to compare the two; it costs its size.
+        left_out: told of each graph that fails the parity gate and is not packed; by default that is an error.
         progress: shows progress bars.
 
     Raises:
         DataError: a machine cannot be commissioned with these clips.
-        EngineError: the graph cannot be exported, or does not embed as the trained network does.
+        EngineError: a graph cannot be exported, or the one in fp32 does not embed as the trained network does.
         SourceError: a clip cannot be read.
         BundleError: the bundle cannot be written.
     """
     clips = [clip for clip in run.labelled(clips) if machine in (None, clip.machine) and run.hears(clip.machine)]
     recipe = _recipe_for(run, {clip.machine for clip in clips})
-    trained = torch_pipeline(run, recipe)
     exported = export_graphs(run, both=both_graphs)
     mel = recipe.front_end.mel() if recipe.front_end.feature == "log_mel" else None
-    pipeline = replace(trained, embedder=exported.embedder(recipe.embedder), mel=mel)
+    pipeline = replace(torch_pipeline(run, recipe), embedder=exported.embedder(recipe.embedder), mel=mel)
     for kind in exported.kinds:
         check_parity(run.network, replace(pipeline, embedder=exported.embedder(kind)))
-    references = commission(
-        pipeline,
-        recipe.scorer,
-        clips,
-        held_out=set(run.held_out),
-        quantile=recipe.calibration.quantile,
-        channel=run.channel,
-        progress=progress,
+    golden = golden_of(run.network, exported.described, pipeline, clips, held_out=run.held_out, channel=run.channel)
+
+    material = Material(
+        pipeline, clips, run.held_out, run.channel, _commissioned(run, recipe, clips, progress), progress
     )
-    fitted = [imprint.condition.fitted for reference in references for imprint in reference.imprints]
+    made = make_variants(exported, golden, material, precisions=precisions)
+    for one in made.left_out:
+        left_out(one)
+    created = created or datetime.now(timezone.utc)
     description = Description(
         name=name,
-        created_utc=(created or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        release=release or int(created.strftime("%Y%m%d%H%M")),
+        created_utc=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         front_end=FrontEndFields.of(recipe.front_end),
         segment=SegmentFields.of(recipe.segment),
         window=WindowFields.of(recipe.window),
@@ -85,7 +101,11 @@ def export_bundle(
         embedder=recipe.embedder,
         graphs=exported.described,
         backend=recipe.scorer,
-        machines=_machines(references),
+        variants=tuple(
+            Variant(kind=v.kind, precision=v.precision, parity=v.parity, machines=_machines(v.references))
+            for v in made.variants
+        ),
+        golden=GoldenFields(segments=len(golden.features), unit=golden.unit),
         provenance=Provenance(
             recipe=recipe.name,
             recipe_sha256=recipe.sha256,
@@ -94,8 +114,22 @@ def export_bundle(
             asd_edge_version=__version__,
         ),
     )
+    references = [reference for variant in made.variants for reference in variant.references]
+    fitted = [imprint.condition.fitted for reference in references for imprint in reference.imprints]
     arrays = {"conditions": joined(fitted)} | ({} if mel is None else {"mel": mel})
-    return write_bundle(path, description, graphs=exported.members, arrays=arrays)
+    return write_bundle(path, description, graphs=made.graphs.members, arrays=arrays, golden=made.golden)
+
+
+def _commissioned(run: Run, recipe: Recipe, clips: Sequence[Clip], progress: Progress) -> Commission:
+    return partial(
+        commission,
+        backend=recipe.scorer,
+        clips=clips,
+        held_out=set(run.held_out),
+        quantile=recipe.calibration.quantile,
+        channel=run.channel,
+        progress=progress,
+    )
 
 
 def _recipe_for(run: Run, machines: Collection[str]) -> Recipe:

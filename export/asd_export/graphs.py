@@ -1,17 +1,20 @@
-"""All graphs of a run, as a bundle carries them."""
+"""All graphs of a run, as a bundle carries them: each kind in each precision."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from asd_edge.bundle.embedder import Kind, load_embedder
+from asd_edge.bundle.embedder import load_embedder
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph, Tensor
+from asd_edge.bundle.variants import Kind, Precision
 from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
 from asd_edge.engines.embedder import Embedder, StreamEmbedder
 from asd_train.networks.tf_resnet import TFResNet
 from asd_train.run import Run
 
 from .graph import INPUT, OPSET, OUTPUT, SPECTRUM, ExportedGraph, export_graph
+from .heard import Feed
 from .stream_graph import export_stream
 
 
@@ -20,7 +23,7 @@ class ExportedGraphs:
     """What the manifest says of the graphs, and the graphs by member of the bundle."""
 
     described: Graphs
-    members: dict[str, bytes]
+    members: Mapping[str, bytes]
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -28,13 +31,38 @@ class ExportedGraphs:
         segment: tuple[Kind, ...] = ("segment",) if self.described.segment is not None else ()
         return (*segment, "stream") if self.described.stream is not None else segment
 
-    def embedder(self, kind: Kind) -> Embedder | StreamEmbedder:
+    def embedder(self, kind: Kind, precision: Precision = "fp32") -> Embedder | StreamEmbedder:
         """Load one of them as a device does."""
-        return load_embedder(self.described, self.members, kind)
+        return load_embedder(self.described, self.members, kind, precision)
+
+    def with_precision(self, precision: Precision, kind: Kind, feeds: Mapping[str, Sequence[Feed]]) -> ExportedGraphs:
+        """Return these graphs and those of a kind in another precision, made from the ones in fp32.
+
+        `feeds`: what each graph is fed with when it hears training normals (`feeds_of`); int8 is calibrated with it.
+        """
+        made = {
+            f"{part}.{precision}.onnx": _in_precision(self.members[f"{part}.fp32.onnx"], precision, heard)
+            for part, heard in feeds.items()
+        }
+        return replace(self, members={**self.members, **made})
+
+    def without(self, dropped: Collection[str]) -> ExportedGraphs:
+        """Return the graphs but these members."""
+        return replace(self, members={name: graph for name, graph in self.members.items() if name not in dropped})
+
+
+def _in_precision(graph: bytes, precision: Precision, feeds: Sequence[Feed]) -> bytes:
+    if precision == "fp16":
+        from .precision.half import halved
+
+        return halved(graph)
+    from .precision.quantise import quantised
+
+    return quantised(graph, feeds)
 
 
 def export_graphs(run: Run, *, both: bool) -> ExportedGraphs:
-    """Export the graph that the recipe's embedder needs; with `both` the segment graph beside a stream graph.
+    """Export the graph that the recipe's embedder needs, in fp32; with `both` the segment graph beside a stream graph.
 
     Raises:
         EngineError: the exporter produced a graph that is not portable.
@@ -46,12 +74,12 @@ def export_graphs(run: Run, *, both: bool) -> ExportedGraphs:
     if both or recipe.embedder == "segment":
         bins = ClipSpectrumSpec.beside(recipe.front_end, recipe.segment).bins if network.hears_spectrum else None
         exported = export_graph(network, frames=recipe.segment.frames, bands=bands, dims=dims, bins=bins)
-        members["segment.onnx"] = exported.graph
+        members["segment.fp32.onnx"] = exported.graph
         segment = described(exported)
     if recipe.embedder == "stream":
         assert isinstance(network, TFResNet)  # the recipe refuses any other
         streamed = export_stream(network)
-        members |= {"stream.onnx": streamed.stream, "head.onnx": streamed.head}
+        members |= {"stream.fp32.onnx": streamed.stream, "head.fp32.onnx": streamed.head}
         stream = StreamGraph.of(
             streamed.tensors, bands=bands, pooled=streamed.pooled, dims=dims, reach=streamed.reach, opset=OPSET
         )

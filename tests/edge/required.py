@@ -24,6 +24,17 @@ def required_module(name: str, extra: str) -> None:
         _missing(f"{name} (extra {extra}) is not installed", allowed=os.environ.get("ASD_EDGE_FULL") != "1")
 
 
+def required_gpu() -> None:
+    """Go on only with an NVIDIA GPU and its driver; CI has none, so without one it is always a skip."""
+    from asd_edge.engines.cuda import find_gpu
+    from asd_edge.errors import EngineError
+
+    try:
+        find_gpu()
+    except EngineError as error:
+        pytest.skip(f"no NVIDIA GPU: {error.found}")
+
+
 def _missing(what: str, *, allowed: bool) -> None:
     if allowed:
         pytest.skip(what)

@@ -25,6 +25,10 @@ class EngineSpec:
     frames: int = 32
     workspace_mib: int = 256
 
+    def __post_init__(self) -> None:
+        if min(self.batch, self.frames, self.workspace_mib) < 1:
+            raise ValueError(f"no engine for {self.batch} channels, {self.frames} frames, {self.workspace_mib} MiB")
+
 
 USUAL_SPEC = EngineSpec()
 
@@ -108,7 +112,7 @@ def _shapes(name: str, declared: tuple[int, ...], spec: EngineSpec) -> Sequence[
 def _failed(trt: TensorRT, doing: str, said: Sequence[str]) -> EngineError:
     return EngineError(
         f"{trt.flavour} {trt.version} cannot {doing} the graph",
-        found="; ".join(dict.fromkeys(said)) or "no reason given",
+        found="; ".join(dict.fromkeys(" ".join(text.split()) for text in said)) or "no reason given",
         expected="a graph of operators and types that it knows",
         remedy="Use another precision, or leave TensorRT off; the graph runs on the CPU meanwhile.",
     )

@@ -114,12 +114,18 @@ def look_for(flavour: Flavour) -> Finding:
     except Exception as error:  # a missing library is an ImportError, a half package an AttributeError, and so on
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return Finding(flavour, None, f"cannot be loaded: {reason}", "Install it again with its libraries.")
-    at_least, below = _KNOWN[flavour]
-    if not at_least <= _numbers(version) < below:
-        written = f"{_written(at_least)} or later, before {_written(below)}"
-        return Finding(flavour, None, f"version {version}", f"Install version {written}.")
+    if not is_known(flavour, version):
+        at_least, below = (f"{major}.{minor}" for major, minor in _KNOWN[flavour])
+        return Finding(flavour, None, f"version {version}", f"Install version {at_least} or later, before {below}.")
     where = getattr(module, "__file__", None) or "no file"
     return Finding(flavour, TensorRT(module, flavour, version, log), f"version {version} in {where}")
+
+
+def is_known(flavour: Flavour, version: str) -> bool:
+    """Say whether this code was written for a version: one before or after may have another API."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    at_least, below = _KNOWN[flavour]
+    return numbers is not None and at_least <= (int(numbers[1]), int(numbers[2])) < below
 
 
 class Log:
@@ -141,12 +147,3 @@ class Log:
         said = list(self._errors)
         self._errors.clear()
         return said
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    found = re.match(r"(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _written(version: tuple[int, int]) -> str:
-    return f"{version[0]}.{version[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from asd_export.cli.accept import accept
 from asd_export.cli.bundle import bundle
 from asd_export.cli.sign import sign
 
@@ -14,4 +15,5 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(bundle)
+app.command()(accept)
 app.command()(sign)
