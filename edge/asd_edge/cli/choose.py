@@ -20,7 +20,8 @@ def choose(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Take the fastest precision even if conditions are enrolled with another; enroll them again."
+            "--force",
+            help="Take the fastest precision even if conditions are enrolled with another; enroll them again.",
         ),
     ] = False,
     seconds: Annotated[float, typer.Option(min=0.5, max=600.0, help="How long to measure, in all.")] = 10.0,
