@@ -45,14 +45,10 @@ def choose(
     choice = measured(
         device, bundle, enrolled=enrolled, accelerator=_accelerator(device), forced=force, seconds=seconds
     )
-    if as_json:
-        typer.echo(choice.model_dump_json(indent=1))
-        return
-    for line in lines(choice, bundle):
-        typer.echo(line)
+    typer.echo(choice.model_dump_json(indent=1) if as_json else "\n".join(lines(choice, bundle)))
     again = sorted(name for precision, names in enrolled.items() if precision != choice.precision for name in names)
     if again:
-        typer.echo(f"enroll again: {', '.join(again)}; what is enrolled of them belongs to another precision")
+        typer.echo(f"enroll again: {', '.join(again)}; what is enrolled of them belongs to another precision", err=True)
 
 
 def lines(choice: Choice, bundle: Bundle) -> list[str]:
