@@ -109,8 +109,9 @@ class Engines:
                 return reason
             embedder = accelerator.load(bundle)
             if embedder is None:
-                return "what was built is not in the cache"
+                return self._not_built(accelerator, key, "what was built is not in the cache")
         faster = replace(self._steady, embedder=embedder)
+        self._failures.forget(key)
         choice = self._known(accelerator, key)
         if choice is None:
             pipelines = {"onnxruntime": self._steady, accelerator.name: faster}
@@ -136,11 +137,12 @@ class Engines:
         error = outcome.error
         if error is None and isinstance(outcome.result, dict):
             error = outcome.result.get("error")
-        if error is None:
-            self._failures.forget(key)
-            return None
+        return None if error is None else self._not_built(accelerator, key, str(error))
+
+    def _not_built(self, accelerator: Accelerator, key: str, error: str) -> str:
+        """Remember why there is no engine, unless it is only that the daemon stops."""
         if not self._child.stopped:
-            self._failures.note(key, str(error))
+            self._failures.note(key, error)
         return f"the build of {accelerator.name} failed: {error}"
 
     def _known(self, accelerator: Accelerator, key: str) -> Choice | None:
