@@ -13,7 +13,7 @@ import pytest
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig
-from asd_edge.daemon.engines import Engines
+from asd_edge.daemon.engines import Engines, Find
 from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector
 from asd_edge.errors import EngineError
@@ -49,7 +49,7 @@ class Box:
             }
         )
 
-    def engines(self, find: Callable[[Path], Accelerator]) -> Engines:
+    def engines(self, find: Find | None) -> Engines:
         return Engines(self.config, self.bundle, self.scorer, self.reports.append, find)
 
     def settle(self, accelerator: Accelerator) -> EngineReport:
@@ -186,10 +186,18 @@ def test_a_device_without_one_says_so(box: Box) -> None:
         raise EngineError("There is no TensorRT", found="not installed", expected="a module", remedy="Install it.")
 
     engines = box.engines(find)
-    assert engines.report == EngineReport("onnxruntime", "fp32", "tensorrt is looked for")
+    assert engines.report == EngineReport("onnxruntime", "fp32", "TensorRT is looked for")
     engines.start()
     engines._thread.join(PATIENCE_S)
     assert engines.report == EngineReport("onnxruntime", "fp32", "There is no TensorRT: not installed")
+
+
+def test_a_device_where_none_is_installed_starts_no_thread(box: Box) -> None:
+    engines = box.engines(None)
+    engines.start()
+    engines.stop(PATIENCE_S)
+    assert engines.report == EngineReport("onnxruntime", "fp32", "TensorRT is not installed")
+    assert box.reports == []
 
 
 def test_a_device_that_wants_none_looks_for_none(box: Box) -> None:

@@ -28,10 +28,8 @@ from asd_edge.sinks.payloads import EngineReport
 _log = logging.getLogger(__name__)
 
 
-def _tensorrt(folder: Path) -> Accelerator:
-    from asd_edge.serving.tensorrt import find_tensorrt_engines  # here: not every device looks for one
-
-    return find_tensorrt_engines(folder)
+Find = Callable[[Path], Accelerator]
+"""Looks for an accelerator, whose engines are kept in a folder; raises EngineError: there is none."""
 
 
 class Engines:
@@ -46,7 +44,7 @@ class Engines:
         bundle: seen as the variant that is served.
         scorer: whose thread runs the network.
         changed: called after `report` has changed, in the thread that changed it.
-        find: looks for the accelerator, whose engines are kept in a folder.
+        find: looks for the accelerator; None where there is nothing to look for.
 
     Raises:
         EngineError: onnxruntime cannot load the graphs.
@@ -58,15 +56,16 @@ class Engines:
         bundle: Bundle,
         scorer: Scorer,
         changed: Callable[[EngineReport], None],
-        find: Callable[[Path], Accelerator] = _tensorrt,
+        find: Find | None,
     ) -> None:
-        self._config, self._bundle, self._scorer, self._changed, self._find = config, bundle, scorer, changed, find
+        self._config, self._bundle, self._scorer, self._changed = config, bundle, scorer, changed
         self._steady = bundle.pipeline(threads=config.bundle.threads)
         self._embedder = switching(self._steady.embedder, self._failed)
         self.pipeline = replace(self._steady, embedder=self._embedder)
         """What the daemon computes, whichever engine does it."""
-        self._wanted = config.engine.tensorrt != "off"
-        self.report = self._on_cpu("tensorrt is looked for" if self._wanted else "engine.tensorrt is off")
+        self._find = find if config.engine.tensorrt != "off" else None
+        missing = "TensorRT is not installed" if find is None else "engine.tensorrt is off"
+        self.report = self._on_cpu(missing if self._find is None else "TensorRT is looked for")
         limits = BuildLimits(config.engine.build_timeout_s, config.engine.build_memory_mib << 20)
         self._child = BuildChild(limits)
         self._failures = FailureBook(config.engine_cache)
@@ -75,7 +74,7 @@ class Engines:
 
     def start(self) -> None:
         """Begin to look for a faster engine; called when the machines are heard already."""
-        if self._wanted:
+        if self._find is not None:
             self._thread.start()
 
     def stop(self, patience_s: float) -> None:
@@ -87,8 +86,9 @@ class Engines:
     # --- the thread's work ---
 
     def _run(self) -> None:
+        assert self._find is not None  # start()
         try:
-            reason = self._accelerate()
+            reason = self._accelerate(self._find(self._config.engine_cache))
         except AsdEdgeError as error:
             reason = f"{error.what}: {error.found}"
         except Exception as error:  # of a foreign runtime
@@ -98,9 +98,9 @@ class Engines:
             _log.info("onnxruntime goes on serving. %s", reason)
             self._set(self._on_cpu(reason))
 
-    def _accelerate(self) -> str | None:
+    def _accelerate(self, accelerator: Accelerator) -> str | None:
         """Hand a faster engine to the scorer; or say why there is none."""
-        accelerator, bundle = self._find(self._config.engine_cache), self._bundle
+        bundle = self._bundle
         key = accelerator.key(bundle)
         embedder = accelerator.load(bundle)
         if embedder is None:

@@ -24,6 +24,7 @@ from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SinkError
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.serving.served import served_bundle
+from asd_edge.serving.tensorrt import installed_tensorrt
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.payloads import DeviceReport, EngineReport
 from asd_edge.sinks.topics import Topics
@@ -54,7 +55,7 @@ class Daemon:
         self._notes: SimpleQueue[_Note] = SimpleQueue()
         bundle = served_bundle(config)
         self._scorer = Scorer()
-        self._engines = Engines(config, bundle, self._scorer, self._notes.put)
+        self._engines = Engines(config, bundle, self._scorer, self._notes.put, installed_tensorrt())
         streams = SegmentStreams(self._engines.pipeline)
         self._bundle_id = bundle.bundle_id
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from asd_edge.bundle.bundle import Bundle
@@ -15,6 +16,7 @@ from asd_edge.engines.cuda import find_gpu
 from asd_edge.engines.embedder import Embedder, StreamEmbedder
 from asd_edge.engines.tensorrt import TensorRTEmbedder, TensorRTStreamEmbedder
 from asd_edge.engines.tensorrt_build import USUAL_SPEC
+from asd_edge.engines.tensorrt_module import FLAVOURS
 from asd_edge.serving.choice import Engine
 
 
@@ -46,6 +48,12 @@ class TensorRTEngines:
         """Return the command that builds them from the bundle at `path`, for a BuildChild."""
         view = (bundle.bundle_id, bundle.kind, bundle.precision)
         return [sys.executable, "-m", "asd_edge.serving.build_engines", path, *view, str(self.cache.folder)]
+
+
+def installed_tensorrt() -> Callable[[Path], TensorRTEngines] | None:
+    """Return what looks for the TensorRT of this device; None where no module of it is installed, which costs nothing
+    to know."""
+    return find_tensorrt_engines if any(find_spec(flavour) for flavour in FLAVOURS) else None
 
 
 def find_tensorrt_engines(folder: Path) -> TensorRTEngines:
