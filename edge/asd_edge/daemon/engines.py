@@ -63,8 +63,9 @@ class Engines:
         self._embedder = switching(self._steady.embedder, self._failed)
         self.pipeline = replace(self._steady, embedder=self._embedder)
         """What the daemon computes, whichever engine does it."""
-        self._find = find if config.engine.tensorrt != "off" else None
-        missing = "TensorRT is not installed" if find is None else "engine.tensorrt is off"
+        wanted = config.engine.tensorrt != "off"
+        self._find = find if wanted else None
+        missing = "TensorRT is not installed" if wanted else "engine.tensorrt is off"
         self.report = self._on_cpu(missing if self._find is None else "TensorRT is looked for")
         limits = BuildLimits(config.engine.build_timeout_s, config.engine.build_memory_mib << 20)
         self._child = BuildChild(limits)
