@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -33,6 +35,14 @@ def required_gpu() -> None:
         find_gpu()
     except EngineError as error:
         pytest.skip(f"no NVIDIA GPU: {error.found}")
+
+
+def required_index() -> None:
+    """Go on only where the package index that pip is configured with answers; `make setup` needs it as well."""
+    ask = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--retries=0"]
+    done = subprocess.run([*ask, "--target=unused", "packaging"], capture_output=True, text=True)
+    if done.returncode != 0:
+        _missing(f"no package index: {done.stderr.strip()}", allowed=os.environ.get("CI") != "true")
 
 
 def _missing(what: str, *, allowed: bool) -> None:

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from math import prod
 from pathlib import Path
@@ -19,6 +21,9 @@ from asd_edge.bundle.bundle import Arrays, Bundle, fitted_of
 from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
 from asd_edge.bundle.embedder import GraphBytes
 from asd_edge.bundle.golden import Golden
+from asd_edge.bundle.graph_check import check_graph, limits_of
+from asd_edge.bundle.graph_tensors import GraphTensors
+from asd_edge.bundle.limits import GraphLimits
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
 from asd_edge.bundle.signature import MEMBER, Signatures, signers
 from asd_edge.errors import BundleError
@@ -100,6 +105,8 @@ def _parse(archive: bytes, trusted: AuthorisedKeys | None = None) -> Bundle:
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
     _check(manifest, arrays)
     graphs = {name: members[name] for name in sorted(graph_names)}
+    for name, graph in graphs.items():
+        _check_graph(name, graph, manifest)
     bundle_id = hashlib.sha256(archive).hexdigest()
     return Bundle(manifest, bundle_id, graphs, arrays, manifest.embedder, signatures=signatures, signed_by=signed_by)
 
@@ -134,7 +141,8 @@ def write_bundle(path: Path, description: Description, *, graphs: GraphBytes, ar
         whole = dict(arrays) | {"golden": golden.joined()}
         members = dict(graphs) | {f"{name}.npy": _npy(name, array) for name, array in whole.items()}
         digests = {name: _digest(data) for name, data in members.items()}
-        manifest = Manifest(**dict(description), members=digests)
+        needs = [_needs(name, graph, description) for name, graph in graphs.items()]
+        manifest = Manifest(**dict(description), limits=GraphLimits.over(needs), members=digests)
         archive = b"".join(piece for _, piece in pack({"manifest.json": manifest.to_json(), **members}))
         bundle = _parse(archive)
         with atomic_write(path) as stream:
@@ -180,6 +188,25 @@ def _array(name: str, data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32
     if len(data) - start != 4 * prod(shape):
         raise RefusalError(f"{name}.npy with {len(data) - start} bytes of numbers", f"float32 {list(shape)}")
     return np.frombuffer(data, dtype="<f4", offset=start).reshape(shape)  # read-only, as bytes are
+
+
+def _check_graph(name: str, graph: bytes, manifest: Manifest) -> None:
+    with _refused_in(name):
+        check_graph(graph, GraphTensors.of(manifest.graphs, name), manifest.limits)
+
+
+def _needs(name: str, graph: bytes, description: Description) -> GraphLimits:
+    with _refused_in(name):
+        return limits_of(graph, GraphTensors.of(description.graphs, name))
+
+
+@contextmanager
+def _refused_in(name: str) -> Iterator[None]:
+    """Say in which member the reason of a refusal is."""
+    try:
+        yield
+    except RefusalError as refusal:
+        raise RefusalError(f"{refusal.found} in {name}", refusal.expected, refusal.remedy) from None
 
 
 def _check(manifest: Manifest, arrays: Arrays) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from asd_edge.engines.onnx_unsigned import unsigned
 from asd_edge.errors import EngineError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def open_session(
     options.enable_mem_pattern = False  # a plan is kept for every batch size that has occurred, and gains nothing
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(unsigned(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises half a dozen unrelated classes
         raise EngineError(
             "onnxruntime cannot load the graph",

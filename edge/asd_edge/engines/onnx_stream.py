@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.engines.embedder import FrameFeatures, Pasts
+from asd_edge.engines.embedder import LARGEST_BATCH, FrameFeatures, Pasts
 from asd_edge.engines.onnx_session import fixed_dims, open_session
 from asd_edge.errors import EngineError
 
@@ -124,5 +124,10 @@ class OnnxStreamEmbedder:
         """Embed segments from their moments, float32 [segments, pooled bands, heads, depth] each."""
         if len(mean) == 0:
             return np.empty((0, self._dims), np.float32)
-        given = {self._tensors.mean: mean, self._tensors.variance: variance}
-        return np.asarray(self._head.run([self._tensors.embedding], given)[0])
+        mean_name, variance_name = self._tensors.mean, self._tensors.variance
+        parts = []
+        for start in range(0, len(mean), LARGEST_BATCH):
+            some = slice(start, start + LARGEST_BATCH)
+            given = {mean_name: mean[some], variance_name: variance[some]}
+            parts.append(self._head.run([self._tensors.embedding], given)[0])
+        return np.concatenate(parts) if len(parts) > 1 else np.asarray(parts[0])
