@@ -192,7 +192,8 @@ def _would_be_idle(candidate: Path, idle: dict[str, list[str]]) -> BundleError:
         f"What was enrolled on this device does not fit the bundle {candidate}",
         found="; ".join(f"{machine}: {', '.join(names)}" for machine, names in idle.items()),
         expected="the graphs, front end and backend that it was enrolled with",
-        remedy="Give --enroll-again and enroll these anew. They stay on the disk, and are used again with --previous.",
+        remedy="Give --enroll-again and enroll these anew; until then their machines are not scored. They stay on the "
+        "disk, and hold again with --previous.",
     )
 
 
