@@ -19,6 +19,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from asd_edge.atomic import atomic_write, own_like
+from asd_edge.engines.embedder import Precision
 from asd_edge.engines.tensorrt_module import Flavour
 from asd_edge.errors import StateError
 from asd_edge.strict import Count, RefusalError, Sha256, Strict, Text, UtcTime, parse_versioned, utc_time
@@ -27,8 +28,6 @@ FORMAT: Final = "asd-edge-engine"
 VERSION: Final = 1
 LIMIT_MIB: Final = 512
 """Of all engines together [ours]: a bundle's three precisions take some 40 MiB."""
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 _LARGEST_HEADER = 16_384
 
