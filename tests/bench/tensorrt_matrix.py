@@ -39,7 +39,7 @@ from tests.bench.machine import machine
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "tensorrt.json"
 CLASSES = ("fan/00/source/speed_1", "fan/00/source/speed_2", "fan/01/source/speed_1")
 
-_RUNS, _STEP = 4, 31  # of noise: runs of a graph, frames of a stream's step
+_RUNS, _STEP = 1, 31  # of noise: runs of a graph, frames of a stream's step
 
 
 def main(given: Sequence[str] | None = None) -> None:
