@@ -123,6 +123,14 @@ def test_an_import_that_fails_or_dies_takes_nobody_along(
     assert (found.level.value, said in found.found) == (level, True), found
 
 
+def test_tensorrt_that_is_switched_off_is_not_looked_for(tmp_path: Path) -> None:
+    device = box(tmp_path)
+    assert device.config_file is not None
+    device.config_file.write_text(device.config_file.read_text() + '[engine]\ntensorrt = "off"\n')
+    (found,) = tensorrt.check_tensorrt(Device.of(device.config_file))
+    assert (found.level, found.found.startswith("off")) == (Level.OK, True)
+
+
 NOON = 1_795_000_000.0  # November 2026
 KEPT, LEFT = clock.Kernel(True, 0.012), clock.Kernel(False, 16.0)
 
