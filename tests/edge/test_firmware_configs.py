@@ -88,7 +88,8 @@ def test_remote_enrollment_is_off_and_what_switches_it_on_is_there_as_a_comment(
 def test_what_a_bundle_of_one_s_own_needs_is_there_as_a_comment(tmp_path):
     text = (FOLDER / "jetson-orin-nano.toml").read_text()
     lines = [line.removeprefix("# ") for line in text.splitlines() if not line.startswith('path = "default"')]
-    begin, end = lines.index("[bundle]"), lines.index("[mqtt]")
+    begin = lines.index("[bundle]")
+    end = next(number for number in range(begin + 1, len(lines)) if lines[number].startswith("["))
     path = tmp_path / "device.toml"
     keys = [line for line in lines[begin + 1 : end] if " = " in line]
     machine = ["[[machines]]", 'id = "a"', 'source = "sim:fan"']

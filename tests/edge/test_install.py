@@ -102,6 +102,11 @@ def deaf(box: Box) -> Path:
     return box.bundle("c.asd", 8, golden=replace(golden, trained=turned))
 
 
+def without_the_precision(box: Box) -> Path:
+    box.device.write_text(box.device.read_text().replace("[bundle]", '[bundle]\nprecision = "int8"'))
+    return box.bundle("c.asd", 8)
+
+
 def nothing(box: Box) -> Path:
     return box.folder / "absent.asd"
 
@@ -118,6 +123,7 @@ def nothing(box: Box) -> Path:
         (ignorant, ("does not know the machine fan-1", "fan/00")),
         (another_embedding, ("fan-1: rpm1200", "--enroll-again")),
         (deaf, ("golden segments", "FAILED")),
+        (without_the_precision, ("segment/int8", "segment/fp32")),
         (nothing, ("No such file",)),
     ],
 )
@@ -191,6 +197,8 @@ def test_a_file_that_something_else_put_there_is_no_obstacle(box: Box, state: st
         assert status(box.config).present.how == "found"  # type: ignore[union-attr]
         with pytest.raises(BundleError, match="more than release 5"):
             box.install(newer)
+        last = json.loads((box.state / "installed.json").read_text())["history"][-1]
+        assert (last["release"], last["how"]) == (5, "found")
         newer = box.bundle("c.asd", 6)
     box.install(newer)
     assert box.previous.read_bytes() == put
