@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.site import check_comparable
+from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.variants import PRECISIONS, Parity, Precision, Variant
 from asd_edge.config import DeviceConfig
 from asd_edge.engines.embedder import FrameFeatures, Pasts
@@ -217,6 +219,14 @@ def test_what_is_enrolled_of_another_bundle_holds_nothing(bundle: Bundle, tmp_pa
 
 def _longer(bundle: Bundle) -> Any:
     return bundle.manifest.segment.model_copy(update={"frames": 2 * bundle.manifest.segment.frames})
+
+
+def test_conditions_of_another_precision_say_so(bundle: Bundle, tmp_path: Path) -> None:
+    enroll(tmp_path, "fan-7", bundle.at("fp16"))
+    with pytest.raises(StateError, match="another graph of the bundle") as caught:
+        check_comparable(bundle.at("int8"), SiteStore(tmp_path, "fan-7").load())
+    assert caught.value.found == "conditions of stream/fp16"
+    assert 'bundle.precision = "fp16"' in caught.value.remedy
 
 
 def test_the_device_file_has_the_last_word(bundle: Bundle, measured: Choice, tmp_path: Path) -> None:

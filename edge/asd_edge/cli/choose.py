@@ -53,8 +53,8 @@ def choose(
 
 def lines(choice: Choice, bundle: Bundle) -> list[str]:
     """Return a choice as text."""
-    measured = f"{choice.channels} channels, {choice.threads} threads" if choice.threads > 1 else None
-    head = f"{bundle.manifest.name} on {choice.hardware.processor}, {measured or f'{choice.channels} channels'}"
+    counts = (_counted(choice.channels, "channel"), _counted(choice.threads, "thread"))
+    head = f"{bundle.manifest.name} on {choice.hardware.processor}, {counts[0]} at once, {counts[1]}"
     rows = [f"{'engine':12} {'precision':10} {'ms for a second of sound':>25} {'parity':>8}"]
     for candidate in choice.candidates:
         cost = parity = "–"
@@ -73,6 +73,10 @@ def lines(choice: Choice, bundle: Bundle) -> list[str]:
         f"precision: {choice.precision_why}" + (" (forced)" if choice.forced else ""),
         *([f"instead: {choice.instead}"] if choice.instead else []),
     ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _accelerator(device: DeviceConfig) -> Accelerator | None:

@@ -41,6 +41,9 @@ def _precision(config: DeviceConfig, bundle: Bundle) -> Precision:
     if choice is not None and choice.forced:
         return choice.precision
     enrolled = enrolled_with(config, bundle)
+    there = precisions(bundle)
+    if len(there) == 1:
+        return there[0]
     if choice is not None and (not enrolled or choice.precision in enrolled):
         return choice.precision
     if enrolled:
