@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,11 +37,16 @@ def choose(
     """
     from asd_edge.bundle.trust import load_trusted
     from asd_edge.config import load_config
+    from asd_edge.control import ping
+    from asd_edge.errors import StateError
     from asd_edge.serving.choose import choose as measured
     from asd_edge.serving.served import enrolled_with
 
     device = load_config(config)
     bundle = load_trusted(device.bundle)
+    with suppress(StateError):
+        ping(device.device.state_dir)
+        typer.echo("asd-edge run is running and is measured too; stop it for better figures", err=True)
     enrolled = enrolled_with(device, bundle)
     choice = measured(
         device, bundle, enrolled=enrolled, accelerator=_accelerator(device), forced=force, seconds=seconds
