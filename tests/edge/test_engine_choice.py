@@ -15,6 +15,7 @@ from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site import check_comparable
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.variants import PRECISIONS, Parity, Precision, Variant
+from asd_edge.cli.choose import choose as asd_edge_engines_choose
 from asd_edge.config import DeviceConfig
 from asd_edge.engines.embedder import FrameFeatures, Pasts
 from asd_edge.engines.switching import Numbers, SwitchingStreamEmbedder
@@ -24,7 +25,7 @@ from asd_edge.serving.choose import choose, compare_engines
 from asd_edge.serving.decide import Enrolled, decide, fastest_of
 from asd_edge.serving.measure import judged
 from asd_edge.serving.served import enrolled_with, served_bundle
-from tests.edge.device import asd_edge, write_device
+from tests.edge.device import write_device
 from tests.edge.precisions import enroll, make_bundle
 
 QUICK_S = 0.1
@@ -269,26 +270,25 @@ class Slow(SwitchingStreamEmbedder):
         return super().advance(features, pasts)
 
 
-def test_a_person_sees_what_was_measured_and_may_force_it(tmp_path: Path) -> None:
+def test_a_person_sees_what_was_measured_and_may_force_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = make_bundle(tmp_path / "three.asd")
     path = write_device(tmp_path, tmp_path / "three.asd", 1, {"id": "fan-7", "source": "sim:fan"})
     path.write_text(path.read_text().replace("[bundle]", '[engine]\ntensorrt = "off"\n[bundle]\nprecision = "auto"'))
     enroll(tmp_path / "state", "fan-7", bundle.at("int8"))
-    command = ("engines", "choose", "--config", path, "--seconds", "0.5")
 
-    shown = asd_edge(*command)
-    assert shown.returncode == 0, shown.stderr
-    assert "serves: onnxruntime/int8\nprecision: conditions were enrolled with it (fan-7)\n" in shown.stdout
-    assert shown.stdout.count("onnxruntime  ") == 3
-    assert "enroll again" not in shown.stdout
+    asd_edge_engines_choose(path, seconds=QUICK_S)
+    shown = capsys.readouterr()
+    assert "serves: onnxruntime/int8\nprecision: conditions were enrolled with it (fan-7)\n" in shown.out
+    assert shown.out.count("onnxruntime  ") == 3
+    assert shown.err == ""
 
-    forced = asd_edge(*command, "--force", "--json")
-    assert forced.returncode == 0, forced.stderr
+    asd_edge_engines_choose(path, force=True, seconds=QUICK_S, as_json=True)
+    forced = capsys.readouterr()
     choice = kept_choice(tmp_path / "state", bundle)
     assert choice is not None
-    assert json.loads(forced.stdout) == choice.model_dump(mode="json")
+    assert json.loads(forced.out) == choice.model_dump(mode="json")
     fastest = fastest_of(choice.candidates)
     assert fastest is not None
     assert choice.precision == fastest.precision
     assert choice.forced == (choice.precision != "int8")
-    assert ("enroll again: fan-7" in forced.stderr) == choice.forced
+    assert ("enroll again: fan-7" in forced.err) == choice.forced
