@@ -93,17 +93,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_bundle(tmp_path_factory.mktemp("bundle") / "three.asd")
 
 
-def test_every_way_is_held_to_the_golden_segments_and_measured(bundle: Bundle) -> None:
-    ways: Any = {("onnxruntime", p): bundle.at(p).pipeline for p in PRECISIONS}
-    found = judged(bundle, ways, channels=2, seconds=QUICK_S)
-    assert [c.name for c in found] == ["onnxruntime/fp32", "onnxruntime/fp16", "onnxruntime/int8"]
-    for one in found:
-        assert one.out is None
-        assert one.parity == pytest.approx(0.0, abs=1e-6)
-        assert one.seconds is not None
-        assert one.seconds > 0.0
-
-
 def test_what_is_not_true_here_is_out_and_is_not_measured(bundle: Bundle, tmp_path: Path) -> None:
     golden = bundle.golden
     other = golden.exported | {("stream", "int8"): -golden.exported["stream", "int8"]}
@@ -143,6 +132,16 @@ def device(tmp_path: Path, precision: str = "auto") -> DeviceConfig:
 def measured(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Choice:
     """What was measured once; a test keeps it where it wants it."""
     return choose(device(tmp_path_factory.mktemp("device")), bundle, enrolled={}, seconds=QUICK_S)
+
+
+def test_every_way_is_held_to_the_golden_segments_and_measured(measured: Choice) -> None:
+    found = measured.candidates
+    assert [c.name for c in found] == ["onnxruntime/fp32", "onnxruntime/fp16", "onnxruntime/int8"]
+    for one in found:
+        assert one.out is None
+        assert one.parity == pytest.approx(0.0, abs=1e-6)
+        assert one.seconds is not None
+        assert one.seconds > 0.0
 
 
 def test_the_choice_is_kept_for_this_bundle_on_this_hardware(bundle: Bundle, measured: Choice, tmp_path: Path) -> None:

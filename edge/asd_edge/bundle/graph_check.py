@@ -8,6 +8,7 @@ docs/decisions/17-graphs-are-checked-before-they-are-loaded.md.
 from __future__ import annotations
 
 import hashlib
+import re
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 OPSET = 18  # what the exporter pins: TensorRT 10.3 and onnxruntime 1.23 read it
 _IR_VERSIONS = range(8, 11)  # 8 came with opset 18; onnxruntime 1.23 reads 11, TensorRT 10.3 reads 10
 
+_NAME = re.compile("[!-~]{1,256}")
 _MOST_DIMS = 8
 _LARGEST_NUMBER = 1 << 31  # in attributes and in constants that may become shapes: no product of two overflows
-_ENDS = {(1 << 63) - 1, -(1 << 63)}  # "to the end", as Slice writes it
+_ENDS = [(1 << 63) - 1, -(1 << 63)]  # "to the end", as Slice writes it
 
-_passed: set[str] = set()
+_passed: set[tuple[bytes, str]] = set()
 
 
 def check_graph(graph: bytes, tensors: GraphTensors, limits: GraphLimits) -> None:
@@ -42,10 +44,10 @@ def check_graph(graph: bytes, tensors: GraphTensors, limits: GraphLimits) -> Non
     Raises:
         RefusalError: with the name of the node or tensor, what was found and what was expected.
     """
-    key = hashlib.sha256(graph + repr((tensors, limits)).encode()).hexdigest()
-    if key not in _passed:
+    verdict = (hashlib.sha256(graph).digest(), repr((tensors, limits)))
+    if verdict not in _passed:
         _needs(graph, tensors, limits)
-        _passed.add(key)
+        _passed.add(verdict)
 
 
 def limits_of(graph: bytes, tensors: GraphTensors) -> GraphLimits:
@@ -58,11 +60,12 @@ def limits_of(graph: bytes, tensors: GraphTensors) -> GraphLimits:
 
 
 def _needs(graph: bytes, tensors: GraphTensors, limits: GraphLimits) -> GraphLimits:
+    """Return what a graph needs that passes every check."""
     wire.scan(graph)
     model = _parsed(graph)
     _check_versions(model)
     if not 1 <= len(model.graph.node) <= limits.nodes:
-        raise RefusalError(f"{len(model.graph.node)} nodes", f"at most {limits.nodes}")
+        raise RefusalError(f"{len(model.graph.node)} nodes", f"1 to {limits.nodes}")
     largest = _check_initialisers(model.graph, limits)
     _check_nodes(model.graph)
     _check_wiring(model.graph)
@@ -116,10 +119,11 @@ def _check_initialisers(graph: onnx.GraphProto, limits: GraphLimits) -> int:
 def _check_integers(what: str, tensor: onnx.TensorProto) -> None:
     import numpy as np
 
-    values = np.frombuffer(tensor.raw_data, "<i8") if tensor.HasField("raw_data") else np.array(tensor.int64_data)
-    for value in map(int, values):
-        if abs(value) >= _LARGEST_NUMBER and value not in _ENDS:
-            raise RefusalError(f"{value} in {what}", f"numbers below {_LARGEST_NUMBER}")
+    raw = tensor.HasField("raw_data")
+    values = np.frombuffer(tensor.raw_data, "<i8") if raw else np.array(tensor.int64_data, np.int64)
+    large = values[(values >= _LARGEST_NUMBER) | (values <= -_LARGEST_NUMBER)]
+    for value in np.setdiff1d(large, _ENDS):
+        raise RefusalError(f"{value} in {what}", f"numbers below {_LARGEST_NUMBER}")
 
 
 def _check_nodes(graph: onnx.GraphProto) -> None:
@@ -130,8 +134,8 @@ def _check_nodes(graph: onnx.GraphProto) -> None:
             raise RefusalError(f"{what} of the domain {shown(node.domain)}", "the standard domain")
         if node.op_type not in OPERATORS:
             raise RefusalError(f"{what} with the operator {shown(node.op_type)}", f"one of {', '.join(OPERATORS)}")
-        if node.name and node.name in names:
-            raise RefusalError(f"{what} twice", "a name for each node")
+        if node.name and (node.name in names or not _NAME.fullmatch(node.name)):
+            raise RefusalError(f"{what} twice, or not in printable ASCII", "a name for each node")
         names.add(node.name)
         for attribute in node.attribute:
             low, high = ATTRIBUTES.get(attribute.name, (-_LARGEST_NUMBER, _LARGEST_NUMBER))
@@ -159,8 +163,10 @@ def _check_wiring(graph: onnx.GraphProto) -> None:
 
 
 def _add(name: str, known: set[str]) -> None:
-    if not name or name in known:
-        raise RefusalError(f"two tensors named {shown(name)}" if name else "a tensor without a name", "a name for each")
+    if not _NAME.fullmatch(name):
+        raise RefusalError(f"a tensor named {shown(name)}", "printable ASCII, as it may stand in a message")
+    if name in known:
+        raise RefusalError(f"two tensors named {shown(name)}", "a name for each")
     known.add(name)
 
 

@@ -56,7 +56,7 @@ def costs_of(model: onnx.ModelProto, tensors: GraphTensors, limits: GraphLimits)
     for open_sizes in _points(tensors):
         shapes = _inferred(skeleton, tensors, open_sizes)
         _check_outputs(shapes, tensors, open_sizes)
-        _add_up(model.graph, shapes, limits, costs)
+        _add_up(model.graph, shapes, tensors, limits, costs)
     return costs
 
 
@@ -168,29 +168,31 @@ def _check_outputs(shapes: Shapes, tensors: GraphTensors, open_sizes: tuple[int 
             raise RefusalError(f"the output {shown(name)} of the shape {list(found)[:20]}", f"{list(expected)}")
 
 
-def _add_up(graph: onnx.GraphProto, shapes: Shapes, limits: GraphLimits, costs: Costs) -> None:
+def _add_up(graph: onnx.GraphProto, shapes: Shapes, tensors: GraphTensors, limits: GraphLimits, costs: Costs) -> None:
     """Raise `costs` to those of a run with these shapes.
 
     Raises:
-        RefusalError: at the node with which the run exceeds the limits.
+        RefusalError: at the input or node with which the run exceeds the limits.
     """
     run_bytes = multiplications = 0
-    for node in graph.node:
-        for name in filter(None, node.output):
-            kind, dims = shapes[name]
-            if kind not in ITEM_BYTES or min(map(_number, dims), default=1) < 0:
-                raise RefusalError(f"{called(node)} that makes type {kind} of {list(dims)[:20]}", "a tensor of numbers")
-            size = ITEM_BYTES[kind] * _count(dims)
-            costs["intermediate_bytes"] = max(costs["intermediate_bytes"], size)
+    made = [(f"the input {shown(name)}", name, None) for name in tensors.inputs]
+    made += [(called(node), name, node) for node in graph.node for name in node.output if name]
+    for what, name, node in made:
+        kind, dims = shapes[name]
+        if kind not in ITEM_BYTES or min(map(_number, dims), default=1) < 0:
+            raise RefusalError(f"{what} that makes type {kind} of {list(dims)[:20]}", "a tensor of numbers")
+        size = ITEM_BYTES[kind] * _count(dims)
+        costs["intermediate_bytes"] = max(costs["intermediate_bytes"], size)
+        if node is not None:
             run_bytes += size
             multiplications += _multiplications(node, shapes, _count(dims))
-            for what, found, most in (
-                ("bytes in one tensor", size, limits.intermediate_bytes),
-                ("bytes in one run", run_bytes, limits.run_bytes),
-                ("multiplications", multiplications, limits.multiplications),
-            ):
-                if found > most:
-                    raise RefusalError(f"{called(node)} with which there are {found} {what}", f"at most {most}")
+        for found, unit, most in (
+            (size, "bytes in one tensor", limits.intermediate_bytes),
+            (run_bytes, "bytes in one run", limits.run_bytes),
+            (multiplications, "multiplications", limits.multiplications),
+        ):
+            if found > most:
+                raise RefusalError(f"{what} with which there are {found} {unit}", f"at most {most}")
     costs["run_bytes"] = max(costs["run_bytes"], run_bytes)
     costs["multiplications"] = max(costs["multiplications"], multiplications)
 

@@ -16,14 +16,15 @@ class GraphLimits(Strict):
     """The most that any graph of a bundle needs, at the largest batch and step that the runtime feeds it.
 
     The exporter measures them (`limits_of`), the reader holds the graphs to them. The bounds of the fields are what no
-    manifest can exceed: two to four times what the largest recipe needs.
+    manifest can exceed: room for the recipes at full width, in int8, as ensembles of twenty.
 
-    `nodes` of a graph. `initialiser_bytes`: its largest constant. `intermediate_bytes`: the largest tensor that a node
-    makes. `run_bytes`: all tensors of a run together, so that an engine needs no more in whatever order it computes
-    them. `multiplications` of a run: they bound its time, and the buffers that convolutions are unrolled into.
+    `nodes` of a graph. `initialiser_bytes`: its largest constant. `intermediate_bytes`: the largest tensor that goes in
+    or that a node makes. `run_bytes`: all that the nodes make together, so that an engine needs no more in whatever
+    order it computes them. `multiplications` of a run: they bound its time, and the buffers that convolutions are
+    unrolled into.
     """
 
-    nodes: Annotated[int, Field(ge=1, le=16_384)]
+    nodes: Annotated[int, Field(ge=1, le=8_192)]
     initialiser_bytes: Annotated[int, Field(ge=0, le=64 * _MIB)]
     intermediate_bytes: Annotated[int, Field(ge=1, le=256 * _MIB)]
     run_bytes: Annotated[int, Field(ge=1, le=8_192 * _MIB)]
@@ -37,7 +38,7 @@ class GraphLimits(Strict):
 
 
 CAPS = GraphLimits(
-    nodes=16_384,
+    nodes=8_192,
     initialiser_bytes=64 * _MIB,
     intermediate_bytes=256 * _MIB,
     run_bytes=8_192 * _MIB,

@@ -14,56 +14,55 @@ from typing import Any
 
 from asd_edge.strict import RefusalError
 
-MOST_FIELDS = 400_000
-"""Of a graph of 16,384 nodes."""
+MOST_FIELDS = 200_000
+"""Of a graph of 8,192 nodes."""
 
 MOST_BYTES = 8 << 20
 """Of everything but the numbers of the initialisers, which a parser copies as they are."""
 
-_VALUE = ""  # a number, a text or an array: nothing inside
-_RAW = "raw"
-_ENTRY = {1: ("key", _VALUE), 2: ("value", _VALUE)}
+_VALUE, _TEXT, _RAW = "plain", "text", "raw"  # a number or several, UTF-8, numbers as they are: nothing inside
+_ENTRY = {1: ("key", _TEXT), 2: ("value", _TEXT)}
 _FIELDS: dict[str, dict[int, tuple[str, str]]] = {
     "model": {
         1: ("ir_version", _VALUE),
-        2: ("producer_name", _VALUE),
-        3: ("producer_version", _VALUE),
-        4: ("domain", _VALUE),
+        2: ("producer_name", _TEXT),
+        3: ("producer_version", _TEXT),
+        4: ("domain", _TEXT),
         5: ("model_version", _VALUE),
-        6: ("doc_string", _VALUE),
+        6: ("doc_string", _TEXT),
         7: ("graph", "graph"),
         8: ("opset_import", "opset"),
         14: ("metadata_props", "entry"),
     },
-    "opset": {1: ("domain", _VALUE), 2: ("version", _VALUE)},
+    "opset": {1: ("domain", _TEXT), 2: ("version", _VALUE)},
     "entry": _ENTRY,
     "graph": {
         1: ("node", "node"),
-        2: ("name", _VALUE),
+        2: ("name", _TEXT),
         5: ("initializer", "tensor"),
-        10: ("doc_string", _VALUE),
+        10: ("doc_string", _TEXT),
         11: ("input", "value"),
         12: ("output", "value"),
         16: ("metadata_props", "entry"),
     },
     "node": {
-        1: ("input", _VALUE),
-        2: ("output", _VALUE),
-        3: ("name", _VALUE),
-        4: ("op_type", _VALUE),
+        1: ("input", _TEXT),
+        2: ("output", _TEXT),
+        3: ("name", _TEXT),
+        4: ("op_type", _TEXT),
         5: ("attribute", "attribute"),
-        6: ("doc_string", _VALUE),
-        7: ("domain", _VALUE),
+        6: ("doc_string", _TEXT),
+        7: ("domain", _TEXT),
         9: ("metadata_props", "entry"),
     },
     "attribute": {
-        1: ("name", _VALUE),
+        1: ("name", _TEXT),
         2: ("f", _VALUE),
         3: ("i", _VALUE),
         4: ("s", _VALUE),
         7: ("floats", _VALUE),
         8: ("ints", _VALUE),
-        13: ("doc_string", _VALUE),
+        13: ("doc_string", _TEXT),
         20: ("type", _VALUE),
     },
     "tensor": {
@@ -72,15 +71,15 @@ _FIELDS: dict[str, dict[int, tuple[str, str]]] = {
         4: ("float_data", _VALUE),
         5: ("int32_data", _VALUE),
         7: ("int64_data", _VALUE),
-        8: ("name", _VALUE),
+        8: ("name", _TEXT),
         9: ("raw_data", _RAW),
-        12: ("doc_string", _VALUE),
+        12: ("doc_string", _TEXT),
     },
-    "value": {1: ("name", _VALUE), 2: ("type", "type"), 3: ("doc_string", _VALUE), 4: ("metadata_props", "entry")},
+    "value": {1: ("name", _TEXT), 2: ("type", "type"), 3: ("doc_string", _TEXT), 4: ("metadata_props", "entry")},
     "type": {1: ("tensor_type", "tensor type")},
     "tensor type": {1: ("elem_type", _VALUE), 2: ("shape", "shape")},
     "shape": {1: ("dim", "dim")},
-    "dim": {1: ("dim_value", _VALUE), 2: ("dim_param", _VALUE)},
+    "dim": {1: ("dim_value", _VALUE), 2: ("dim_param", _TEXT)},
 }
 _NAMED = {"node": (3, 2), "attribute": (1,), "tensor": (8,), "value": (1,)}  # where a message has its name
 _REFUSED = {
@@ -149,6 +148,8 @@ class _Scan:
                 self.size += stop - begin
                 if self.size > MOST_BYTES:
                     raise RefusalError(f"more than {MOST_BYTES} bytes beside raw_data", "numbers in raw_data")
+                if inner == _TEXT and not _is_text(self.data[begin:stop]):
+                    raise RefusalError(f"{known[number][0]} of {_called(self.data, place)} that is no text", "UTF-8")
 
 
 def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -184,6 +185,15 @@ def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     return 0, end + 1
+
+
+def _is_text(data: bytes) -> bool:
+    """Return whether bytes are UTF-8: parsers differ in what they make of a text that is not."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _called(data: bytes, place: _Place) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.trust import load_trusted
 from asd_edge.daemon.conditions import KnownConditions
-from asd_edge.doctor.device import Device
+from asd_edge.doctor.device import Device, is_denied
 from asd_edge.doctor.finding import Finding, fault, ok, warning
 from asd_edge.errors import AsdEdgeError
 from asd_edge.serving.verify import verify
@@ -60,9 +60,10 @@ def check_conditions(device: Device) -> Iterator[Finding]:
         try:
             known = KnownConditions(bundle, machine, state_dir).load()
         except AsdEdgeError as error:
-            yield fault(f"{error.what}: {error.found}", error.remedy, subject=machine.id)
-        except PermissionError as error:
-            yield ok("unknown", subject=machine.id, unseen=f"its conditions ({error.strerror}; use sudo)")
+            if is_denied(error):
+                yield ok("unknown", subject=machine.id, unseen=f"its conditions ({error.found}; use sudo)")
+            else:
+                yield fault(f"{error.what}: {error.found}", error.remedy, subject=machine.id)
         else:
             if known is None:
                 remedy = f"asd-edge enroll --config FILE --machine {machine.id} --condition NAME"
