@@ -48,6 +48,9 @@ def known_precision(config: DeviceConfig, bundle: Bundle) -> Precision | None:
     if choice is not None and choice.forced:
         return choice.precision
     enrolled = enrolled_with(config, bundle)
+    there = precisions(bundle)
+    if len(there) == 1:
+        return there[0]
     if choice is not None and (not enrolled or choice.precision in enrolled):
         return choice.precision
     return precision_of(enrolled) if enrolled else None
