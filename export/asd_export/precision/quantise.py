@@ -18,9 +18,9 @@ from onnx import helper, numpy_helper
 from asd_edge.engines.onnx_unsigned import SIGNED_ZERO
 
 from ..heard import Feed
-from .calibration import find_ranges
+from .calibration import Range, find_ranges
 from .plan import QuantisationPlan
-from .regions import Range, Regions, find_regions, moved, result_of
+from .regions import Regions, find_regions, moved, result_of
 from .view import GraphView
 
 _LEVELS = 127

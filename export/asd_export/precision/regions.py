@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from .calibration import Range
 from .view import GraphView
-
-Range = tuple[float, float]
-"""Least and largest value of a tensor; 0 lies between them."""
 
 _MOVING = ("Concat", "Slice", "MaxPool")
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "Sqrt", "Exp")

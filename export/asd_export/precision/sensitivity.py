@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from asd_edge.engines.onnx_session import open_session
 
 from ..heard import Feed
-from .calibration import METHODS, Method, find_ranges, some
+from .calibration import METHODS, Method, Range, observe, some
 from .plan import QuantisationPlan
 from .quantise import written
-from .regions import Range
 from .view import GraphView
 
 BUDGET = 0.01
@@ -72,7 +71,8 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
     narrow = tuple(node.name for node in view.layers if _is_narrow(view, node))
     wide = [node for node in view.layers if node.name not in narrow]
     trial = _Trial(graph, some(feeds, _COMPARED))
-    ranges = {method: find_ranges(graph, feeds, method) for method in METHODS}
+    seen = observe(graph, feeds)
+    ranges = {method: {name: each.range(method) for name, each in seen.items()} for method in METHODS}
     noises = {method: trial.noise(ranges[method], QuantisationPlan(float32=narrow)) for method in METHODS}
     method = min(METHODS, key=lambda each: noises[each])
     alone: dict[str, float] = {}
