@@ -123,9 +123,7 @@ class _Choice:
             if ahead.intersection(self._nodes[i].output):
                 ahead.update(self._inputs(self._nodes[i]))
         return {
-            i
-            for i in plain
-            if behind.intersection(self._nodes[i].input) and ahead.intersection(self._nodes[i].output)
+            i for i in plain if behind.intersection(self._nodes[i].input) and ahead.intersection(self._nodes[i].output)
         }
 
     def _is_plain(self, node: NodeProto) -> bool:

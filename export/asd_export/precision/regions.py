@@ -86,7 +86,8 @@ def moved(node: onnx.NodeProto) -> list[str]:
 def _keep_result(found: Regions, view: GraphView, node: onnx.NodeProto, result: str) -> None:
     if result != node.output[0]:
         found.rectifiers.add(view.producer[result].name)
-    if result not in found.unsigned:
+        found.unsigned.add(result)
+    elif result not in found.unsigned:
         found.signed.add(result)
 
 
