@@ -57,8 +57,9 @@ def _in_precision(graph: bytes, precision: Precision, feeds: Sequence[Feed]) -> 
 
         return halved(graph)
     from .precision.quantise import quantised
+    from .precision.sensitivity import sweep
 
-    return quantised(graph, feeds)
+    return quantised(graph, feeds, sweep(graph, feeds).plan)
 
 
 def export_graphs(run: Run, *, both: bool) -> ExportedGraphs:

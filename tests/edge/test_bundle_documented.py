@@ -47,7 +47,7 @@ def test_the_example_is_a_manifest():
     assert example is not None
     manifest = Manifest.from_json(example[1].encode())
     assert set(manifest.model_fields_set) == set(Manifest.model_fields)
-    assert set(manifest.members) == {"stream.onnx", "head.onnx", "mel.npy", "conditions.npy"}
+    assert set(manifest.members) == {"stream.fp32.onnx", "head.fp32.onnx", "mel.npy", "conditions.npy", "golden.npy"}
 
 
 def test_the_limits_are_those_of_the_reader():

@@ -9,6 +9,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST_BATCH, LARGEST_STEP = 16, 32
+"""Segments or channels, and frames, of one run of a graph: they bound its memory, and more go in several runs."""
+
 Pasts = Sequence[NDArray[np.float32]]
 """What a network remembers of its channels: one array a convolution, [channels, ...] each."""
 
