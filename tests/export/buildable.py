@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.variants import Precision
+from asd_edge.bundle.variants import PRECISIONS
 from asd_export.graphs import ExportedGraphs
 from tests.bench.tensorrt_matrix import built
 from tests.edge.required import required_module
-
-CHECKED: tuple[Precision, ...] = ("fp32", "fp16")
 
 
 def assert_all_build(bundle: Bundle) -> None:
@@ -17,7 +15,7 @@ def assert_all_build(bundle: Bundle) -> None:
     fp32 = {name: graph for name, graph in bundle.graphs.items() if ".fp32." in name}
     cells = {
         (part, precision): cell
-        for part, precision, cell in built(ExportedGraphs(bundle.manifest.graphs, fp32), CHECKED)
+        for part, precision, cell in built(ExportedGraphs(bundle.manifest.graphs, fp32), PRECISIONS)
     }
-    assert len(cells) == len(fp32) * len(CHECKED)
+    assert len(cells) == len(fp32) * len(PRECISIONS)
     assert {place: cell["error"] for place, cell in cells.items() if "error" in cell} == {}

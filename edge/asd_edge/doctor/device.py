@@ -55,17 +55,14 @@ class Device:
 
     @cached_property
     def bundle(self) -> Bundle:
-        """The bundle in the precision that serves, whoever signed it: check `signature` says whether it may run here.
+        """The bundle, whoever signed it: check `signature` says whether this device may run it.
 
         Raises:
-            BundleError: it cannot be used, or lacks the precision that the device file names.
+            BundleError: it cannot be used.
         """
         from asd_edge.bundle.archive import load_bundle
-        from asd_edge.serving.served import settled_precision
 
-        bundle = load_bundle(self.bundle_name)
-        settled = None if self.config is None else settled_precision(self.config, bundle)
-        return bundle if settled is None else bundle.at(settled)
+        return load_bundle(self.bundle_name)
 
     @property
     def usable_bundle(self) -> Bundle | None:
