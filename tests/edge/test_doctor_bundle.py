@@ -18,6 +18,7 @@ from asd_edge.doctor.device import Device
 from asd_edge.doctor.finding import Level
 from asd_edge.errors import BundleError
 from asd_edge.serving.choice import Candidate, Choice, keep_choice, this_hardware
+from asd_edge.serving.failures import FailureBook
 from tests.edge.device import write_device
 from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.precisions import make_bundle
@@ -132,6 +133,11 @@ def test_what_serves_and_why_it_was_chosen(tmp_path: Path) -> None:
     assert (first.level, first.subject) == (Level.OK, "onnxruntime/int8")
     assert first.found == "takes 2.00 ± 0.10 ms for a second of sound"
     assert (second.level, "not built" in second.found) == (Level.WARNING, True)
+    FailureBook(tmp_path / "state" / "engines").note("key", "tensorrt/int8", "no kernel for it")
+    failed = list(check_choice(device))[3]
+    assert (failed.level, failed.subject) == (Level.WARNING, "tensorrt/int8")
+    assert failed.found.startswith("its build failed once, last 20")
+    assert failed.found.endswith(": no kernel for it")
     serving = [finding.subject for finding in checks.check_parity(device) if finding.found.endswith("serves")]
     assert serving == ["stream/int8"]
 

@@ -10,7 +10,8 @@ from asd_edge.doctor.device import Device
 from asd_edge.doctor.disk import existing
 from asd_edge.doctor.finding import Finding, ok, warning
 from asd_edge.errors import BundleError
-from asd_edge.serving.choice import kept_choice
+from asd_edge.serving.choice import Choice, kept_choice
+from asd_edge.serving.failures import FailureBook
 from asd_edge.serving.served import known_precision
 
 _AGAIN = "asd-edge engines choose --config FILE measures again, with the daemon stopped."
@@ -36,7 +37,7 @@ def usable_served_bundle(device: Device) -> Bundle | None:
 
 
 def check_choice(device: Device) -> Iterator[Finding]:
-    """Yield what serves, why, and the numbers it was chosen by."""
+    """Yield what serves, why, the numbers it was chosen by, and which engines could not be built."""
     bundle = usable_served_bundle(device)
     if bundle is None or device.config is None:
         return
@@ -49,7 +50,18 @@ def check_choice(device: Device) -> Iterator[Finding]:
         asked = device.config.bundle.precision
         found = "the daemon measures at its start" if asked == "auto" else f"{asked}, which the device file names"
         yield ok(f"none kept: {found}")
-        return
+    else:
+        yield from _measured(choice)
+    for failure in FailureBook(device.config.engine_cache).failures().values():
+        times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
+        yield warning(
+            f"its build failed {times}, last {failure.time_utc}: {failure.reason}",
+            'asd-edge engines build --config FILE tries again and says more; or set engine.tensorrt = "off".',
+            subject=failure.what,
+        )
+
+
+def _measured(choice: Choice) -> Iterator[Finding]:
     held = f"; {choice.instead}" if choice.instead else ""
     yield ok(f"{choice.engine}/{choice.precision}, measured {choice.measured_utc}: {choice.precision_why}{held}")
     for candidate in choice.candidates:

@@ -94,7 +94,7 @@ class FailureBook:
     def _load(self) -> _Failures:
         try:
             return parse_versioned(self._path.read_bytes(), _Failures, format=FORMAT, version=VERSION)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return _Failures()
         except (OSError, RefusalError) as error:
             _log.warning("What engine builds failed is forgotten: %s has %s", self._path, error)
