@@ -305,7 +305,7 @@ def constant_of_another_type() -> onnx.ModelProto:
     return model
 
 
-@refused_for(r"the node 'bad' that makes type 11 ")
+@refused_for(r"the node 'bad' of type 11 and shape")
 def intermediate_of_another_type() -> onnx.ModelProto:
     return with_nodes([node("Cast", "features", to=TensorProto.DOUBLE)])
 

@@ -140,7 +140,8 @@ def _fold(graph: onnx.GraphProto, shapes: Shapes) -> None:
             graph.node.remove(node)
 
 
-def _read(graph: onnx.GraphProto) -> Shapes:
+def _read(graph: onnx.GraphProto) -> dict[str, tuple[int, Dims]]:
+    """Return the shapes that stand in a graph; of constants, those that it carries."""
     found: dict[str, tuple[int, Dims]] = {}
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
@@ -175,26 +176,33 @@ def _add_up(graph: onnx.GraphProto, shapes: Shapes, tensors: GraphTensors, limit
         RefusalError: at the input or node with which the run exceeds the limits.
     """
     run_bytes = multiplications = 0
-    made = [(f"the input {shown(name)}", name, None) for name in tensors.inputs]
-    made += [(called(node), name, node) for node in graph.node for name in node.output if name]
-    for what, name, node in made:
+    made: list[tuple[str, onnx.NodeProto | None]] = [(name, None) for name in tensors.inputs]
+    made += [(name, node) for node in graph.node for name in node.output if name]
+    for name, node in made:
         kind, dims = shapes[name]
-        if kind not in ITEM_BYTES or min(map(_number, dims), default=1) < 0:
-            raise RefusalError(f"{what} that makes type {kind} of {list(dims)[:20]}", "a tensor of numbers")
-        size = ITEM_BYTES[kind] * _count(dims)
-        costs["intermediate_bytes"] = max(costs["intermediate_bytes"], size)
+        count = _count(dims)
+        size = count * ITEM_BYTES.get(kind, 0)
         if node is not None:
             run_bytes += size
-            multiplications += _multiplications(node, shapes, _count(dims))
+            multiplications += _multiplications(node, shapes, count)
+        if kind not in ITEM_BYTES or any(_number(size) < 0 for size in dims):
+            raise RefusalError(
+                f"{_maker(name, node)} of type {kind} and shape {list(dims)[:20]}", "a tensor of numbers"
+            )
+        costs["intermediate_bytes"] = max(costs["intermediate_bytes"], size)
         for found, unit, most in (
             (size, "bytes in one tensor", limits.intermediate_bytes),
             (run_bytes, "bytes in one run", limits.run_bytes),
             (multiplications, "multiplications", limits.multiplications),
         ):
             if found > most:
-                raise RefusalError(f"{what} with which there are {found} {unit}", f"at most {most}")
+                raise RefusalError(f"{_maker(name, node)} with which there are {found} {unit}", f"at most {most}")
     costs["run_bytes"] = max(costs["run_bytes"], run_bytes)
     costs["multiplications"] = max(costs["multiplications"], multiplications)
+
+
+def _maker(name: str, node: onnx.NodeProto | None) -> str:
+    return f"the input {shown(name)}" if node is None else called(node)
 
 
 def _multiplications(node: onnx.NodeProto, shapes: Shapes, outputs: int) -> int:

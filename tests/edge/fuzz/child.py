@@ -48,7 +48,7 @@ def main(bundle: str, first: str, stop: str, secrets: str) -> None:
     os.chdir(secrets)
     mutant.write_bytes(original)
     run(load_bundle(mutant))  # everything is imported now
-    opened_by_libraries = _watch(secrets)
+    opened_by_libraries = watch(secrets)
     watched = _Watched(mutant)
     sys.addaudithook(watched)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -76,7 +76,7 @@ def main(bundle: str, first: str, stop: str, secrets: str) -> None:
         watched.touched.clear()
         if took > CPU_S:
             failures.append(f"{number} {kind}: took {took:.1f} s")
-    if _read(opened_by_libraries):
+    if read_notes(opened_by_libraries):
         failures.append(f"{first} to {stop}: a file beside the bundle was opened")
     mutant.unlink()
     progress.unlink()
@@ -129,7 +129,7 @@ class _Watched:
             self.touched.append(f"{event} {args[:1]}")
 
 
-def _watch(folder: str) -> int:
+def watch(folder: str) -> int:
     """Have the kernel note every open of a file in a folder, also by libraries that Python cannot look into."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor: int = libc.inotify_init1(_IN_NONBLOCK)
@@ -138,7 +138,8 @@ def _watch(folder: str) -> int:
     return descriptor
 
 
-def _read(descriptor: int) -> bytes:
+def read_notes(descriptor: int) -> bytes:
+    """Return what the kernel has noted since the last call."""
     try:
         return os.read(descriptor, 4096)
     except BlockingIOError:
