@@ -96,7 +96,9 @@ def feeds(graph: bytes, *, count: int = 6, seed: int = 0) -> list[Feed]:
     for _ in range(count):
         feed: Feed = {}
         for tensor in onnx.load_from_string(graph).graph.input:
-            sizes = [dim.dim_value or {"batch": 2, "frames": 9}[dim.dim_param] for dim in tensor.type.tensor_type.shape.dim]
+            sizes = [
+                dim.dim_value or {"batch": 2, "frames": 9}[dim.dim_param] for dim in tensor.type.tensor_type.shape.dim
+            ]
             loud = random.uniform(0.2, 4.0, (2, 1, 1, 1))  # segments that differ, as sounds do
             x = (loud * random.standard_normal(sizes)).astype(np.float32)
             feed[tensor.name] = np.maximum(x, 0.0) if tensor.name.startswith("past") else x
