@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -31,13 +32,15 @@ class Compared:
     """Scores of a variant beside those of its kind in fp32.
 
     `correlation`: of the machine and section where it is smallest; `auc_drop`: percentage points, the mean over those
-    with both normals and anomalies, None without any. `worst`: the machine and section of `correlation`.
+    with both normals and anomalies, None without any. `worst`: the machine and section of `correlation`. `resolution`:
+    what it costs, in the same mean, when one normal and one anomaly change places.
     """
 
     correlation: float
     auc_drop: float | None
     clips: int
     worst: str
+    resolution: float
 
 
 def compare_scores(fp32: Sequence[ScoredClip], other: Sequence[ScoredClip]) -> Compared:
@@ -47,8 +50,11 @@ def compare_scores(fp32: Sequence[ScoredClip], other: Sequence[ScoredClip]) -> C
         units[first.clip.unit].append((first, second))
     correlations = {unit: _correlation(pairs) for unit, pairs in units.items()}
     worst = min(correlations, key=lambda unit: correlations[unit])
-    drops = [drop for pairs in units.values() if np.isfinite(drop := 100.0 * (_auc(pairs, 0) - _auc(pairs, 1)))]
-    return Compared(correlations[worst], float(np.mean(drops)) if drops else None, len(fp32), worst)
+    both = [pairs for pairs in units.values() if all(_split(pairs, 0))]
+    drops = [100.0 * (auc(*_split(pairs, 0)) - auc(*_split(pairs, 1))) for pairs in both]
+    steps = [100.0 / prod(map(len, _split(pairs, 0))) for pairs in both]
+    drop, step = (float(np.mean(each)) if both else None for each in (drops, steps))
+    return Compared(correlations[worst], drop, len(fp32), worst, step or 0.0)
 
 
 def _correlation(pairs: Sequence[tuple[ScoredClip, ScoredClip]]) -> float:
@@ -59,17 +65,19 @@ def _correlation(pairs: Sequence[tuple[ScoredClip, ScoredClip]]) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _auc(pairs: Sequence[tuple[ScoredClip, ScoredClip]], side: int) -> float:
+def _split(pairs: Sequence[tuple[ScoredClip, ScoredClip]], side: int) -> tuple[list[float], list[float]]:
+    """Return the scores of the normals and of the anomalies that one side gave."""
     scored = [pair[side] for pair in pairs]
     normals = [item.score for item in scored if item.clip.anomalous is False]
-    return auc(normals, [item.score for item in scored if item.clip.anomalous])
+    return normals, [item.score for item in scored if item.clip.anomalous]
 
 
-def refusal(precision: Precision, parity: Parity) -> str | None:
+def refusal(precision: Precision, parity: Parity, *, resolution: float = 0.0) -> str | None:
     """Return why a variant is not packed; None when it may be.
 
     fp32 and fp16 are held to the trained network's embeddings. int8 is held to what fp32 makes of clips, for eight bits
-    move every embedding, and what counts is whether they move judgements.
+    move every embedding, and what counts is whether they move judgements. `resolution`: of the AUC with these clips;
+    where they are too few to tell a point, two of them may change places.
     """
     if precision != "int8":
         return _above("a deviation from the trained network", parity.deviation, LIMITS[precision])
@@ -79,7 +87,7 @@ def refusal(precision: Precision, parity: Parity) -> str | None:
         return f"scores correlate by {parity.correlation:.4f} with those of fp32, at least {CORRELATION} is due"
     if parity.auc_drop is None:
         return None
-    return _above("an AUC drop in percentage points", parity.auc_drop, AUC_DROP)
+    return _above("an AUC drop in percentage points", parity.auc_drop, max(AUC_DROP, resolution))
 
 
 def _above(what: str, found: float, limit: float) -> str | None:
@@ -126,9 +134,11 @@ def accept(bundle: Bundle, clips: Sequence[Clip], *, channel: int | None = None,
         if tests:
             scored[variant.kind, variant.precision] = scores_of(seen, tests, channel=channel, progress=progress)
         fp32 = scored.get((variant.kind, "fp32"))
+        resolution = 0.0
         if fp32 is not None and variant.precision != "fp32":
-            parity = with_scores(parity, compare_scores(fp32, scored[variant.kind, variant.precision]))
-        why = refusal(variant.precision, parity) if own.passed else f"{own}"
+            compared = compare_scores(fp32, scored[variant.kind, variant.precision])
+            parity, resolution = with_scores(parity, compared), compared.resolution
+        why = refusal(variant.precision, parity, resolution=resolution) if own.passed else f"{own}"
         found.append(Accepted(variant.kind, variant.precision, parity, why))
     return found
 

@@ -129,12 +129,13 @@ def make_variants(
             heard = replace(golden, exported={**golden.exported, (kind, precision): embeddings})
             parity = _timed(Parity(deviation=golden_deviation(heard, kind, precision)), whole, kind, precision, golden)
             references = material.commissioned(pipeline)
-            scored = material.scored(pipeline, references)
+            scored, resolution = material.scored(pipeline, references), 0.0
             if precision == "fp32":
                 reference = scored
             elif scored:
-                parity = with_scores(parity, compare_scores(reference, scored))
-            why = refusal(precision, parity)
+                compared = compare_scores(reference, scored)
+                parity, resolution = with_scores(parity, compared), compared.resolution
+            why = refusal(precision, parity, resolution=resolution)
             if why is None:
                 graphs, golden = whole, heard
                 variants.append(VariantMade(kind, precision, parity, references))

@@ -1,4 +1,4 @@
-"""One graph quantised by nvidia-modelopt, which lives in a virtual environment of its own: run by tests.bench.quantisers.
+"""One graph quantised by nvidia-modelopt, in a virtual environment of its own: run by tests.bench.quantisers.
 
     python quantise_with_modelopt.py GRAPH FEEDS OUT
 

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from asd_edge.benchmark.timing import Time, in_turns
 from numpy.typing import NDArray
 
 from asd_edge.benchmark.throughput import Embed, whole_window
-from asd_edge.benchmark.timing import Time, in_turns
 from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
 from asd_edge.simulator import MACHINES, SimulatedMachine

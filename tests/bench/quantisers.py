@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from asd_edge.timing import in_turns
 from asd_edge.benchmark.throughput import whole_window
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.engines.onnx_session import open_session
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
+from asd_edge.timing import in_turns
 from asd_export.graph import INPUT, OUTPUT, export_graph
 from asd_export.heard import Feed
 from asd_export.precision.quantise import quantised
