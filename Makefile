@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test check setup bench default-model format clean
+.PHONY: demo test test-aarch64 check setup fuzz bench default-model format clean
 
 demo: $(VENV)/base            ## A machine's life in a minute, heard through the real path
 	$(BIN)/asd-edge demo --out demo.png
 
 test: setup                   ## Set up everything, then run all tests
 	tests/run_all.sh
+
+test-aarch64: $(VENV)/dev     ## Golden outputs and device tests on emulated arm64, outside CI: docs/jetson.md
+	tests/aarch64/run.sh
 
 check: $(VENV)/dev            ## Style, types, architecture
 	$(BIN)/ruff check .
@@ -20,6 +23,9 @@ check: $(VENV)/dev            ## Style, types, architecture
 
 setup: $(VENV)/dev            ## Everything the tests need
 	tests/install_services.sh
+
+fuzz: $(VENV)/dev             ## A hundred thousand mutated bundles, other ones every day
+	ASD_EDGE_FUZZ=100000 ASD_EDGE_FUZZ_FIRST=$$(date +%Y%m%d00000) $(BIN)/python -m pytest tests/edge/test_bundle_fuzz.py
 
 bench: $(VENV)/dev            ## Measure, and write docs/benchmarks.md
 	$(BIN)/python -m tests.bench

@@ -83,7 +83,7 @@ def check_version(data: bytes, *, format: str, version: int) -> None:
         RefusalError: not JSON, or another format or version.
     """
     try:
-        document = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise RefusalError(f"text that is not valid JSON: {error}", "a JSON document") from None
     if not isinstance(document, dict) or document.get("format") != format:

@@ -9,17 +9,35 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.graphs import Graphs, Tensor
 from asd_edge.bundle.manifest import FrontEndFields, SegmentFields, WindowFields
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
-from asd_edge.errors import BundleError, EngineError
+from asd_edge.errors import BundleError
 from asd_edge.scoring.aggregation import WindowSpec
 from asd_edge.scoring.backends.k_means import KMeans
-from tests.edge.tiny_bundle import SEGMENT, make_tiny_bundle, tiny_description
+from tests.edge.tiny_bundle import GOLDEN, SEGMENT, make_tiny_bundle, tiny_description
+
+
+def of_bands(bands: int) -> bytes:
+    """The tiny graph for another number of bands: its weights are repeated or cut."""
+    model = onnx.load_from_string((GOLDEN / "tiny_embedder.onnx").read_bytes())
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = bands
+    (weights,) = (tensor for tensor in model.graph.initializer if tensor.name == "weights")
+    weights.CopyFrom(numpy_helper.from_array(np.resize(numpy_helper.to_array(weights), (bands, 16)), "weights"))
+    return model.SerializeToString()
+
+
+def of_two_inputs(bins: int) -> bytes:
+    """The tiny graph with a second input, which it does not listen to."""
+    model = onnx.load_from_string((GOLDEN / "tiny_embedder.onnx").read_bytes())
+    model.graph.input.append(helper.make_tensor_value_info("spectrum", onnx.TensorProto.FLOAT, ["batch", bins]))
+    return model.SerializeToString()
 
 
 @pytest.fixture
@@ -63,11 +81,14 @@ def test_a_magnitude_front_end_has_no_mel_matrix(tmp_path, tiny_bundle):
     magnitude = told.front_end.model_copy(update={"feature": "magnitude"})
     wide = SEGMENT.model_copy(update={"input": Tensor(name="features", shape=(-1, 64, 513))})
     graphs = Graphs(segment=wide, stream=None)
-    bundle = make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs)
+    graph = {"segment.fp32.onnx": of_bands(513)}
+    bundle = make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs, graphs_bytes=graph)
     assert set(bundle.arrays) == {"conditions", "golden"}
     mel = np.ones((513, 128), dtype=np.float32)
     with pytest.raises(BundleError, match=r"mel\.npy"):
-        make_tiny_bundle(tmp_path / "m.asd", front_end=magnitude, graphs=graphs, arrays={"mel": mel})
+        make_tiny_bundle(
+            tmp_path / "m.asd", front_end=magnitude, graphs=graphs, graphs_bytes=graph, arrays={"mel": mel}
+        )
 
 
 @pytest.mark.parametrize(
@@ -91,13 +112,14 @@ def test_how_a_segment_is_heard_reads_back_and_makes_another_embedding(tmp_path,
     spec = SegmentSpec(level="standardised", spectrum=True)
     heard = SEGMENT.model_copy(update={"spectrum": Tensor(name="spectrum", shape=(-1, 16_640))})
     changes = {"segment": SegmentFields.of(spec), "graphs": Graphs(segment=heard, stream=None)}
-    written = make_tiny_bundle(tmp_path / "b.asd", **changes)
+    written = make_tiny_bundle(tmp_path / "b.asd", **changes, graphs_bytes={"segment.fp32.onnx": of_two_inputs(16_640)})
     read = load_bundle(tmp_path / "b.asd")
     assert read.manifest == written.manifest
     assert read.manifest.segment.spec() == spec
     assert read.embedding_id != load_bundle(tiny_bundle).embedding_id
-    with pytest.raises(EngineError, match="tensors its manifest names"):
-        read.pipeline()  # the tiny graph has one input
+    assert read.pipeline().embedder.dims == 16
+    with pytest.raises(BundleError, match="spectrum, as the manifest says"):
+        make_tiny_bundle(tmp_path / "c.asd", **changes)  # the tiny graph has one input
 
 
 def test_arrays_cannot_be_changed_by_accident(tiny_bundle):
@@ -118,9 +140,8 @@ def test_the_pipeline_embeds_with_the_graph_of_the_bundle(tiny_bundle):
 
 def test_a_graph_of_other_dims_than_the_manifest_says_is_refused(tmp_path):
     wrong = SEGMENT.model_copy(update={"output": Tensor(name="embedding", shape=(-1, 8))})
-    bundle = make_tiny_bundle(tmp_path / "b.asd", graphs=Graphs(segment=wrong, stream=None), machines=())
-    with pytest.raises(EngineError, match="embeddings of 16 numbers"):
-        bundle.pipeline()
+    with pytest.raises(BundleError, match=r"embedding' of the shape \[-1, 16\] in segment"):
+        make_tiny_bundle(tmp_path / "b.asd", graphs=Graphs(segment=wrong, stream=None), machines=())
 
 
 def test_factory_conditions_have_their_numbers_in_the_order_of_the_manifest(tmp_path):

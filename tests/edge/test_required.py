@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.edge.required import required_module, required_tool
+from tests.edge.required import required_index, required_module, required_tool
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
@@ -22,6 +22,15 @@ def test_a_missing_module_fails_in_the_full_environment(
     monkeypatch.setenv("ASD_EDGE_FULL", full)
     with pytest.raises(outcome, match="extra demo"):
         required_module("unheard_of", "demo")
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_missing_index_fails_in_ci(ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(outcome, match="no package index"):
+        required_index()
 
 
 def test_what_is_there_is_returned() -> None:

@@ -60,6 +60,7 @@ class Run:
         seconds: that training took, without reading the clips.
         finetuned: what was done to the network since, in order.
         pseudo_labels: attributes that were found for training clips without any, by their keys.
+        quantise_aware: mean loss of each epoch in which the network has since learned to bear int8.
     """
 
     recipe: Recipe
@@ -74,6 +75,7 @@ class Run:
     seconds: float = 0.0
     finetuned: tuple[FineTuned, ...] = ()
     pseudo_labels: Mapping[str, str] = field(default_factory=dict)
+    quantise_aware: tuple[float, ...] = ()
 
     def labelled(self, clips: Iterable[Clip]) -> list[Clip]:
         """Return the clips with the attributes that the run has found: what is learned of them needs the labels."""
@@ -192,6 +194,7 @@ def _write(run: Run, folder: Path) -> None:
         "history": list(run.history),
         "seconds": run.seconds,
         "finetuned": [asdict(finetuned) for finetuned in run.finetuned],
+        "quantise_aware": list(run.quantise_aware),
         "recipe": run.recipe.model_dump(mode="json"),
     }
     (folder / "run.json").write_text(json.dumps(facts, indent=1), "utf-8")
@@ -227,6 +230,7 @@ def load_run(folder: Path) -> Run:
             history=tuple(facts["history"]),
             seconds=facts["seconds"],
             pseudo_labels=facts.get("pseudo_labels", {}),
+            quantise_aware=tuple(facts.get("quantise_aware", ())),
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(

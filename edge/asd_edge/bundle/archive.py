@@ -6,10 +6,11 @@ import hashlib
 import io
 import json
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,44 +20,48 @@ from asd_edge.bundle.bundle import Arrays, Bundle, fitted_of
 from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
 from asd_edge.bundle.embedder import GraphBytes
 from asd_edge.bundle.golden import Golden
+from asd_edge.bundle.graph_check import check_graph, limits_of
+from asd_edge.bundle.graph_tensors import GraphTensors
+from asd_edge.bundle.limits import GraphLimits
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
-from asd_edge.bundle.signature import MEMBER, Signatures, signers
+from asd_edge.bundle.signature import MEMBER, Signatures
 from asd_edge.errors import BundleError
 from asd_edge.strict import RefusalError, check_version
 
-if TYPE_CHECKING:
-    from asd_edge.keys import AuthorisedKeys
+Vouched = Callable[[Signatures | None, bytes], tuple[str, ...]]
 
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"  # format 1.0
 
 
-def load_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> Bundle:
+def load_bundle(path: Path | str) -> Bundle:
     """Read the bundle at `path`, or the one inside this package when `path` is "default".
 
-    Whether it must be signed, and by whom, is the device's policy: `load_trusted`.
-
-    Args:
-        path: of the file.
-        trusted: keys whose signatures are verified.
+    Nobody's signature is asked for: what a device file names is read with `load_trusted`.
 
     Raises:
         BundleError: missing, not a bundle, truncated, altered, too large, or of another version.
     """
-    return read_bundle(path, trusted)[0]
+    return read_bundle(path)[0]
 
 
-def read_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> tuple[Bundle, bytes]:
-    """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked."""
+def read_bundle(path: Path | str, vouched: Vouched | None = None) -> tuple[Bundle, bytes]:
+    """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked.
+
+    Args:
+        path: of the file.
+        vouched: gets the signatures and the manifest's bytes; returns who signed, or raises. It comes before anything
+            but the container is looked into, so that no parser of graphs or arrays meets a stranger's bytes.
+    """
     if str(path) == "default":
         with resources.as_file(resources.files("asd_edge") / "models" / "default.asd") as default:
-            return _load(default, trusted, "the default bundle", "Install asd-edge again, or name another bundle.")
-    return _load(Path(path), trusted, f"the bundle {path}", "Copy the bundle again from where it was made.")
+            return _load(default, vouched, "the default bundle", "Install asd-edge again, or name another bundle.")
+    return _load(Path(path), vouched, f"the bundle {path}", "Copy the bundle again from where it was made.")
 
 
-def _load(path: Path, trusted: AuthorisedKeys | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
+def _load(path: Path, vouched: Vouched | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
     try:
         archive = _read(path)
-        return _parse(archive, trusted), archive
+        return _parse(archive, vouched), archive
     except OSError as error:
         found, expected = error.strerror or str(error), "a bundle file that can be read"
         raise BundleError(f"Cannot read {what}", found=found, expected=expected, remedy=remedy) from error
@@ -81,13 +86,13 @@ def _read(path: Path) -> bytes:
         return stream.read(status.st_size)
 
 
-def _parse(archive: bytes, trusted: AuthorisedKeys | None = None) -> Bundle:
+def _parse(archive: bytes, vouched: Vouched | None = None) -> Bundle:
     _check_version(archive)
     members = unpack(archive)
     if "manifest.json" not in members:
         raise RefusalError("no member manifest.json", "a bundle's manifest")
     signatures = Signatures.from_json(members.pop(MEMBER)) if MEMBER in members else None
-    signed_by = signers(signatures, members["manifest.json"], trusted)
+    signed_by = vouched(signatures, members["manifest.json"]) if vouched is not None else ()
     manifest = Manifest.from_json(members.pop("manifest.json"))
     graph_names = {name for variant in manifest.variants for name in variant.members}
     names = {*graph_names, *(f"{name}.npy" for name in manifest.shapes)}
@@ -100,6 +105,8 @@ def _parse(archive: bytes, trusted: AuthorisedKeys | None = None) -> Bundle:
     arrays = {name: _array(name, members[f"{name}.npy"], shape) for name, shape in manifest.shapes.items()}
     _check(manifest, arrays)
     graphs = {name: members[name] for name in sorted(graph_names)}
+    for name, graph in graphs.items():
+        _check_graph(name, graph, manifest)
     bundle_id = hashlib.sha256(archive).hexdigest()
     return Bundle(manifest, bundle_id, graphs, arrays, manifest.embedder, signatures=signatures, signed_by=signed_by)
 
@@ -110,7 +117,7 @@ def _check_version(archive: bytes) -> None:
     if name != "manifest.json":
         return
     try:
-        json.loads(data)
+        json.loads(data.decode())
     except (ValueError, RecursionError):  # damaged, which is found and said later
         return
     check_version(data, format=FORMAT, version=VERSION)
@@ -134,7 +141,8 @@ def write_bundle(path: Path, description: Description, *, graphs: GraphBytes, ar
         whole = dict(arrays) | {"golden": golden.joined()}
         members = dict(graphs) | {f"{name}.npy": _npy(name, array) for name, array in whole.items()}
         digests = {name: _digest(data) for name, data in members.items()}
-        manifest = Manifest(**dict(description), members=digests)
+        needs = [_needs(name, graph, description) for name, graph in graphs.items()]
+        manifest = Manifest(**dict(description), limits=GraphLimits.over(needs), members=digests)
         archive = b"".join(piece for _, piece in pack({"manifest.json": manifest.to_json(), **members}))
         bundle = _parse(archive)
         with atomic_write(path) as stream:
@@ -180,6 +188,25 @@ def _array(name: str, data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32
     if len(data) - start != 4 * prod(shape):
         raise RefusalError(f"{name}.npy with {len(data) - start} bytes of numbers", f"float32 {list(shape)}")
     return np.frombuffer(data, dtype="<f4", offset=start).reshape(shape)  # read-only, as bytes are
+
+
+def _check_graph(name: str, graph: bytes, manifest: Manifest) -> None:
+    with _refused_in(name):
+        check_graph(graph, GraphTensors.of(manifest.graphs, name), manifest.limits)
+
+
+def _needs(name: str, graph: bytes, description: Description) -> GraphLimits:
+    with _refused_in(name):
+        return limits_of(graph, GraphTensors.of(description.graphs, name))
+
+
+@contextmanager
+def _refused_in(name: str) -> Iterator[None]:
+    """Say in which member the reason of a refusal is."""
+    try:
+        yield
+    except RefusalError as refusal:
+        raise RefusalError(f"{refusal.found} in {name}", refusal.expected, refusal.remedy) from None
 
 
 def _check(manifest: Manifest, arrays: Arrays) -> None:

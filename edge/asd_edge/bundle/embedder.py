@@ -1,4 +1,4 @@
-"""From the graphs in a bundle to an engine."""
+"""From the graphs in a bundle to what runs them: onnxruntime, or engines that TensorRT built of them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from asd_edge.errors import EngineError
 GraphBytes = Mapping[str, bytes]
 """Serialised ONNX by member of the bundle."""
 
+AnyEmbedder = Embedder | StreamEmbedder
+
 
 def load_embedder(
     graphs: Graphs, members: GraphBytes, kind: Kind, precision: Precision, *, threads: int = 1
-) -> Embedder | StreamEmbedder:
+) -> AnyEmbedder:
     """Load one of the networks in a bundle; `threads` run it. A bundle's centres belong to one variant only.
 
     Raises:
@@ -25,7 +27,7 @@ def load_embedder(
         ValueError: there is no graph of this kind.
     """
     graph: SegmentGraph | StreamGraph
-    embedder: Embedder | StreamEmbedder
+    embedder: AnyEmbedder
     graph_bytes = [members[name] for name in members_of(kind, precision)]
     if kind == "segment" and graphs.segment is not None:
         graph = graphs.segment
@@ -48,11 +50,50 @@ def load_embedder(
         )
     else:
         raise ValueError(f"there is no {kind} graph")
-    if embedder.dims != graph.dims:
+    _check_dims(embedder.dims, graph.dims, kind)
+    return embedder
+
+
+def load_engines(graphs: Graphs, engines: Mapping[str, bytes], kind: Kind, precision: Precision) -> AnyEmbedder:
+    """Load what TensorRT built from a variant's graphs, by the member that each was built from.
+
+    Raises:
+        EngineError: no TensorRT or GPU, an engine of another version or GPU, or it is not as the manifest says.
+        ValueError: there is no graph of this kind.
+    """
+    from asd_edge.engines.tensorrt import TensorRTEmbedder, TensorRTStreamEmbedder
+
+    graph: SegmentGraph | StreamGraph
+    embedder: AnyEmbedder
+    engine_bytes = [engines[name] for name in members_of(kind, precision)]
+    if kind == "segment" and graphs.segment is not None:
+        graph = graphs.segment
+        embedder = TensorRTEmbedder(
+            *engine_bytes,
+            input_name=graph.input.name,
+            output_name=graph.output.name,
+            spectrum_name=None if graph.spectrum is None else graph.spectrum.name,
+        )
+    elif kind == "stream" and graphs.stream is not None:
+        graph = graphs.stream
+        embedder = TensorRTStreamEmbedder(
+            *engine_bytes,
+            tensors=graph.tensors,
+            bands=graph.features.shape[-1],
+            pooled_shape=graph.pooled_shape,
+            reach=graph.reach,
+        )
+    else:
+        raise ValueError(f"there is no {kind} graph")
+    _check_dims(embedder.dims, graph.dims, kind)
+    return embedder
+
+
+def _check_dims(found: int, expected: int, kind: Kind) -> None:
+    if found != expected:
         raise EngineError(
             f"The {kind} graph does not match its manifest",
-            found=f"embeddings of {embedder.dims} numbers",
-            expected=f"embeddings of {graph.dims} numbers",
+            found=f"embeddings of {found} numbers",
+            expected=f"embeddings of {expected} numbers",
             remedy="Export the bundle again.",
         )
-    return embedder

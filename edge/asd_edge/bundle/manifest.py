@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from asd_edge.bundle.fitted import size_of
 from asd_edge.bundle.golden import golden_shapes
 from asd_edge.bundle.graphs import Graphs
+from asd_edge.bundle.limits import GraphLimits
 from asd_edge.bundle.variants import Kind, Precision, Variant
 from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
 from asd_edge.dsp.front_end import Feature, FrontEndSpec
@@ -23,6 +24,7 @@ from asd_edge.strict import Count, RefusalError, Sha256, Sparing, Strict, Text, 
 FORMAT: Final = "asd-edge-bundle"
 VERSION: Final = 4
 
+ReleaseNumber = Annotated[int, Field(ge=1, le=999_999_999_999)]
 Hertz = Annotated[float, Field(ge=0.0, le=192_000.0)]
 
 
@@ -127,10 +129,10 @@ class GoldenFields(Strict):
 
 
 class Description(Strict):
-    """Everything a manifest says but the digests, which the writer computes."""
+    """Everything a manifest says but what the writer computes: digests, and what the graphs need."""
 
     name: Text
-    release: Annotated[int, Field(ge=1, le=999_999_999_999)]
+    release: ReleaseNumber
     created_utc: UtcTime
     front_end: FrontEndFields
     segment: SegmentFields
@@ -241,6 +243,7 @@ class Manifest(Description):
 
     format: Literal["asd-edge-bundle"] = FORMAT
     version: Literal[4] = VERSION
+    limits: GraphLimits
     members: dict[str, Member]
 
     @staticmethod

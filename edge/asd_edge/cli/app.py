@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 
 from asd_edge import __version__
-from asd_edge.cli import conditions, threshold
+from asd_edge.cli import conditions, engines, threshold
 from asd_edge.cli.bench import bench
 from asd_edge.cli.demo import demo
+from asd_edge.cli.doctor import doctor
 from asd_edge.cli.enroll import enroll
+from asd_edge.cli.install import install
 from asd_edge.cli.keygen import keygen
 from asd_edge.cli.remote import remote
 from asd_edge.cli.run import run
@@ -31,8 +33,11 @@ app.add_typer(conditions.app, name="conditions")
 app.add_typer(threshold.app, name="threshold")
 app.command()(run)
 app.command()(verify)
+app.command()(doctor)
 app.command()(bench)
+app.command()(install)
 app.command()(keygen)
+app.add_typer(engines.app, name="engines")
 app.add_typer(remote, name="remote")
 
 

@@ -26,6 +26,7 @@ def verify(
     was exported). Ends with 1 if one is not true; that one must not serve here.
     """
     from asd_edge.bundle.archive import load_bundle
+    from asd_edge.bundle.trust import load_trusted
     from asd_edge.config import load_config
     from asd_edge.errors import ConfigError
     from asd_edge.serving.verify import verify as held
@@ -37,8 +38,7 @@ def verify(
             expected="one of them",
             remedy="Leave one out.",
         )
-    path = load_config(config).bundle.path if config is not None else bundle or "default"
-    whole = load_bundle(path)
+    whole = load_bundle(bundle or "default") if config is None else load_trusted(load_config(config).bundle)
     verdicts = [held(whole.at(variant.precision, variant.kind)) for variant in whole.manifest.variants]
     if as_json:
         typer.echo(json.dumps([verdict.to_json() for verdict in verdicts], indent=1))

@@ -13,14 +13,12 @@ from asd_edge.dsp.front_end import Frames
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.embedding.embedding import Embedding, Spectra
 from asd_edge.embedding.pooling import HeardFrames, PooledSegments, PoolState, SegmentPooling
-from asd_edge.engines.embedder import FrameFeatures, Pasts, StreamEmbedder
+from asd_edge.engines.embedder import LARGEST_BATCH, LARGEST_STEP, FrameFeatures, Pasts, StreamEmbedder
 from asd_edge.scoring.aggregation import EmbeddedSegments
 
 STEP = 6
 """Frames that are waited for before the network runs, unless a segment is complete with fewer: short enough that
 many channels do not keep each other waiting, long enough that a run's fixed cost does not show."""
-
-_LARGEST_STEP, _LARGEST_BATCH = 32, 16  # frames and channels of one run: bound its memory
 
 
 @dataclass(eq=False, slots=True)
@@ -122,9 +120,9 @@ class StreamedEmbedding(Embedding[StreamState]):
             self._take(state, new)
         pooled: list[list[PooledSegments]] = [[] for _ in states]
         while ready := [i for i, state in enumerate(states) if len(state.waiting) >= min(STEP, self._due(state))]:
-            count = min(_LARGEST_STEP, *(len(states[i].waiting) for i in ready))
-            for start in range(0, len(ready), _LARGEST_BATCH):
-                batch = ready[start : start + _LARGEST_BATCH]
+            count = min(LARGEST_STEP, *(len(states[i].waiting) for i in ready))
+            for start in range(0, len(ready), LARGEST_BATCH):
+                batch = ready[start : start + LARGEST_BATCH]
                 for i, segments in zip(batch, self._run([states[i] for i in batch], count), strict=True):
                     if segments is not None:
                         pooled[i].append(segments)

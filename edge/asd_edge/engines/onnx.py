@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.engines.onnx_session import fixed_dims, open_session
-
-_LARGEST_BATCH = 16  # bounds the memory of one run; more segments go in several
+from asd_edge.engines.embedder import LARGEST_BATCH
+from asd_edge.engines.onnx_session import fixed_dims, open_session, run
 
 
 class OnnxEmbedder:
@@ -49,7 +48,7 @@ class OnnxEmbedder:
         if len(features) == 0:
             return np.empty((0, self._dims), dtype=np.float32)
         parts = [
-            self._session.run([self._output], {name: x[i : i + _LARGEST_BATCH] for name, x in whole.items()})[0]
-            for i in range(0, len(features), _LARGEST_BATCH)
+            run(self._session, [self._output], {name: x[i : i + LARGEST_BATCH] for name, x in whole.items()})[0]
+            for i in range(0, len(features), LARGEST_BATCH)
         ]
         return np.concatenate(parts) if len(parts) > 1 else np.asarray(parts[0])

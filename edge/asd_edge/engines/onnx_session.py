@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from asd_edge.engines.onnx_unsigned import unsigned
 from asd_edge.errors import EngineError
@@ -49,6 +51,25 @@ def open_session(
             remedy="Export the bundle again.",
         )
     return session
+
+
+def run(
+    session: onnxruntime.InferenceSession, outputs: Sequence[str], given: Mapping[str, NDArray[Any]]
+) -> list[NDArray[Any]]:
+    """Run a graph once.
+
+    Raises:
+        EngineError: it cannot compute these inputs.
+    """
+    try:
+        return list(session.run(list(outputs), dict(given)))
+    except Exception as error:  # onnxruntime raises half a dozen unrelated classes
+        raise EngineError(
+            "onnxruntime cannot run the graph",
+            found=str(error).splitlines()[0][:500],
+            expected="a graph that computes its declared inputs",
+            remedy="Export the bundle again.",
+        ) from error
 
 
 def fixed_dims(session: onnxruntime.InferenceSession, output: str) -> int:

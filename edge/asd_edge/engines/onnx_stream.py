@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.engines.embedder import FrameFeatures, Pasts
-from asd_edge.engines.onnx_session import fixed_dims, open_session
+from asd_edge.engines.embedder import LARGEST_BATCH, FrameFeatures, Pasts
+from asd_edge.engines.onnx_session import fixed_dims, open_session, run
 from asd_edge.errors import EngineError
 
 
@@ -117,12 +117,17 @@ class OnnxStreamEmbedder:
         """Continue channels with new frames. float32 [channels, frames, bands] -> frame features, next pasts."""
         names = (past.input for past in self._tensors.pasts)
         given = {self._tensors.features: features} | dict(zip(names, pasts, strict=True))
-        frame_features, logits, *following = self._stream.run(self._outputs, given)
+        frame_features, logits, *following = run(self._stream, self._outputs, given)
         return FrameFeatures(frame_features, logits), following
 
     def embed(self, mean: NDArray[np.float32], variance: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embed segments from their moments, float32 [segments, pooled bands, heads, depth] each."""
         if len(mean) == 0:
             return np.empty((0, self._dims), np.float32)
-        given = {self._tensors.mean: mean, self._tensors.variance: variance}
-        return np.asarray(self._head.run([self._tensors.embedding], given)[0])
+        mean_name, variance_name = self._tensors.mean, self._tensors.variance
+        parts = []
+        for start in range(0, len(mean), LARGEST_BATCH):
+            some = slice(start, start + LARGEST_BATCH)
+            given = {mean_name: mean[some], variance_name: variance[some]}
+            parts.append(run(self._head, [self._tensors.embedding], given)[0])
+        return np.concatenate(parts) if len(parts) > 1 else np.asarray(parts[0])

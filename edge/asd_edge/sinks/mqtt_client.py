@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import ssl
 import sys
 import threading
 import uuid
@@ -19,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from asd_edge.config import MqttTable
+from asd_edge.config import MqttTable, TlsTable
 from asd_edge.credentials import credential
 from asd_edge.errors import SinkError
 
@@ -46,7 +47,7 @@ def new_client(config: MqttTable, protocol: Literal["5", "3.1.1"], client_id: st
     if config.username is not None:
         client.username_pw_set(config.username, _password(config.password_file))
     if config.tls is not None:
-        _set_tls(client, config)
+        client.tls_set_context(tls_context(config.tls))
     return client
 
 
@@ -179,13 +180,21 @@ def _password(path: Path | None) -> str | None:
         ) from error
 
 
-def _set_tls(client: paho.Client, config: MqttTable) -> None:
-    assert config.tls is not None
-    ca_file, cert_file, key_file = (
-        None if path is None else str(path) for path in (config.tls.ca_file, config.tls.cert_file, config.tls.key_file)
-    )
+def tls_context(tls: TlsTable) -> ssl.SSLContext:
+    """Return how the broker's certificate is checked, and which one it is shown.
+
+    Raises:
+        SinkError: a TLS file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # wants a certificate, of the host's name
     try:
-        client.tls_set(ca_certs=ca_file, certfile=cert_file, keyfile=key_file)
+        if tls.cert_file is not None:
+            # A key with a passphrase is an error: nobody is there to be asked for it.
+            context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_passphrase)
+        if tls.ca_file is not None:
+            context.load_verify_locations(tls.ca_file)
+        else:
+            context.load_default_certs()
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise SinkError(
             "The TLS files cannot be used",
@@ -193,3 +202,8 @@ def _set_tls(client: paho.Client, config: MqttTable) -> None:
             expected="ca_file, and cert_file with key_file, as PEM files",
             remedy="Correct the files named under [mqtt.tls].",
         ) from error
+    return context
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase")

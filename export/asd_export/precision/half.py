@@ -169,8 +169,9 @@ class _Typed:
         for i, name in enumerate(made.input):
             if name in self._constants:
                 made.input[i], half = f"{name}_float", f"{name}_half"
-                self._constants[half] = self._constants[name].astype(np.float16)
-                yield _cast(half, made.input[i], half=False)
+                if half not in self._constants:
+                    self._constants[half] = self._constants[name].astype(np.float16)
+                    yield _cast(half, made.input[i], half=False)
         yield made
 
     def outputs(self) -> Iterator[NodeProto]:
@@ -186,12 +187,13 @@ class _Typed:
     def _normalise(self, node: NodeProto) -> None:
         _, *names = node.input
         scale, shift, mean, variance = (self._constants[name].astype(np.float64) for name in names)
-        (epsilon,) = [attribute for attribute in node.attribute if attribute.name == "epsilon"]
-        slope = scale / np.sqrt(variance + epsilon.f)
-        epsilon.f = 0.0
+        epsilon = next((attribute.f for attribute in node.attribute if attribute.name == "epsilon"), 1e-5)
+        slope = scale / np.sqrt(variance + epsilon)
+        del node.attribute[:]
+        node.attribute.append(helper.make_attribute("epsilon", 0.0))
         merged = (slope, shift - slope * mean, np.zeros_like(mean), np.ones_like(variance))
-        for i, (name, value) in enumerate(zip(names, merged, strict=True), start=1):
-            node.input[i] = f"{name}_merged"
+        for i, value in enumerate(merged, start=1):  # named by the node: several may share what they were made of
+            node.input[i] = f"{node.output[0]}_norm_{i}"
             self._floats.add(node.input[i])
             self._constants[node.input[i]] = value.astype(np.float32)
 

@@ -93,7 +93,7 @@ def fit(
     channel = recipe.channel if channel is None else channel
     pseudo = attributes_for(recipe, clips, machine, seed=seed, channel=channel, progress=progress, work=work)
     clips = labelled(clips, pseudo)
-    chosen = _chosen(recipe, clips, machine, seed)
+    chosen = choose(recipe, clips, machine, seed)
     probe = build_network(recipe, chosen.classes)
     _check_backend(recipe, probe)
     if recipe.training.objective.kind == "none":
@@ -137,7 +137,7 @@ def _check_machines(named: Sequence[str], known: Sequence[str]) -> None:
         )
 
 
-def _chosen(recipe: Recipe, clips: Sequence[Clip], machine: str | None, seed: int) -> TrainingSet:
+def choose(recipe: Recipe, clips: Sequence[Clip], machine: str | None, seed: int) -> TrainingSet:
     """Choose what to learn from: of one machine its own clips, and all others where it is told from them."""
     others = machine is None or recipe.training.objective.kind == "outlier_exposure"
     heard = [clip for clip in clips if others or clip.machine == machine]

@@ -1,0 +1,102 @@
+"""asd-edge install."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asd_edge.cli.options import Author, Config, Json
+
+if TYPE_CHECKING:
+    from asd_edge.config import DeviceConfig
+    from asd_edge.serving.install import Outcome
+
+
+def install(
+    config: Config,
+    bundle: Annotated[Path | None, typer.Argument(metavar="BUNDLE", help="The bundle to install.")] = None,
+    previous: Annotated[
+        bool, typer.Option("--previous", help="Go back to the bundle before the present one, whatever its release.")
+    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Only say what is installed, and who signed it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Install a release that is not newer than those before all the same.")
+    ] = False,
+    enroll_again: Annotated[
+        bool,
+        typer.Option("--enroll-again", help="Install although enrolled conditions do not fit it; enroll them anew."),
+    ] = False,
+    author: Author = None,
+    as_json: Json = False,
+) -> None:
+    """Put another bundle in the place that `bundle.path` of the device file names.
+
+    Everything is checked first: the file, its signature, its release, its golden segments on this machine, and that it
+    knows what the device file and the enrolled conditions ask for. Then it takes the place of the present one, which
+    stays beside it as NAME.previous.asd. Whatever happens, there is a whole bundle, the old or the new one. A running
+    daemon goes on with the old one until it is restarted.
+    """
+    from asd_edge.cli.opened import who
+    from asd_edge.config import load_config
+    from asd_edge.serving import install as serving
+
+    if (bundle is not None) + previous + listed != 1:
+        raise typer.BadParameter("give a BUNDLE, or --previous, or --list")
+    device = load_config(config)
+    if listed:
+        _list(device, as_json)
+        return
+    if bundle is not None:
+        done = serving.install(bundle, device, author=who(author), force=force, enroll_again=enroll_again)
+    else:
+        done = serving.take_back(device, author=who(author), enroll_again=enroll_again)
+    if as_json:
+        told = {"present": done.present.model_dump(mode="json"), "changed": done.changed, "enroll_again": done.idle}
+        typer.echo(json.dumps(told, indent=1))
+    else:
+        _tell(done, device, config)
+
+
+def _tell(done: Outcome, device: DeviceConfig, config: Path) -> None:
+    if not done.changed:
+        typer.echo(f"{done.present} is installed already.")
+        return
+    typer.echo(f"{'Went back to' if done.present.how == 'taken back' else 'Installed'} {done.present}.")
+    if done.replaced is not None:
+        typer.echo(f"Before: {done.replaced}. To go back: asd-edge install --previous --config {config}")
+    for machine, names in done.idle.items():
+        typer.echo(f"Enroll again for {machine}: {', '.join(names)}.")
+    if _daemon_runs(device):
+        typer.echo("The daemon hears with the bundle before until it is restarted: systemctl restart asd-edge")
+
+
+def _daemon_runs(device: DeviceConfig) -> bool:
+    from asd_edge.control import NoDaemonError, ping
+    from asd_edge.errors import StateError
+
+    try:
+        ping(device.device.state_dir)
+    except NoDaemonError:
+        return False
+    except StateError:  # one that does not answer this user
+        return True
+    return True
+
+
+def _list(device: DeviceConfig, as_json: bool) -> None:
+    from asd_edge.serving.install import status
+
+    found = status(device)
+    rows = {"installed": found.present, "previous": found.before}
+    if as_json:
+        told = {name: entry and entry.model_dump(mode="json") for name, entry in rows.items()}
+        typer.echo(json.dumps(told | {"highest_release": found.highest}, indent=1))
+        return
+    for name, entry in rows.items():
+        since = f"; {entry.how} {entry.time_utc} by {entry.author}" if entry is not None else ""
+        typer.echo(f"{name}: {entry or 'none'}{since}")
+    if found.highest is not None:
+        typer.echo(f"highest release: {found.highest}")

@@ -1,0 +1,134 @@
+"""The way to the broker, step by step: name, port, TLS, MQTT. The first step that fails ends it."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from asd_edge.config import MqttTable
+from asd_edge.credentials import credential
+from asd_edge.doctor.certificates import expiry_of_peer
+from asd_edge.doctor.device import Device
+from asd_edge.doctor.finding import Finding, Level, fault, ok, warning
+from asd_edge.errors import SinkError
+from asd_edge.sinks.mqtt_client import address, probe, tls_context
+
+STEP_S = 4.0  # each of the three steps; the last is given the time that a slow broker needs
+_MQTT_S = 6.0
+
+
+def check_broker(device: Device) -> Iterator[Finding]:
+    """Yield how far the way to the broker goes."""
+    if device.config is None:
+        return
+    mqtt = device.config.mqtt
+    try:
+        found = socket.getaddrinfo(mqtt.host, mqtt.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        yield fault(
+            f"{mqtt.host}: {error.strerror}",
+            "Correct mqtt.host, or the device's DNS (resolvectl query NAME).",
+            subject="name",
+        )
+        return
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    yield ok(mqtt.host if addresses == [mqtt.host] else f"{mqtt.host} is {', '.join(addresses)}", subject="name")
+    try:
+        connection = socket.create_connection((mqtt.host, mqtt.port), timeout=STEP_S)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        yield fault(
+            f"{address(mqtt)}: {reason}", "Start the broker, or correct mqtt.port, route and firewall.", subject="port"
+        )
+        return
+    with connection:
+        yield ok(f"{address(mqtt)} accepts connections", subject="port")
+        if (hidden := hidden_file(mqtt)) is not None:
+            yield ok("not tried", subject="mqtt", unseen=f"TLS and MQTT ({hidden} is another user's; use sudo)")
+            return
+        tls = _tls(mqtt, connection, addresses)
+    yield tls
+    if tls.level is not Level.FAULT:
+        yield _connect(mqtt)
+
+
+def _tls(mqtt: MqttTable, connection: socket.socket, addresses: list[str]) -> Finding:
+    if mqtt.tls is None:
+        if all(_is_loopback(found) for found in addresses):
+            return ok("not encrypted, within this computer", subject="tls")
+        return warning(
+            "not encrypted: whoever hears the network reads password and events",
+            "Add the table [mqtt.tls], and the broker's TLS port.",
+            subject="tls",
+        )
+    try:
+        connection.settimeout(STEP_S)
+        with tls_context(mqtt.tls).wrap_socket(connection, server_hostname=mqtt.host) as encrypted:
+            peer, version = encrypted.getpeercert() or {}, encrypted.version()
+    except SinkError as error:
+        return fault(f"{error.what}: {error.found}", error.remedy, subject="tls")
+    except ssl.SSLCertVerificationError as error:
+        return fault(f"{address(mqtt)}: {error.verify_message}", _remedy_of(error), subject="tls")
+    except ssl.SSLError as error:
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        remedy = "Correct mqtt.port (8883 usually has TLS, 1883 none), or cert_file under [mqtt.tls]."
+        return fault(f"{address(mqtt)}: {reason}", remedy, subject="tls")
+    except OSError as error:
+        return fault(
+            f"{address(mqtt)} ends the handshake ({error.strerror or error})",
+            "Correct mqtt.port: 8883 usually has TLS, 1883 none.",
+            subject="tls",
+        )
+    return expiry_of_peer(peer, f"{version}")
+
+
+def _remedy_of(error: ssl.SSLCertVerificationError) -> str:
+    # X509_V_ERR_… of <openssl/x509_vfy.h>
+    match error.verify_code:
+        case 9:  # CERT_NOT_YET_VALID
+            return "Set this device's clock; if it is right, the broker's certificate begins later."
+        case 10:  # CERT_HAS_EXPIRED
+            return "Renew the certificate of the broker (or of its CA); look at this device's clock, too."
+        case 18 | 19 | 20 | 21:  # self-signed, or an issuer that is not known
+            return "Name the file of the CA that signed the broker's certificate: ca_file under [mqtt.tls]."
+        case 62 | 64:  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
+            return "Write mqtt.host as the certificate has it (subjectAltName), or issue one with this name."
+    return "Correct the broker's certificate, or ca_file under [mqtt.tls]."
+
+
+def _connect(mqtt: MqttTable) -> Finding:
+    try:
+        spoken = probe(mqtt, timeout_s=_MQTT_S)
+    except SinkError as error:
+        return fault(f"{address(mqtt)}: {error.found}", error.remedy, subject="mqtt")
+    user = "anonymous" if mqtt.username is None else f"user {mqtt.username}"
+    if spoken != mqtt.protocol:
+        return warning(
+            f"MQTT {spoken}, {user}",
+            "Update the broker: 3.1.1 acknowledges messages that its rights forbid, and nobody learns of it.",
+            subject="mqtt",
+        )
+    return ok(f"MQTT {spoken}, {user}", subject="mqtt")
+
+
+def hidden_file(mqtt: MqttTable) -> Path | None:
+    """Return a file with a secret of the connection that this user may not read; None without one."""
+    secrets = (mqtt.password_file, mqtt.tls.key_file if mqtt.tls is not None else None)
+    for path in (secret for secret in secrets if secret is not None):
+        try:
+            credential(path).open("rb").close()
+        except PermissionError:
+            return path
+        except OSError:  # who reads it says what is wrong with it
+            continue
+    return None
+
+
+def _is_loopback(found: str) -> bool:
+    try:
+        return ipaddress.ip_address(found.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,98 @@
+"""The bundle: does it load, who signed it, do enrolled conditions fit it, do its graphs compute what they should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.trust import load_trusted
+from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.doctor.choice import served_bundle_of, usable_served_bundle
+from asd_edge.doctor.device import Device, is_denied
+from asd_edge.doctor.finding import Finding, fault, ok, warning
+from asd_edge.errors import AsdEdgeError
+from asd_edge.serving.verify import verify
+
+
+def check_bundle(device: Device) -> Iterator[Finding]:
+    """Yield what the bundle is."""
+    manifest, served = device.bundle.manifest, served_bundle_of(device)
+    there = ", ".join(f"{variant.kind}/{variant.precision}" for variant in manifest.variants)
+    name = f"{manifest.name}, release {manifest.release} ({served.bundle_id[:12]})"
+    yield ok(f"{name}: {there}; {served.kind}/{served.precision} serves")
+
+
+def check_signature(device: Device) -> Iterator[Finding]:
+    """Yield who signed the bundle, and whether this device may run it."""
+    bundle = device.usable_bundle
+    if bundle is None:
+        return
+    if device.bundle_name == "default":
+        yield ok("part of this package, which needs none")
+        return
+    claimed = ", ".join(bundle.signatures.keys) if bundle.signatures else None
+    if device.config is None:
+        yield ok(
+            f"signatures of {claimed}" if claimed else "no signature",
+            unseen="whether this device trusts it (needs --config)",
+        )
+        return
+    table = device.config.bundle.model_copy(update={"path": device.bundle_name})
+    try:
+        signed_by = load_trusted(table).signed_by
+    except AsdEdgeError as error:
+        yield fault(f"not to be run here: {error.found}", error.remedy)
+        return
+    if signed_by:
+        yield ok(f"signed by {', '.join(signed_by)}")
+    else:
+        yield warning(
+            f"run without a trusted signature ({claimed or 'it has none'}), as bundle.allow_unsigned says",
+            "Sign it (asd-export sign), and name the file of public keys with bundle.trusted_keys_file.",
+        )
+
+
+def check_conditions(device: Device) -> Iterator[Finding]:
+    """Yield for each machine which conditions it is compared with, and whether they are of this bundle."""
+    bundle = usable_served_bundle(device)
+    if bundle is None or device.config is None:
+        return
+    state_dir = device.config.device.state_dir
+    for machine in device.config.machines:
+        try:
+            known = KnownConditions(bundle, machine, state_dir).load()
+        except AsdEdgeError as error:
+            if is_denied(error):
+                yield ok("unknown", subject=machine.id, unseen=f"its conditions ({error.found}; use sudo)")
+            else:
+                yield fault(f"{error.what}: {error.found}", error.remedy, subject=machine.id)
+        else:
+            if known is None:
+                remedy = f"asd-edge enroll --config FILE --machine {machine.id} --condition NAME"
+                yield warning("none yet: it cannot alarm", remedy, subject=machine.id)
+            else:
+                yield ok(", ".join(condition.name for condition in known.conditions), subject=machine.id)
+
+
+def check_parity(device: Device) -> Iterator[Finding]:
+    """Yield for each graph of the bundle whether it embeds the golden segments here as it should."""
+    bundle = device.usable_bundle
+    if bundle is None:
+        return
+    served = usable_served_bundle(device)
+    for variant in bundle.manifest.variants:
+        serves = served is not None and (variant.kind, variant.precision) == (served.kind, served.precision)
+        yield _parity(bundle.at(variant.precision, variant.kind), serves=serves)
+
+
+def _parity(bundle: Bundle, *, serves: bool) -> Finding:
+    name = f"{bundle.kind}/{bundle.precision}"
+    say = fault if serves else warning
+    try:
+        verdict = verify(bundle)
+    except AsdEdgeError as error:
+        return say(f"{error.what}: {error.found}", error.remedy, subject=name)
+    found = f"deviation {verdict.deviation:.1e} of {verdict.limit:.0e} allowed"
+    if not verdict.passed:
+        return say(found, "Do not serve it; report processor and versions to who made the bundle.", subject=name)
+    return ok(f"{found}{', serves' if serves else ''}", subject=name)

@@ -1,0 +1,210 @@
+"""`asd-edge install`: another bundle takes the place of the one a device runs, after everything was checked.
+
+The lowest release that may come is the highest that ever was, so that a bundle with a known weakness, genuinely signed
+at its time, is not brought back by whoever can start an installation (rollback attack; The Update Framework, 1.5.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.site_store import SiteStore
+from asd_edge.bundle.trust import read_trusted
+from asd_edge.config import DeviceConfig, MachineTable
+from asd_edge.errors import BundleError, StateError
+from asd_edge.serving.installed import How, Installed, InstallRecord, Release, extended, read_record
+from asd_edge.serving.place import Place
+from asd_edge.serving.verify import verify
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an installation did.
+
+    Args:
+        present: what is in place now.
+        replaced: what was, as far as it could be read.
+        changed: false where the very same file was there already.
+        idle: what was enrolled and is not compared with any more, by machine.
+    """
+
+    present: Installed
+    replaced: Installed | None
+    changed: bool
+    idle: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The bundle in place and the one before it, None where there is none, and the highest release there ever was."""
+
+    present: Installed | None
+    before: Installed | None
+    highest: int | None
+
+
+def install(
+    candidate: Path, config: DeviceConfig, *, author: str, force: bool = False, enroll_again: bool = False
+) -> Outcome:
+    """Install a bundle file.
+
+    Args:
+        candidate: the file.
+        config: the device.
+        author: whose name stands in the record.
+        force: whether its release may be lower than one before, or the same with another content.
+        enroll_again: whether conditions that were enrolled may end to be used.
+
+    Raises:
+        AsdEdgeError: it cannot be used here or could not be put in place; everything is as it was.
+    """
+    place = Place.of(config)
+    with place.exclusive(author):
+        return _put(candidate, place, config, "forced" if force else "installed", author, enroll_again)
+
+
+def take_back(config: DeviceConfig, *, author: str, enroll_again: bool = False) -> Outcome:
+    """Install the bundle before the present one, whatever its release; the present one becomes the one before.
+
+    Raises:
+        AsdEdgeError: there is none, or as `install`.
+    """
+    place = Place.of(config)
+    with place.exclusive(author):
+        if not place.previous.exists():
+            raise StateError(
+                "There is no bundle to go back to",
+                found=f"nothing at {place.previous}",
+                expected="the bundle before the present one, which an installation keeps",
+                remedy="Install the one that you want: asd-edge install BUNDLE --force.",
+            )
+        return _put(place.previous, place, config, "taken back", author, enroll_again)
+
+
+def status(config: DeviceConfig) -> Status:
+    """Return what is installed; changes nothing.
+
+    Raises:
+        AsdEdgeError: the record cannot be used, or there is a file at `path` that cannot.
+    """
+    place = Place.of(config)
+    record = read_record(place.record)
+    present = _entry(place.path, config, record) if place.path.exists() else None
+    try:
+        before = _entry(place.previous, config, record) if place.previous.exists() else None
+    except BundleError:  # of another version, or of a key that is not trusted any more: none to go back to
+        before = None
+    return Status(present, before, record.highest.release if record is not None else None)
+
+
+def _put(candidate: Path, place: Place, config: DeviceConfig, how: How, author: str, enroll_again: bool) -> Outcome:
+    bundle, archive = read_trusted(candidate, config.bundle)
+    if config.bundle.precision != "auto":  # what is served of it
+        bundle = bundle.at(config.bundle.precision)
+    record, present = _agreed(place, config)
+    entry = Installed.of(bundle, archive, how, author)
+    if how == "installed" and record is not None:
+        _check_release(candidate, entry, record)
+    _check_machines(bundle, config.machines)
+    idle = _idle(bundle, present, config)
+    if idle and not enroll_again:
+        raise _would_be_idle(candidate, idle)
+    _check_golden(candidate, bundle)
+    replaced = record.history[-1] if record is not None and present is not None else None
+    if replaced is not None and replaced.bundle_id == entry.bundle_id:
+        return Outcome(replaced, None, changed=False, idle=idle)
+    place.replace(archive, extended(record, entry))
+    return Outcome(entry, replaced, changed=True, idle=idle)
+
+
+def _agreed(place: Place, config: DeviceConfig) -> tuple[InstallRecord | None, Bundle | None]:
+    """Return the record and the present bundle, its last entry; None for one that is damaged or not trusted.
+
+    A file that was copied there by hand, or by an installation killed before its last step, is written down now.
+    """
+    record = read_record(place.record)
+    try:
+        bundle, archive = read_trusted(place.path, config.bundle)
+    except BundleError:  # no reason not to install a good one
+        return record, None
+    if record is None or record.history[-1].bundle_id != bundle.bundle_id:
+        record = extended(record, Installed.of(bundle, archive, "found", "unknown"))
+        place.note(record)
+    return record, bundle
+
+
+def _entry(path: Path, config: DeviceConfig, record: InstallRecord | None) -> Installed:
+    bundle, archive = read_trusted(path, config.bundle)
+    known = reversed(record.history if record is not None else ())
+    entry = next((entry for entry in known if entry.bundle_id == bundle.bundle_id), None)
+    return entry or Installed.of(bundle, archive, "found", "unknown")
+
+
+def _check_release(candidate: Path, new: Release, record: InstallRecord) -> None:
+    highest = record.highest
+    if new.release > highest.release or (new.release, new.content) == (highest.release, highest.content):
+        return
+    found, remedy = f"release {new.release}", "Install a newer one"
+    if new.release == highest.release:
+        found, remedy = f"{found} with another content", "Export it again with a higher release"
+    raise BundleError(
+        f"The bundle {candidate} is not newer than what this device had",
+        found=found,
+        expected=f"more than release {highest.release}, or that one itself",
+        remedy=f"{remedy}. To go back to the bundle before this one: --previous. To install it all the same: --force.",
+    )
+
+
+def _check_machines(bundle: Bundle, machines: Sequence[MachineTable]) -> None:
+    for machine in machines:
+        if machine.factory_key is not None and bundle.factory_conditions(*machine.factory_key) is None:
+            raise BundleError(
+                f"The factory of the bundle {bundle.manifest.name} does not know the machine {machine.id}",
+                found=f"factory = {machine.factory!r} in the device file",
+                expected=f"one of {', '.join(known.key for known in bundle.machines) or 'none'}",
+                remedy="Correct or remove that key, or export the bundle with the data of this machine.",
+            )
+
+
+def _idle(bundle: Bundle, present: Bundle | None, config: DeviceConfig) -> dict[str, list[str]]:
+    """Return what was enrolled and fits no variant of the bundle, though the present one's; by machine."""
+    found: dict[str, list[str]] = {}
+    for machine in config.machines:
+        site = SiteStore(config.device.state_dir, machine.id).load()
+        if site.embedding_id in _embedding_ids(bundle):
+            continue
+        if present is not None and site.embedding_id not in _embedding_ids(present):
+            continue
+        names = [condition.name for condition in site.conditions]
+        names += [f"threshold of factory/{threshold.name}" for threshold in site.factory_thresholds]
+        if names:
+            found[machine.id] = names
+    return found
+
+
+def _embedding_ids(bundle: Bundle) -> set[str]:
+    return {bundle.at(variant.precision, variant.kind).embedding_id for variant in bundle.manifest.variants}
+
+
+def _would_be_idle(candidate: Path, idle: dict[str, list[str]]) -> BundleError:
+    return BundleError(
+        f"What was enrolled on this device does not fit the bundle {candidate}",
+        found="; ".join(f"{machine}: {', '.join(names)}" for machine, names in idle.items()),
+        expected="the graphs, front end and backend that it was enrolled with",
+        remedy="Give --enroll-again and enroll these anew; until then their machines are not scored. They stay on the "
+        "disk, and hold again with --previous.",
+    )
+
+
+def _check_golden(candidate: Path, bundle: Bundle) -> None:
+    verdict = verify(bundle)  # with "auto" in fp32, which every device can run: what is chosen instead has to pass too
+    if not verdict.passed:
+        raise BundleError(
+            f"The bundle {candidate} does not embed its golden segments here as it should",
+            found=str(verdict),
+            expected=f"a deviation of at most {verdict.limit:.0e}",
+            remedy="Do not use it on this device. `asd-edge verify` tries each of its graphs; try another onnxruntime.",
+        )

@@ -1,0 +1,113 @@
+"""asd-edge engines as people and scripts meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd_edge.engines.cache import EngineCache
+from asd_edge.engines.tensorrt_module import FLAVOURS
+from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, write_device
+from tests.edge.required import required_module
+from tests.edge.test_engine_cache import ENGINE, KEY
+from tests.edge.tiny_bundle import GOLDEN, STREAMED, make_tiny_bundle
+
+
+def test_engines_are_built_once_listed_and_cleaned(tmp_path: Path) -> None:
+    required_module("tensorrt_rtx", "tensorrt-rtx")
+    make_tiny_bundle(tmp_path / "tiny.asd", precisions=("fp32", "fp16"), **STREAMED)
+    where = ("--cache", tmp_path / "engines")
+    built = asd_edge("engines", "build", "--bundle", tmp_path / "tiny.asd", *where)
+    assert built.returncode == 0, built.stderr
+    lines = built.stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [
+        f"{part}.{precision}.onnx" for precision in ("fp32", "fp16") for part in ("stream", "head")
+    ]
+    assert all("built, " in line for line in lines)
+
+    again = asd_edge("engines", "build", "--bundle", tmp_path / "tiny.asd", "--precision", "fp16", "--json", *where)
+    assert [(row["member"], row["from_cache"]) for row in json.loads(again.stdout)] == [
+        ("stream.fp16.onnx", True),
+        ("head.fp16.onnx", True),
+    ]
+    listed = asd_edge("engines", "list", *where).stdout
+    assert listed.count("tensorrt_rtx") == 4
+    assert f"4 engines in {tmp_path / 'engines'}" in listed
+    rows = json.loads(asd_edge("engines", "list", "--json", *where).stdout)
+    assert {row["header"]["key"]["precision"] for row in rows} == {"fp32", "fp16"}
+
+    assert "Removed 4 engines" in asd_edge("engines", "clean", *where).stderr
+    assert "0 engines" in asd_edge("engines", "list", *where).stdout
+
+
+def test_a_device_builds_into_its_own_folder_and_tells_which_graph_fails(tmp_path: Path) -> None:
+    required_module("tensorrt_rtx", "tensorrt-rtx")
+    make_tiny_bundle(tmp_path / "tiny.asd", graphs_bytes={"head.fp32.onnx": with_a_quantised_bias()}, **STREAMED)
+    config = write_device(tmp_path, tmp_path / "tiny.asd", 1883, {"id": "fan-1", "source": FAN_SOURCE})
+    (tmp_path / "state").mkdir()
+    built = asd_edge("engines", "build", "--config", config)
+    assert built.returncode == 1
+    assert "head.fp32.onnx       not built" in built.stdout
+    assert "operator: DequantizeLinear" in built.stdout
+    (entry,) = EngineCache(tmp_path / "state" / "engines").entries()
+    assert entry.header is not None
+    assert entry.header.member == "stream.fp32.onnx"
+
+
+def with_a_quantised_bias() -> bytes:
+    """The tiny head with a bias of int32 added, as quantisers write it by default: onnxruntime reads it."""
+    import onnx
+
+    model = onnx.load(GOLDEN / "tiny_head.onnx")
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["unbiased" if name == output else name for name in node.output]
+    for name, array in (("whole_bias", np.zeros(16, np.int32)), ("bias_scale", np.float32(0.1))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
+    model.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["whole_bias", "bias_scale"], ["added"]))
+    model.graph.node.append(onnx.helper.make_node("Add", ["unbiased", "added"], [output]))
+    return bytes(model.SerializeToString())
+
+
+def test_without_tensorrt_it_says_what_was_looked_for_and_what_to_do(tmp_path: Path) -> None:
+    for flavour in FLAVOURS:  # found before any that is installed
+        (tmp_path / f"{flavour}.py").write_text("raise ModuleNotFoundError(name=__name__)\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [*ASD_EDGE, "engines", "build", "--cache", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "tensorrt: not installed in" in done.stderr
+    assert "remedy:   On a Jetson" in done.stderr
+
+
+def test_what_would_not_be_loaded_is_listed_with_the_reason(tmp_path: Path) -> None:
+    path = EngineCache(tmp_path).store(KEY, ENGINE, member="segment.fp16.onnx", build_s=1.0)
+    path.chmod(0o666)
+    listed = asd_edge("engines", "list", "--cache", tmp_path).stdout
+    assert "not usable" in listed
+    assert "mode 666" in listed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("list",), "--config FILE or --cache DIR"),
+        (("build", "--cache", "x", "--precision", "fp8"), "one of fp32, fp16, int8"),
+        (("build", "--cache", "x", "--precision", "fp16", "--bundle", "none.asd"), "Cannot read the bundle none.asd"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(arguments: tuple[str, ...], said: str) -> None:
+    done = asd_edge("engines", *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr

@@ -1,0 +1,91 @@
+"""kill -9 at every single step of an installation: the old bundle or the new one, whole, and a record that agrees."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+# As in test_site_killed: a child is forked for every step, counts each call of a C function that touches the disk,
+# before and after it runs, and kills itself at the step it was given. Nothing is replaced.
+PROGRAM = """
+import json, os, shutil, signal, sys
+from pathlib import Path
+
+from asd_edge.serving.install import status
+from tests.edge.installing import Box
+
+TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "chmod", "chown", "replace", "rename",
+           "link", "unlink", "close", "ftruncate", "pwrite", "fdopen"}
+folder = Path(sys.argv[1])
+template = Box(folder / "template")
+for release in (1, 2, 3):
+    template.bundle(f"{release}.asd", release)
+
+
+def begin(name):  # releases 1 and 2 are installed; the files are those that installations leave
+    box = Box(folder / name)
+    for part in ("keys", "1.asd", "2.asd", "3.asd"):
+        shutil.copy(template.folder / part, box.folder / part)
+    box.path.write_bytes((box.folder / "2.asd").read_bytes())
+    box.previous.write_bytes((box.folder / "1.asd").read_bytes())
+    box.state.mkdir()
+    return box
+
+
+def killed_at(step, box):
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(frame, event, function):
+            nonlocal left
+            if event in ("c_call", "c_return") and getattr(function, "__name__", "") in TOUCHES:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(count)
+        box.install(box.folder / "3.asd")
+        sys.setprofile(None)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+
+
+step, killed = 0, True
+while killed:
+    step += 1
+    box = begin(f"step-{step}")
+    killed = killed_at(step, box)
+    told = {"killed": killed, "releases": box.releases(), "status": status(box.config).present.release}
+    again = box.install(box.folder / "3.asd")
+    told["next"] = [again.changed, *box.releases()]
+    record = json.loads((box.state / "installed.json").read_text())
+    told["recorded"] = [record["history"][-1]["release"], record["highest"]["release"]]
+    told["left"] = sorted(path.name for path in (*box.path.parent.iterdir(), *box.state.iterdir()))
+    print(json.dumps(told), flush=True)
+    shutil.rmtree(box.folder)
+"""
+
+
+def test_an_installation_killed_at_any_step_leaves_the_old_or_the_new_bundle(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    told = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [row["killed"] for row in told] == [*[True] * (len(told) - 1), False]
+    assert len(told) > 30  # so many steps there are
+    present = [row["releases"][0] for row in told]
+    turn = present.index(3)
+    assert 0 < turn < len(told) - 1
+    # From one step on it is the new one, and stays.
+    assert present == [2] * turn + [3] * (len(told) - turn)
+    assert told[-1]["releases"] == [3, 2]
+    for number, row in enumerate(told):
+        assert row["status"] == row["releases"][0], row
+        assert row["next"] == [number < turn, 3, 2], row
+        assert row["recorded"] == [3, 3], row
+        assert row["left"] == ["bundle.asd", "bundle.previous.asd", "install.lock", "installed.json"], row
