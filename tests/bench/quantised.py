@@ -19,6 +19,7 @@ from asd_edge.benchmark.throughput import Embed, whole_window
 from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
 from asd_edge.simulator import MACHINES, SimulatedMachine
+from asd_edge.timing import Time, in_turns
 from asd_export.graph import INPUT, export_graph
 from asd_export.heard import Feed
 from asd_export.precision.quantise import quantised
