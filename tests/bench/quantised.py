@@ -30,7 +30,7 @@ from tests.bench.networks import FRONT_END, Made, window_session
 
 Features = NDArray[np.float32]
 Feed = dict[str, NDArray[np.float32]]
-_QUANTISED = ("Conv", "Add", "Relu")
+_QUANTISED = ("Conv", "Add", "Relu", "Clip")
 _FRAMES = 31
 _CALIBRATE, _COMPARE = 1, 2  # seeds of the simulated machines
 
@@ -70,9 +70,10 @@ def quantise(graph: bytes, feeds: Iterator[Feed]) -> bytes:
 
 
 def _trunk(model: onnx.ModelProto) -> list[str]:
-    """Return the nodes to quantise: those up to the last ReLU."""
+    """Return the nodes to quantise: those up to the last ReLU, or the last clip that stands for one."""
     nodes = list(model.graph.node)
-    last = max(i for i, node in enumerate(nodes) if node.op_type == "Relu")
+    rectifier = "Relu" if any(node.op_type == "Relu" for node in nodes) else "Clip"
+    last = max(i for i, node in enumerate(nodes) if node.op_type == rectifier)
     return [node.name for node in nodes[: last + 1] if node.op_type in _QUANTISED]
 
 

@@ -1,6 +1,6 @@
 """Three ways to int8, on the same graphs, calibrated with the same sound: ours, onnxruntime's and nvidia-modelopt's.
 
-    python -m tests.bench.quantisers [--modelopt VENV/bin/python] [--seconds S]
+    python -m tests.bench.quantisers [--modelopt VENV/bin/python] [--only GRAPH] [--seconds S]
 
 Writes docs/benchmarks/quantisers.json; without --modelopt its figures stay as they were. modelopt is no dependency of
 the project: `python -m venv VENV && VENV/bin/pip install 'nvidia-modelopt[onnx]'`. All speeds are CPU time on one
@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from asd_edge.timing import in_turns
 from asd_edge.benchmark.throughput import whole_window
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.engines.onnx_session import open_session
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
+from asd_edge.timing import in_turns
 from asd_export.graph import INPUT, OUTPUT, export_graph
 from asd_export.heard import Feed
 from asd_export.precision.quantise import quantised
@@ -177,6 +177,7 @@ def main() -> None:
     """Measure, and write what was measured beside what was not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modelopt", metavar="PYTHON", help="of a virtual environment that has nvidia-modelopt[onnx]")
+    parser.add_argument("--only", choices=SUBJECTS, help="the graph to measure; by default all")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each comparison")
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"graphs": {}}
@@ -185,8 +186,8 @@ def main() -> None:
         done = subprocess.run([arguments.modelopt, "-c", asked], check=True, capture_output=True, text=True)
         results["modelopt"] = done.stdout.strip()
     results["machine"] = machine("onnxruntime", "onnx", "numpy")
-    for name, make in SUBJECTS.items():
-        subject = make()
+    for name in [arguments.only] if arguments.only else SUBJECTS:
+        subject = SUBJECTS[name]()
         graphs = {
             "ours": quantised(subject.graph, subject.feeds, sweep(subject.graph, subject.feeds).plan),
             "onnxruntime": by_onnxruntime.quantise(subject.graph, iter(subject.feeds)),
