@@ -96,7 +96,7 @@ def stream() -> Subject:
 
 
 def segment() -> Subject:
-    """MobileNetV2 at full width with random weights, batch norms as the sound makes them, and outputs that differ."""
+    """MobileNetV2 at full width with random weights, and batch norms as the sound makes them."""
     torch.manual_seed(3)
     network = MobileNetV2()
     frames = torch.from_numpy(np.concatenate(_sounds(_CALIBRATE)))
@@ -105,8 +105,6 @@ def segment() -> Subject:
     with torch.no_grad():
         for _ in range(10):
             network.train()(heard)
-        common = network.eval().trunk(network.standardise(heard).unsqueeze(1)).mean(dim=(0, 2, 3))
-        network.embedding.bias.copy_(-network.embedding.weight @ common)
     exported = export_graph(network, frames=SEGMENT, bands=network.bands, dims=network.dims)
 
     def opened(graph: bytes) -> tuple[Callable[[], object], Embed]:
