@@ -51,3 +51,14 @@ def test_the_gain_of_fine_tuning_is_that_of_the_pairs() -> None:
     assert "| fan | imprint | 0.700 ± 0.283 | 0.700 ± 0.283 | 0.700 ± 0.283 | – |" in page
     assert "| fan | gain | +0.100 ± 0.000 | +0.100 ± 0.000 | +0.100 ± 0.000 |  |" in page
     assert "| fan | 0.500 ± 0.000 | -0.100 ± 0.000 |" in page
+
+
+def test_three_ways_to_int8_stand_side_by_side_and_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
+    told = {"date": "2026-01-01", "processor": "a processor", "python": "3.12"}
+    ours = {"bytes": 300, "size": 0.3, "times_faster": 2.0, "deviation": 0.1, "cosine_distance": 1e-4}
+    results = {"machine": told, "modelopt": "0.1", "graphs": {"one": {"ours": ours, "modelopt": ours}}}
+    (tmp_path / "quantisers.json").write_text(json.dumps(results))
+    page = render(tmp_path)
+    assert "| one | ours (`asd_export.precision`) | 30% | 2.00 ± 0.10 | 1.0e-04 |" in page
+    assert "nvidia-modelopt 0.1." in page
+    assert "| one | onnxruntime" not in page
