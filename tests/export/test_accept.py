@@ -45,9 +45,7 @@ def run(clips: list[Clip]) -> Run:
 def bundle(run: Run, clips: list[Clip], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("accept") / "all.asd"
     left_out: list[LeftOut] = []
-    made = export_bundle(
-        run, clips, path, name="all", precisions=PRECISIONS, left_out=left_out.append, progress=SILENT
-    )
+    made = export_bundle(run, clips, path, name="all", precisions=PRECISIONS, left_out=left_out.append, progress=SILENT)
     assert [(one.kind, one.precision, one.why) for one in left_out] == []
     return made
 
@@ -93,7 +91,10 @@ class TestABundleOfAllVariants:
         swapped = {**bundle.graphs, "stream.int8.onnx": bundle.graphs["stream.fp32.onnx"]}
         wrong = {**bundle.graphs, "head.fp16.onnx": swapped["head.int8.onnx"]}
         for graphs, variant in ((swapped, ("stream", "int8")), (wrong, ("stream", "fp16"))):
-            found = {(one.kind, one.precision): one.why for one in accept(replace(bundle, graphs=graphs), [], progress=SILENT)}
+            found = {
+                (one.kind, one.precision): one.why
+                for one in accept(replace(bundle, graphs=graphs), [], progress=SILENT)
+            }
             assert [key for key, why in found.items() if why] in ([variant], []), found
 
 
