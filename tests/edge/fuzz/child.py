@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import resource
+import struct
 import sys
 import time
 from collections import Counter
@@ -37,7 +38,8 @@ CPU_S = 5.0
 """For one mutant."""
 
 FORBIDDEN = ("open", "os.", "subprocess.", "socket.", "shutil.", "ctypes.", "exec", "pickle.")
-_IN_OPEN, _IN_NONBLOCK = 0x20, 0o4000
+_IN_OPEN, _IN_ISDIR, _IN_NONBLOCK = 0x20, 0x40000000, 0o4000
+_NOTE = struct.Struct("iIII")  # struct inotify_event: watch, mask, cookie, length of the name behind it
 
 
 def main(bundle: str, first: str, stop: str, secrets: str) -> None:
@@ -74,10 +76,9 @@ def main(bundle: str, first: str, stop: str, secrets: str) -> None:
         counts[f"{kind} {outcome}"] += 1
         failures += [f"{number} {kind}: {what}" for what in watched.touched]
         watched.touched.clear()
+        failures += [f"{number} {kind}: a library opened {name}" for name in read_notes(opened_by_libraries)]
         if took > CPU_S:
             failures.append(f"{number} {kind}: took {took:.1f} s")
-    if read_notes(opened_by_libraries):
-        failures.append(f"{first} to {stop}: a file beside the bundle was opened")
     mutant.unlink()
     progress.unlink()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -138,12 +139,19 @@ def watch(folder: str) -> int:
     return descriptor
 
 
-def read_notes(descriptor: int) -> bytes:
-    """Return what the kernel has noted since the last call."""
+def read_notes(descriptor: int) -> list[str]:
+    """Return the names of the files that were opened since the last call; others may look through folders meanwhile."""
     try:
-        return os.read(descriptor, 4096)
+        notes = os.read(descriptor, 1 << 16)
     except BlockingIOError:
-        return b""
+        return []
+    names = []
+    while notes:
+        _, mask, _, length = _NOTE.unpack_from(notes)
+        if not mask & _IN_ISDIR:
+            names.append(os.fsdecode(notes[_NOTE.size : _NOTE.size + length].rstrip(b"\0")))
+        notes = notes[_NOTE.size + length :]
+    return names
 
 
 if __name__ == "__main__":
