@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from asd_edge.benchmark.timing import Time, in_turns
 from numpy.typing import NDArray
 
 from asd_edge.benchmark.throughput import Embed, whole_window
