@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, TypedDict
 
-from asd_edge.bundle.graph_tensors import INT64, ITEM_BYTES, GraphTensors
+from asd_edge.bundle.graph_tensors import INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
 from asd_edge.bundle.limits import GraphLimits
 from asd_edge.engines.embedder import LARGEST_BATCH, LARGEST_STEP
 from asd_edge.strict import RefusalError
@@ -185,7 +185,7 @@ def _add_up(graph: onnx.GraphProto, shapes: Shapes, tensors: GraphTensors, limit
         if node is not None:
             run_bytes += size
             multiplications += _multiplications(node, shapes, count)
-        if kind not in ITEM_BYTES or any(_number(size) < 0 for size in dims):
+        if kind not in ITEM_BYTES or len(dims) > MOST_DIMS or any(_number(size) < 0 for size in dims):
             raise RefusalError(
                 f"{_maker(name, node)} of type {kind} and shape {list(dims)[:20]}", "a tensor of numbers"
             )
