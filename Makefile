@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test check setup fuzz bench default-model format clean
+.PHONY: demo test test-aarch64 check setup fuzz bench default-model format clean
 
 demo: $(VENV)/base            ## A machine's life in a minute, heard through the real path
 	$(BIN)/asd-edge demo --out demo.png
 
 test: setup                   ## Set up everything, then run all tests
 	tests/run_all.sh
+
+test-aarch64: $(VENV)/dev     ## Golden outputs and device tests on emulated arm64, outside CI: docs/jetson.md
+	tests/aarch64/run.sh
 
 check: $(VENV)/dev            ## Style, types, architecture
 	$(BIN)/ruff check .

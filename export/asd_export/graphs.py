@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from asd_edge.bundle.embedder import load_embedder
@@ -45,10 +45,6 @@ class ExportedGraphs:
             for part, heard in feeds.items()
         }
         return replace(self, members={**self.members, **made})
-
-    def without(self, dropped: Collection[str]) -> ExportedGraphs:
-        """Return the graphs but these members."""
-        return replace(self, members={name: graph for name, graph in self.members.items() if name not in dropped})
 
 
 def _in_precision(graph: bytes, precision: Precision, feeds: Sequence[Feed]) -> bytes:

@@ -9,13 +9,13 @@ from typing import NoReturn
 
 import numpy as np
 
-from asd_edge.benchmark.timing import in_turns
 from asd_edge.bundle.golden import Golden
 from asd_edge.bundle.variants import Kind, Parity, Precision
 from asd_edge.engines.embedder import StreamEmbedder
 from asd_edge.errors import EngineError
 from asd_edge.pipeline import Pipeline
 from asd_edge.serving.verify import golden_embeddings
+from asd_edge.timing import in_turns
 from asd_train.commission import MachineReference
 from asd_train.data.clip import Clip
 from asd_train.evaluation.scored import ScoredClip, score_clips

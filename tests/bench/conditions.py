@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from asd_edge.benchmark.throughput import noise
-from asd_edge.benchmark.timing import Time, in_turns
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.detector import Detector
 from asd_edge.pipeline import Pipeline, SegmentStreams
@@ -31,6 +30,7 @@ from asd_edge.scoring.backends.kinds import BACKENDS
 from asd_edge.scoring.conditions import Condition, ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
+from asd_edge.timing import Time, in_turns
 from tests.bench.machine import machine
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "conditions.json"

@@ -21,10 +21,10 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from asd_edge.benchmark.throughput import Embed, Score, whole_window
-from asd_edge.benchmark.timing import in_turns
 from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
 from asd_edge.simulator import MACHINES, SimulatedMachine
+from asd_edge.timing import in_turns
 from asd_export.graph import INPUT
 from tests.bench.networks import FRONT_END, Made, window_session
 

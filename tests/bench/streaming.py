@@ -21,7 +21,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from asd_edge.benchmark.throughput import compare, cost_of, state_bytes, streaming, ten_seconds
-from asd_edge.benchmark.timing import in_turns
+from asd_edge.timing import in_turns
 from tests.bench import daemon_load, front_end, quantised
 from tests.bench.machine import machine
 from tests.bench.networks import FRAMES_A_SECOND, made, multiply_adds_a_second

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asd_edge.bundle.bundle import Bundle
@@ -15,13 +15,13 @@ SEEDS = (11, 12, 13, 14)
 NORMAL = OperatingState(speed=1.0, load=0.5)
 
 
-def scores(bundle: Bundle) -> Iterator[tuple[str, float]]:
+def scores(bundle: Bundle, seeds: Iterable[int] = SEEDS) -> Iterator[tuple[str, float]]:
     """Yield `fan normal 11` and its score, for every machine: each seed normal, and with a blatant fault."""
     pipeline = bundle.pipeline()
     for kind in MACHINES:
         known = bundle.factory_conditions(kind, "00")
         assert known is not None, kind
-        for seed in SEEDS:
+        for seed in seeds:
             fault = FAULTS[kind][seed % len(FAULTS[kind])]
             states = {"normal": NORMAL, fault: OperatingState(speed=1.0, load=0.5, fault=fault, severity=1.0)}
             for name, state in states.items():

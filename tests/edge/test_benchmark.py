@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from asd_edge.benchmark.throughput import Cost, state_bytes
-from asd_edge.benchmark.timing import in_turns
+from asd_edge.timing import in_turns
 from tests.edge.device import asd_edge
 from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
 from tests.golden.tiny_stream import BANDS, CHANNELS, DEPTH, FIRST_PAST, HEADS, SECOND_PAST

@@ -13,6 +13,7 @@ from asd_edge.config import (
     DecisionTable,
     DeviceConfig,
     DeviceTable,
+    EngineTable,
     MachineTable,
     MqttTable,
     RemoteTable,
@@ -25,6 +26,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 TABLES: dict[str, type[Strict]] = {
     "[device]": DeviceTable,
     "[bundle]": BundleTable,
+    "[engine]": EngineTable,
     "[mqtt]": MqttTable,
     "[mqtt.tls]": TlsTable,
     "[remote]": RemoteTable,
@@ -98,5 +100,6 @@ def test_the_whole_example_loads_and_says_every_key(tmp_path):
     config = load_config(path)
     machine = config.machines[0]
     assert config.mqtt.tls is not None
-    for said in (config.device, config.bundle, config.mqtt, config.mqtt.tls, config.remote, machine, machine.decision):
+    tables = (config.device, config.bundle, config.engine, config.mqtt, config.mqtt.tls, config.remote)
+    for said in (*tables, machine, machine.decision):
         assert said.model_fields_set == set(type(said).model_fields)

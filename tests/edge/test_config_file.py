@@ -28,7 +28,12 @@ state_dir = "state"
 
 [bundle]
 path = "models/fan.asd"
+precision = "auto"
 threads = 2
+
+[engine]
+tensorrt = "off"
+cache_dir = "built"
 
 [mqtt]
 host = "broker.plant"
@@ -76,6 +81,9 @@ def test_two_keys_are_enough_for_a_machine(load):
     config = load(LEAST)
     assert config.device.state_dir == Path("/var/lib/asd-edge")
     assert config.bundle.path == "default"
+    assert config.bundle.precision == "fp32"
+    assert config.engine.tensorrt == "auto"
+    assert config.engine_cache == Path("/var/lib/asd-edge/engines")
     assert (config.mqtt.host, config.mqtt.port, config.mqtt.protocol) == ("127.0.0.1", 1883, "5")
     assert config.mqtt.tls is None
     assert config.machines[0].factory_key is None
@@ -85,6 +93,7 @@ def test_everything_that_can_be_said(load, tmp_path):
     config = load(FULL)
     fan, pump = config.machines
     assert config.bundle.threads == 2
+    assert (config.bundle.precision, config.engine.tensorrt) == ("auto", "off")
     assert config.mqtt.prefix == "plant/asd"
     assert fan.factory_key == ("fan", "00")
     assert (fan.channel, fan.source_rate, fan.speed, fan.idle_below_dbfs) == (0, 48_000, 1.0, -60.0)
@@ -98,6 +107,7 @@ def test_relative_paths_start_at_the_file(load, tmp_path, monkeypatch):
     config = load(FULL)
     assert config.device.state_dir == tmp_path / "state"
     assert config.bundle.path == str(tmp_path / "models" / "fan.asd")
+    assert config.engine_cache == tmp_path / "built"
     assert config.mqtt.password_file == tmp_path / "secret"
     assert config.mqtt.tls is not None
     assert config.mqtt.tls.ca_file == Path("/etc/ssl/plant.pem")
@@ -127,11 +137,7 @@ def test_a_machine_it_does_not_have(load):
         (("[mqtt]", "[mqqt]"), "unknown key mqqt", "'mqtt' (the nearest known key)"),
         (("ca_file", "cafile"), "unknown key mqtt.tls.cafile", "'ca_file' (the nearest known key)"),
         (("on_delay_s", "on_delay"), "unknown key machines[0].decision.on_delay", "'on_delay_s'"),
-        (
-            ("threads = 2", "zzz = 2"),
-            "unknown key bundle.zzz",
-            "one of path, threads",
-        ),
+        (("threads = 2", "zzz = 2"), "unknown key bundle.zzz", "one of path, precision, threads"),
         (('id = "press-hall-3"\n', ""), "no device.id", "the key 'id'"),
         (("port = 8883", 'port = "8883"'), "mqtt.port = '8883'", "a valid integer"),
         (("port = 8883", "port = 0"), "mqtt.port = 0", "greater than or equal to 1"),

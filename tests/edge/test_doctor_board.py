@@ -106,6 +106,12 @@ def test_what_is_wrong_with_a_jetson(
     assert found.remedy is not None
 
 
+def test_a_sensor_that_is_switched_off_has_no_temperature(tmp_path: Path) -> None:
+    zone = {"/sys/class/thermal/thermal_zone1/type": "cv0-thermal", "/sys/class/thermal/thermal_zone1/temp": "-256000"}
+    found = worst(heat.check_temperature, tmp_path, zone)
+    assert (found.level, found.found) == (Level.OK, "no sensor to be read")
+
+
 @pytest.mark.parametrize("look", [power.check_power_mode, power.check_cpu, heat.check_temperature,
                                   heat.check_throttling, memory.check_memory, check_wear])  # fmt: skip
 def test_a_kernel_that_tells_nothing_is_no_fault(look: Look, tmp_path: Path) -> None:

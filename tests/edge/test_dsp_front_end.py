@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -80,12 +81,17 @@ def test_mel_scale_and_its_inverse_agree_and_meet_known_points(scale: MelScale) 
 
 
 @pytest.mark.parametrize("single", [False, True])
-def test_spectra_of_a_batch_equal_those_of_single_frames_bit_for_bit(single: bool) -> None:
+def test_spectra_of_a_batch_equal_those_of_single_frames(single: bool) -> None:
     frames = noise(32 * 1024).reshape(32, 1024)
     batch = PowerSpectrum(periodic_hann(1024), 32, single=single)
-    alone = PowerSpectrum(periodic_hann(1024), 1, single=single)
+    one = PowerSpectrum(periodic_hann(1024), 1, single=single)
     together = batch(frames).copy()
-    assert all(np.array_equal(alone(frames[t : t + 1])[0], together[t]) for t in range(32))
+    alone = np.concatenate([one(frames[t : t + 1]).copy() for t in range(32)])
+    if single and platform.machine() == "aarch64":  # the only case that is not bit for bit: see PowerSpectrum
+        largest = np.sqrt(alone.max())
+        np.testing.assert_allclose(np.sqrt(together), np.sqrt(alone), rtol=0.0, atol=SINGLE_FFT_ERROR * largest)
+    else:
+        assert np.array_equal(together, alone)
     assert np.array_equal(batch(frames[:3], frames[3:4], frames[4:]), together)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,21 @@ def test_remote_enrollment_is_off_and_what_switches_it_on_is_there_as_a_comment(
     )
 
 
+def test_what_a_bundle_of_one_s_own_needs_is_there_as_a_comment(tmp_path):
+    text = (FOLDER / "jetson-orin-nano.toml").read_text()
+    lines = [line.removeprefix("# ") for line in text.splitlines() if not line.startswith('path = "default"')]
+    begin = lines.index("[bundle]")
+    end = next(number for number in range(begin + 1, len(lines)) if lines[number].startswith("["))
+    path = tmp_path / "device.toml"
+    keys = [line for line in lines[begin + 1 : end] if " = " in line]
+    machine = ["[[machines]]", 'id = "a"', 'source = "sim:fan"']
+    path.write_text("\n".join(["[device]", 'id = "box"', "[bundle]", *keys, *machine]))
+    bundle = load_config(path).bundle
+    assert bundle.path == "/var/lib/asd-edge/bundle.asd"
+    assert bundle.trusted_keys_file == Path("/etc/asd-edge/trusted-keys")
+    assert not bundle.allow_unsigned
+
+
 class TestUnit:
     def test_it_stays_up(self, unit):
         assert unit["Service"]["Restart"] == "always"
@@ -119,12 +135,16 @@ class TestUnit:
         assert load_config(remote_profile(tmp_path)).remote.keys_file == Path(path)
         assert Path(path).name == name
 
-    def test_systemd_accepts_it(self, tmp_path):
+    @pytest.mark.parametrize("drop_ins", [[], ["jetson-gpu.conf"]])
+    def test_systemd_accepts_it(self, tmp_path, drop_ins):
         verify = required_tool("systemd-analyze", "systemd")
         text = (FOLDER / "asd-edge.service").read_text()
         assert "ExecStart=/opt/asd-edge/bin/asd-edge run " in text
         installed = tmp_path / "asd-edge.service"
         installed.write_text(text.replace("/opt/asd-edge/bin/asd-edge", sys.executable))
+        for name in drop_ins:
+            (tmp_path / "asd-edge.service.d").mkdir(exist_ok=True)
+            shutil.copy(FOLDER / name, tmp_path / "asd-edge.service.d")
         result = subprocess.run([verify, "verify", str(installed)], capture_output=True, text=True, timeout=60)
         complaints = [line for line in result.stderr.splitlines() if "asd-edge.service" in line]
         assert (result.returncode, complaints) == (0, [])

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "onnx", "onnxruntime", "paho", "scipy", "scipy.signal", "soundfile", "pydantic", "cryptography")
-HEAVY += ("asd_train", "asd_export")
+HEAVY += ("asd_train", "asd_export", "tensorrt", "tensorrt_rtx", "cuda")
 
 
 def modules_after(code: str) -> set[str]:

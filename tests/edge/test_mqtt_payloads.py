@@ -10,6 +10,7 @@ from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
 from asd_edge.sinks.payloads import (
     Counts,
     DeviceReport,
+    EngineReport,
     LinkReport,
     MachineReport,
     Message,
@@ -35,7 +36,12 @@ def status() -> Message:
         "online",
         "connected",
         time=1.5e9,
-        device=DeviceReport("0.1.0", "ab" * 32, (MachineReport("fan-7", "failed", "no microphone"),)),
+        device=DeviceReport(
+            "0.1.0",
+            "ab" * 32,
+            EngineReport("onnxruntime", "fp32", "no GPU"),
+            (MachineReport("fan-7", "failed", "no microphone"),),
+        ),
         link=LinkReport("3.1.1", fallback=True),
         counts=Counts(5, 4, 0, 1),
     )

@@ -22,12 +22,12 @@ from asd_edge.errors import SinkError
 from asd_edge.events import AlarmChange, WindowScore, WindowState
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.mqtt_client import probe
-from asd_edge.sinks.payloads import DeviceReport
+from asd_edge.sinks.payloads import DeviceReport, EngineReport
 from asd_edge.sinks.topics import Topics
 from tests.edge.required import required_module, required_tool
 
 TOPICS = Topics("asd-edge", "box")
-REPORT = DeviceReport("0.1.0", "0" * 64, ())
+REPORT = DeviceReport("0.1.0", "0" * 64, EngineReport("onnxruntime", "fp32"), ())
 
 
 def score(number: int) -> WindowScore:
@@ -186,10 +186,11 @@ VANISHING = """
 import os, sys
 from asd_edge.config import MqttTable
 from asd_edge.sinks.mqtt import MqttSink
-from asd_edge.sinks.payloads import DeviceReport
+from asd_edge.sinks.payloads import DeviceReport, EngineReport
 from asd_edge.sinks.topics import Topics
 table = MqttTable(host="127.0.0.1", port=int(sys.argv[1]))
-sink = MqttSink(table, Topics("asd-edge", "box"), lambda: DeviceReport("0", "0" * 64, ()))
+report = DeviceReport("0", "0" * 64, EngineReport("onnxruntime", "fp32"), ())
+sink = MqttSink(table, Topics("asd-edge", "box"), lambda: report)
 sink.start()
 assert sink.wait_open(10)
 print("open", flush=True)

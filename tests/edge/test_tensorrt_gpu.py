@@ -1,12 +1,13 @@
 """Engines run where there is a GPU, and are held to what onnxruntime makes of the same graphs.
 
-The graphs are those of the bundle that is shipped: full size, trained. Noise in decibels goes in, with the range of
-log-mel. On a machine without a GPU all of this is skipped.
+The graphs are those of the bundle that is shipped, with its golden segments, and small ones with noise. On a machine
+without a GPU all of this is skipped.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.embedder import AnyEmbedder, load_engines
-from asd_edge.bundle.variants import Precision
 from asd_edge.engines.build import build_engines
 from asd_edge.engines.cache import EngineCache
 from asd_edge.engines.embedder import Pasts, StreamEmbedder
@@ -24,12 +24,9 @@ from asd_edge.engines.tensorrt_build import EngineSpec, engine_from_onnx
 from asd_edge.engines.tensorrt_engine import TensorRTEngine
 from asd_edge.engines.tensorrt_module import find_tensorrt
 from asd_edge.errors import EngineError
+from asd_edge.serving.verify import LIMITS, verify
 from tests.edge.required import required_gpu
 from tests.edge.tiny_bundle import GOLDEN, SEGMENT
-
-BOUNDS: dict[Precision, float] = {"fp32": 1e-5, "fp16": 1e-3, "int8": 1e-3}
-"""Cosine distance between what two engines make of one graph. int8: the same integers go into the same sums, so only
-roundings at the edges of a step differ; what int8 loses against fp32 is the bundle's business, not the engine's."""
 
 VARIANTS = [(variant.kind, variant.precision) for variant in load_bundle("default").manifest.variants]
 
@@ -69,53 +66,53 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(-45.0, 12.0, shape).astype(np.float32)
 
 
+def channels_of(variant: Bundle, count: int) -> NDArray[np.float32]:
+    """Golden segments for as many channels, each begun at another frame: float32 [channels, frames, bands]."""
+    golden = variant.golden.features
+    return np.stack([np.roll(golden[i % len(golden)], 7 * i, axis=0) for i in range(count)])
+
+
 def distance(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
-    """Return the largest cosine distance along the last dimension."""
-    a, b = (x.astype(np.float64).reshape(-1, x.shape[-1]) for x in (ours, theirs))
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return float(np.max(1.0 - (a * b).sum(axis=1) / lengths))
+    """Return the largest cosine distance of rows, however they are shaped."""
+    a, b = (x.astype(np.float64).reshape(len(x), -1) for x in (ours, theirs))
+    return float(np.max(1.0 - (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))))
 
 
 def stacked(embedder: StreamEmbedder, channels: int) -> Pasts:
     return [np.repeat(past[None], channels, axis=0) for past in embedder.initial_pasts()]
 
 
-def test_a_stream_through_the_gpu_is_that_through_onnxruntime(
-    both: tuple[AnyEmbedder, AnyEmbedder], variant: Bundle
+def test_an_engine_passes_the_parity_gate(both: tuple[AnyEmbedder, AnyEmbedder], variant: Bundle) -> None:
+    verdict = verify(variant, replace(variant.pipeline(), embedder=both[1]))
+    assert verdict.passed, str(verdict)
+
+
+@pytest.mark.parametrize(("channels", "steps"), [(1, (1, 6, 6, 40)), (4, (6, 6, 32)), (19, (6, 70))])
+def test_a_stream_goes_through_the_gpu_as_through_onnxruntime_in_any_steps(
+    both: tuple[AnyEmbedder, AnyEmbedder], variant: Bundle, channels: int, steps: tuple[int, ...]
 ) -> None:
     cpu, gpu = both
     if not isinstance(cpu, StreamEmbedder) or not isinstance(gpu, StreamEmbedder):
         pytest.skip("a segment graph")
     assert (gpu.dims, gpu.reach, gpu.pooled_shape) == (cpu.dims, cpu.reach, cpu.pooled_shape)
     assert [(p.shape, p.dtype) for p in gpu.initial_pasts()] == [(p.shape, p.dtype) for p in cpu.initial_pasts()]
-    bands = variant.manifest.front_end.spec().bands
-    for channels, steps in ((1, (1, 6, 6, 40)), (4, (6, 6, 32)), (19, (6, 70))):  # beyond what one run takes, too
-        pasts = stacked(cpu, channels), stacked(gpu, channels)
-        for number, frames in enumerate(steps):
-            features = noise(channels, frames, bands, seed=number)
-            heard, after = cpu.advance(features, pasts[0])
-            heard_gpu, after_gpu = gpu.advance(features, pasts[1])
-            assert heard_gpu.features.shape == heard.features.shape
-            assert heard_gpu.logits.shape == heard.logits.shape
-            assert [past.shape for past in after_gpu] == [past.shape for past in after]
-            pasts = after, after_gpu
-        bound = BOUNDS[variant.precision]
-        assert distance(*(x.reshape(channels, -1) for x in (heard_gpu.features, heard.features))) <= bound
-        mean = heard.features.mean(axis=1)[:, :, None].repeat(cpu.pooled_shape[1], axis=2)
-        variance = heard.features.var(axis=1)[:, :, None].repeat(cpu.pooled_shape[1], axis=2)
-        assert distance(gpu.embed(mean, variance), cpu.embed(mean, variance)) <= bound
-
-
-def test_segments_through_the_gpu_are_those_through_onnxruntime(
-    both: tuple[AnyEmbedder, AnyEmbedder], variant: Bundle
-) -> None:
-    cpu, gpu = both
-    if isinstance(cpu, StreamEmbedder) or isinstance(gpu, StreamEmbedder):
-        pytest.skip("a stream graph")
-    front_end, segment = variant.manifest.front_end.spec(), variant.manifest.segment.spec()
-    for count in (1, 16, 35):
-        features = noise(count, segment.frames, front_end.bands, seed=count)
-        assert distance(gpu.embed(features), cpu.embed(features)) <= BOUNDS[variant.precision]
+    sound, limit = channels_of(variant, channels), LIMITS[variant.precision]
+    pasts, pasts_gpu, start = stacked(cpu, channels), stacked(gpu, channels), 0
+    for frames in steps:  # the last one of each is more than a run takes
+        features = sound[:, start : start + frames]
+        heard, pasts = cpu.advance(features, pasts)
+        heard_gpu, pasts_gpu = gpu.advance(features, pasts_gpu)
+        assert heard_gpu.features.shape == heard.features.shape
+        assert heard_gpu.logits.shape == heard.logits.shape
+        assert [past.shape for past in pasts_gpu] == [past.shape for past in pasts]
+        start += frames
+    assert distance(heard_gpu.features, heard.features) <= limit
+    mean, variance = (
+        np.repeat(moment[:, :, None], cpu.pooled_shape[1], axis=2)
+        for moment in (heard.features.mean(axis=1), heard.features.var(axis=1))
+    )
+    assert distance(gpu.embed(mean, variance), cpu.embed(mean, variance)) <= limit
+    assert gpu.embed(mean[:0], variance[:0]).shape == (0, gpu.dims)
 
 
 def test_a_small_segment_graph_gives_the_same_in_every_batch() -> None:

@@ -22,6 +22,7 @@ from asd_train.evaluation.system import score_system
 from asd_train.progress import Progress
 from asd_train.recipe import Recipe
 from asd_train.training.fit import fit
+from tests.export.buildable import assert_all_build
 from tests.train.every_recipe import small, two_sections
 
 SILENT = Progress(enabled=False)
@@ -65,7 +66,7 @@ def test_a_system_reaches_the_device_and_judges_there_as_it_did_in_training(
     path = tmp_path / "system.asd"
     export_bundle(run, own, path, name="system", machine=machine, progress=SILENT)
     bundle = load_bundle(str(path))
-    known = {m.key: bundle.factory_conditions(m.machine, m.section) for m in bundle.manifest.machines}
+    known = {m.key: bundle.factory_conditions(m.machine, m.section) for m in bundle.machines}
     pipeline = bundle.pipeline()
     conditions = {unit: each for unit, each in known.items() if each is not None}
     shipped = score_clips(pipeline, conditions, own, channel=None, progress=SILENT)
@@ -81,3 +82,4 @@ def test_a_system_reaches_the_device_and_judges_there_as_it_did_in_training(
     scores = [event.score for event in [*detector.process(block), *detector.flush()] if isinstance(event, WindowScore)]
     assert scores
     assert all(score is None or np.isfinite(score) for score in scores)
+    assert_all_build(bundle)

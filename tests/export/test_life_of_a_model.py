@@ -19,6 +19,7 @@ from asd_edge.sources.file import read_clip
 from asd_train.embedder import torch_pipeline
 from asd_train.recipe import load_recipe
 from asd_train.run import load_run
+from tests.export.buildable import assert_all_build
 from tests.train.tiny_recipe import tiny_recipe
 
 TINY = """
@@ -108,6 +109,10 @@ def test_the_device_embeds_a_clip_as_the_trained_network_does(folder: Path) -> N
     device = embed_clip(load_bundle(folder / "model.asd").pipeline(), samples, name=clip.name)
     cosines = np.sum(trained.segments.embeddings * device.segments.embeddings, axis=1)
     assert np.max(1 - cosines) <= 1e-5
+
+
+def test_tensorrt_builds_both_kinds_of_graph(folder: Path) -> None:
+    assert_all_build(load_bundle(folder / "model.asd"))
 
 
 def test_score_and_enroll_use_the_bundle(folder: Path) -> None:

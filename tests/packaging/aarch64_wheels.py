@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
-EXTRAS = ("remote", "demo")  # what a device may have beside the base; training and export happen elsewhere
+EXTRAS = ("tensorrt", "demo")  # what a device may have beside the base; training and export happen elsewhere
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def required() -> list[str]:
     """Return the requirements of the base distribution and of a device's extras, with their markers."""
     project = tomllib.loads(PROJECT.read_text())["project"]
     extras = project["optional-dependencies"]
-    return [*project["dependencies"], *(line for extra in EXTRAS for line in extras.get(extra, []))]
+    return [*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
 
 
 def resolve(board: Board, requirements: Iterable[str]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Quantisation-aware training: a trained network learns to give in int8 what it gives in float32.
 
+Jacob et al. (CVPR 2018) and Krishnamoorthi (2018), as networks/fake_quantised.py says.
+
 The run that comes out is an ordinary one. Nothing of int8 is kept in it, for nothing has to be: the export rounds the
 weights as they were rounded here, with the largest of each output channel, and finds the activations' ranges again on
 the sound that this training heard. What the network has learned is to bear the rounding at such ranges.

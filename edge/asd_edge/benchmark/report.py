@@ -21,11 +21,11 @@ from asd_edge.benchmark.throughput import (
     whole_segments,
     whole_window,
 )
-from asd_edge.benchmark.timing import in_turns
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.engines.embedder import StreamEmbedder
 from asd_edge.pipeline import Pipeline
+from asd_edge.timing import in_turns
 
 TWICE = {"1 s": 31, "0.2 s": 6}
 """Frames of 32 ms between the scores that are compared."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.benchmark.timing import Time, in_turns
 from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.engines.embedder import StreamEmbedder
 from asd_edge.pipeline import Pipeline, SegmentStreams
+from asd_edge.timing import Time, in_turns
 
 WINDOW_S = 10.0
 Embed = Callable[[NDArray[np.float32]], object]

@@ -6,12 +6,11 @@ import hashlib
 import io
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,43 +24,44 @@ from asd_edge.bundle.graph_check import check_graph, limits_of
 from asd_edge.bundle.graph_tensors import GraphTensors
 from asd_edge.bundle.limits import GraphLimits
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
-from asd_edge.bundle.signature import MEMBER, Signatures, signers
+from asd_edge.bundle.signature import MEMBER, Signatures
 from asd_edge.errors import BundleError
 from asd_edge.strict import RefusalError, check_version
 
-if TYPE_CHECKING:
-    from asd_edge.keys import AuthorisedKeys
+Vouched = Callable[[Signatures | None, bytes], tuple[str, ...]]
 
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"  # format 1.0
 
 
-def load_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> Bundle:
+def load_bundle(path: Path | str) -> Bundle:
     """Read the bundle at `path`, or the one inside this package when `path` is "default".
 
-    Whether it must be signed, and by whom, is the device's policy: `load_trusted`.
-
-    Args:
-        path: of the file.
-        trusted: keys whose signatures are verified.
+    Nobody's signature is asked for: what a device file names is read with `load_trusted`.
 
     Raises:
         BundleError: missing, not a bundle, truncated, altered, too large, or of another version.
     """
-    return read_bundle(path, trusted)[0]
+    return read_bundle(path)[0]
 
 
-def read_bundle(path: Path | str, trusted: AuthorisedKeys | None = None) -> tuple[Bundle, bytes]:
-    """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked."""
+def read_bundle(path: Path | str, vouched: Vouched | None = None) -> tuple[Bundle, bytes]:
+    """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked.
+
+    Args:
+        path: of the file.
+        vouched: gets the signatures and the manifest's bytes; returns who signed, or raises. It comes before anything
+            but the container is looked into, so that no parser of graphs or arrays meets a stranger's bytes.
+    """
     if str(path) == "default":
         with resources.as_file(resources.files("asd_edge") / "models" / "default.asd") as default:
-            return _load(default, trusted, "the default bundle", "Install asd-edge again, or name another bundle.")
-    return _load(Path(path), trusted, f"the bundle {path}", "Copy the bundle again from where it was made.")
+            return _load(default, vouched, "the default bundle", "Install asd-edge again, or name another bundle.")
+    return _load(Path(path), vouched, f"the bundle {path}", "Copy the bundle again from where it was made.")
 
 
-def _load(path: Path, trusted: AuthorisedKeys | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
+def _load(path: Path, vouched: Vouched | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
     try:
         archive = _read(path)
-        return _parse(archive, trusted), archive
+        return _parse(archive, vouched), archive
     except OSError as error:
         found, expected = error.strerror or str(error), "a bundle file that can be read"
         raise BundleError(f"Cannot read {what}", found=found, expected=expected, remedy=remedy) from error
@@ -86,13 +86,13 @@ def _read(path: Path) -> bytes:
         return stream.read(status.st_size)
 
 
-def _parse(archive: bytes, trusted: AuthorisedKeys | None = None) -> Bundle:
+def _parse(archive: bytes, vouched: Vouched | None = None) -> Bundle:
     _check_version(archive)
     members = unpack(archive)
     if "manifest.json" not in members:
         raise RefusalError("no member manifest.json", "a bundle's manifest")
     signatures = Signatures.from_json(members.pop(MEMBER)) if MEMBER in members else None
-    signed_by = signers(signatures, members["manifest.json"], trusted)
+    signed_by = vouched(signatures, members["manifest.json"]) if vouched is not None else ()
     manifest = Manifest.from_json(members.pop("manifest.json"))
     graph_names = {name for variant in manifest.variants for name in variant.members}
     names = {*graph_names, *(f"{name}.npy" for name in manifest.shapes)}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_edge.bundle.archive import load_bundle, read_bundle
 from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.signature import Signatures, signers
 from asd_edge.config import BundleTable
 from asd_edge.errors import BundleError
 
 if TYPE_CHECKING:  # it loads cryptography, which a daemon without signatures to verify does not need
     from asd_edge.keys import AuthorisedKeys
+
+_log = logging.getLogger(__name__)
 
 
 def load_trusted(table: BundleTable) -> Bundle:
@@ -23,7 +27,10 @@ def load_trusted(table: BundleTable) -> Bundle:
     """
     if table.path == "default":  # a part of this package, and as trusted as the code that asks
         return load_bundle(table.path)
-    return read_trusted(Path(table.path), table)[0]
+    bundle, _ = read_trusted(Path(table.path), table)
+    by = f"signed by {', '.join(bundle.signed_by)}" if bundle.signed_by else "not signed, which the device file allows"
+    _log.info("The bundle %s, release %d, is %s", bundle.manifest.name, bundle.manifest.release, by)
+    return bundle
 
 
 def read_trusted(path: Path, table: BundleTable) -> tuple[Bundle, bytes]:
@@ -33,10 +40,14 @@ def read_trusted(path: Path, table: BundleTable) -> tuple[Bundle, bytes]:
         BundleError, ConfigError: as `load_trusted`.
     """
     keys = _trusted_keys(table)
-    bundle, archive = read_bundle(path, keys)
-    if not (bundle.signed_by or table.allow_unsigned):
-        raise _untrusted(path, bundle, keys)
-    return bundle, archive
+
+    def vouched(signatures: Signatures | None, manifest: bytes) -> tuple[str, ...]:
+        names = signers(signatures, manifest, keys)
+        if not (names or table.allow_unsigned):
+            raise _untrusted(path, signatures, keys)
+        return names
+
+    return read_bundle(path, vouched)
 
 
 def _trusted_keys(table: BundleTable) -> AuthorisedKeys | None:
@@ -47,8 +58,8 @@ def _trusted_keys(table: BundleTable) -> AuthorisedKeys | None:
     return read_authorised_keys(table.trusted_keys_file)
 
 
-def _untrusted(path: Path, bundle: Bundle, keys: AuthorisedKeys | None) -> BundleError:
-    said = ", ".join(bundle.signatures.keys) if bundle.signatures else ""
+def _untrusted(path: Path, signatures: Signatures | None, keys: AuthorisedKeys | None) -> BundleError:
+    said = ", ".join(signatures.keys) if signatures is not None else ""
     return BundleError(
         f"The bundle {path} is not signed by a key that this device trusts",
         found=f"signatures of {said} alone" if said else "no signature",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asd_edge.cli.choose import choose
 from asd_edge.cli.options import Json
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ Config = Annotated[
 Folder = Annotated[
     Path | None, typer.Option("--cache", metavar="DIR", help="Folder of the engines; without it, the device's.")
 ]
+
+
+app.command()(choose)
 
 
 @app.command()
@@ -109,7 +113,7 @@ def _cache(config: Path | None, folder: Path | None) -> EngineCache:
         )
     if folder is None:
         assert config is not None
-        folder = load_config(config).device.state_dir / "engines"
+        folder = load_config(config).engine_cache
     return EngineCache(folder)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_edge.bundle.archive import load_bundle
-from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import load_config
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.detector import Detector
@@ -14,6 +13,7 @@ from asd_edge.errors import ConfigError
 from asd_edge.pipeline import Pipeline, SegmentStreams
 from asd_edge.scoring.conditions import ConditionSet
 from asd_edge.scoring.decision import DecisionSpec
+from asd_edge.serving.served import served_bundle
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def from_device(config_path: Path, machine_id: str) -> Hearing:
     """
     config = load_config(config_path)
     machine = config.machine(machine_id)
-    bundle = load_trusted(config.bundle)
+    bundle = served_bundle(config)
     known = KnownConditions(bundle, machine, config.device.state_dir).load()
     decision = DecisionSpec(**machine.decision.model_dump())
     pipeline = bundle.pipeline(config.bundle.threads)

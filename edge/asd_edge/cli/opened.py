@@ -16,7 +16,6 @@ import typer
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
-from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig, MachineTable, load_config
 from asd_edge.control import flush_history
 from asd_edge.enrollment.propose import Machine
@@ -24,6 +23,7 @@ from asd_edge.errors import AsdEdgeError, EnrollmentError, StateError
 from asd_edge.history.format import Stretch, history_path
 from asd_edge.history.reader import read_history
 from asd_edge.scoring.decision import DecisionSpec
+from asd_edge.serving.served import served_bundle
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,12 @@ class OpenedMachine:
         return self.machine.store
 
     def bundle(self) -> Bundle:
-        """Load the bundle that the device runs.
+        """Load the bundle that the device runs, seen as the variant that it serves.
 
         Raises:
             BundleError: it cannot be used, or is not trusted.
         """
-        return load_trusted(self.device.bundle)
+        return served_bundle(self.device)
 
     def history(self, bundle: Bundle, *, hours: float) -> list[Stretch]:
         """Return what the daemon has heard of the machine in the last hours, newest included.

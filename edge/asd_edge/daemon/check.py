@@ -9,11 +9,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.remote import authorised_keys
 from asd_edge.errors import AsdEdgeError, SourceError
+from asd_edge.serving.served import served_bundle
 from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sources.block import Source
 from asd_edge.sources.open import open_machine
@@ -57,11 +57,11 @@ def _try(what: str, attempt: Callable[[], str]) -> Finding:
 
 
 def _load(config: DeviceConfig, loaded: list[Bundle]) -> str:
-    bundle = load_trusted(config.bundle)
+    bundle = served_bundle(config)
     bundle.pipeline(threads=config.bundle.threads)
     loaded.append(bundle)
     signed = f", signed by {', '.join(bundle.signed_by)}" if bundle.signed_by else ""
-    return f"{bundle.manifest.name} ({bundle.bundle_id[:12]}){signed}"
+    return f"{bundle.manifest.name} ({bundle.bundle_id[:12]}), {bundle.kind}/{bundle.precision}{signed}"
 
 
 def _known(config: DeviceConfig, machine: MachineTable, bundle: Bundle) -> str:

@@ -95,7 +95,7 @@ class Scorer:
     """The scoring thread. It sleeps until a block arrives, then takes everything that has arrived."""
 
     def __init__(self) -> None:
-        self._inbox: SimpleQueue[_Work | None] = SimpleQueue()
+        self._inbox: SimpleQueue[_Work | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
 
     def start(self) -> None:
@@ -111,6 +111,10 @@ class Scorer:
         """Take work from any thread."""
         self._inbox.put(work)
 
+    def between(self, task: Callable[[], None]) -> None:
+        """Let the scorer's thread do `task`, which does not raise, before the next blocks; from any thread."""
+        self._inbox.put(task)
+
     def _run(self) -> None:
         waiting: list[_Work] = []
         going = True
@@ -119,8 +123,10 @@ class Scorer:
                 work = self._inbox.get()
                 if work is None:
                     going = False
-                else:
+                elif isinstance(work, _Work):
                     waiting.append(work)
+                else:
+                    work()
             waiting = self._advance(waiting)
 
     def _advance(self, waiting: list[_Work]) -> list[_Work]:

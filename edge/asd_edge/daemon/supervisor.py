@@ -12,10 +12,10 @@ from time import monotonic
 from types import FrameType
 
 from asd_edge import __version__
-from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.control import ControlServer
+from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.notify import notify
@@ -23,8 +23,10 @@ from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SinkError
 from asd_edge.pipeline import SegmentStreams
+from asd_edge.serving.served import served_bundle
+from asd_edge.serving.tensorrt import installed_tensorrt
 from asd_edge.sinks.mqtt import MqttSink
-from asd_edge.sinks.payloads import DeviceReport
+from asd_edge.sinks.payloads import DeviceReport, EngineReport
 from asd_edge.sinks.topics import Topics
 from asd_edge.sources.shared import SharedDevices
 
@@ -35,7 +37,7 @@ _STOP_PATIENCE_S = 3.0
 _WAKE_S = 1.0
 _DELIVERY_PATIENCE_S = 5.0
 
-_Note = MachineThread | signal.Signals  # what wakes the main thread
+_Note = MachineThread | EngineReport | signal.Signals  # what wakes the main thread
 
 
 class Daemon:
@@ -51,9 +53,10 @@ class Daemon:
 
     def __init__(self, config: DeviceConfig, path: Path) -> None:
         self._notes: SimpleQueue[_Note] = SimpleQueue()
-        bundle = load_trusted(config.bundle)
-        streams = SegmentStreams(bundle.pipeline(threads=config.bundle.threads))
+        bundle = served_bundle(config)
         self._scorer = Scorer()
+        self._engines = Engines(config, bundle, self._scorer, self._notes.put, installed_tensorrt())
+        streams = SegmentStreams(self._engines.pipeline)
         self._bundle_id = bundle.bundle_id
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
         self._keeping = Keeping(config, bundle, streams.pipeline)
@@ -100,6 +103,7 @@ class Daemon:
                 self._sink.publish_no_alarm(machine.report.machine)
                 machine.start()
             notify("READY=1")
+            self._engines.start()
             signalled = self._wait()
         notify("STOPPING=1")
         return self._stop(signalled)
@@ -112,6 +116,9 @@ class Daemon:
                 continue
             if isinstance(note, signal.Signals):
                 return note
+            if isinstance(note, EngineReport):
+                self._sink.announce(f"{note.name} serves")
+                continue
             report = note.report
             how = report.state if report.health in ("normal", "failure") else report.health
             self._sink.announce(f"{report.machine} {how}")
@@ -120,6 +127,7 @@ class Daemon:
     def _stop(self, signalled: signal.Signals | None) -> int:
         if self._remote is not None:
             self._remote.stop()
+        self._engines.stop(_STOP_PATIENCE_S)
         for machine in self._machines:
             machine.stop()
         deadline = monotonic() + _STOP_PATIENCE_S
@@ -138,7 +146,12 @@ class Daemon:
         return 1 if failed or unconfirmed else 0
 
     def _describe(self) -> DeviceReport:
-        return DeviceReport(__version__, self._bundle_id, tuple(machine.report for machine in self._machines))
+        return DeviceReport(
+            __version__,
+            self._bundle_id,
+            self._engines.report,
+            tuple(machine.report for machine in self._machines),
+        )
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

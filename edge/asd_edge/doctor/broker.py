@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import suppress
+from pathlib import Path
 
 from asd_edge.config import MqttTable
 from asd_edge.credentials import credential
 from asd_edge.doctor.certificates import expiry_of_peer
 from asd_edge.doctor.device import Device
-from asd_edge.doctor.finding import Finding, fault, ok, warning
+from asd_edge.doctor.finding import Finding, Level, fault, ok, warning
 from asd_edge.errors import SinkError
 from asd_edge.sinks.mqtt_client import address, probe, tls_context
 
@@ -47,9 +46,12 @@ def check_broker(device: Device) -> Iterator[Finding]:
         return
     with connection:
         yield ok(f"{address(mqtt)} accepts connections", subject="port")
+        if (hidden := hidden_file(mqtt)) is not None:
+            yield ok("not tried", subject="mqtt", unseen=f"TLS and MQTT ({hidden} is another user's; use sudo)")
+            return
         tls = _tls(mqtt, connection, addresses)
     yield tls
-    if tls.level.value != "fault":
+    if tls.level is not Level.FAULT:
         yield _connect(mqtt)
 
 
@@ -98,8 +100,6 @@ def _remedy_of(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _connect(mqtt: MqttTable) -> Finding:
-    if (unreadable := _unreadable(mqtt)) is not None:
-        return ok("not tried", subject="mqtt", unseen=f"MQTT itself: {unreadable} is readable for others (use sudo)")
     try:
         spoken = probe(mqtt, timeout_s=_MQTT_S)
     except SinkError as error:
@@ -114,13 +114,16 @@ def _connect(mqtt: MqttTable) -> Finding:
     return ok(f"MQTT {spoken}, {user}", subject="mqtt")
 
 
-def _unreadable(mqtt: MqttTable) -> str | None:
-    """Return a file of the connection that exists, but not for this user."""
-    if mqtt.password_file is not None:
-        password = credential(mqtt.password_file)
-        with suppress(OSError):
-            if password.exists() and not os.access(password, os.R_OK):
-                return str(password)
+def hidden_file(mqtt: MqttTable) -> Path | None:
+    """Return a file with a secret of the connection that this user may not read; None without one."""
+    secrets = (mqtt.password_file, mqtt.tls.key_file if mqtt.tls is not None else None)
+    for path in (secret for secret in secrets if secret is not None):
+        try:
+            credential(path).open("rb").close()
+        except PermissionError:
+            return path
+        except OSError:  # who reads it says what is wrong with it
+            continue
     return None
 
 

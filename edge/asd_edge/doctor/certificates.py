@@ -34,9 +34,10 @@ def _file(name: str, path: Path) -> Finding:
     try:
         certificates = x509.load_pem_x509_certificates(path.read_bytes())
     except PermissionError:
-        return ok(f"{path}", subject=name, unseen="when it ends (readable for others; use sudo)")
+        return ok(f"{path}", subject=name, unseen="when it ends (it is another user's; use sudo)")
     except (OSError, ValueError) as error:
-        return fault(f"{path}: {error}", f"Correct {name} under [mqtt.tls].", subject=name)
+        reason = getattr(error, "strerror", None) or error
+        return fault(f"{path}: {reason}", f"Correct {name} under [mqtt.tls].", subject=name)
     # A file of CAs may keep one that has ended beside its successor: the last to end counts, of a chain the first.
     # .timestamp() of not_valid_after is naive before cryptography 42, whose `_utc` form this is.
     ends = [certificate.not_valid_after_utc.timestamp() for certificate in certificates]

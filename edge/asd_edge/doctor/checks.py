@@ -9,6 +9,7 @@ from asd_edge.doctor.audio import check_audio_access, check_microphones
 from asd_edge.doctor.broker import check_broker
 from asd_edge.doctor.bundle import check_bundle, check_conditions, check_parity, check_signature
 from asd_edge.doctor.certificates import check_certificates
+from asd_edge.doctor.choice import check_choice
 from asd_edge.doctor.clock import check_clock
 from asd_edge.doctor.device import Device
 from asd_edge.doctor.disk import check_disk, check_wear, check_write
@@ -31,7 +32,8 @@ def check_config(device: Device) -> Iterator[Finding]:
     elif device.config is None:
         yield ok("none given", unseen="sources, broker, permissions, conditions (need --config FILE)")
     else:
-        yield ok(f"{device.config_file}: device {device.config.device.id}, {len(device.config.machines)} machines")
+        machines = ", ".join(machine.id for machine in device.config.machines)
+        yield ok(f"{device.config_file}: device {device.config.device.id} hears {machines}")
 
 
 CHECKS: Final = (
@@ -39,7 +41,7 @@ CHECKS: Final = (
     Check("python", "version, architecture", check_python),
     Check("packages", "what asd-edge requires: there, in an accepted version", check_packages),
     Check("tensorrt", "which Python module of TensorRT can be imported, or why none", check_tensorrt, 45.0),
-    Check("gpu", "the GPU, its driver or its JetPack", check_gpu, 10.0),
+    Check("gpu", "the GPU, its driver or its JetPack", check_gpu),
     Check("power_mode", "nvpmodel's mode, or the firmware's profile", check_power_mode),
     Check("cpu", "cores, governor, highest clock", check_cpu),
     Check("temperature", "sensors against their own limits", check_temperature),
@@ -52,16 +54,17 @@ CHECKS: Final = (
     Check(
         "permissions", "`state_dir`, device file, passwords and keys: who may read and write them", check_permissions
     ),
-    Check("service", "the unit `asd-edge`; whether a daemon answers", check_service, 8.0),
+    Check("service", "the unit `asd-edge`; whether a daemon answers", check_service),
     Check("microphones", "cards that record, by stable name, and who has them open", check_microphones),
     Check("audio_access", "`/dev/snd`: open to the group audio, and to this user", check_audio_access),
-    Check("sources", "the source of each machine: is there what it names", check_sources, 10.0),
+    Check("sources", "the source of each machine: is there what it names", check_sources),
     Check(
         "broker", "name, port, TLS and MQTT of the broker, in this order to the first that fails", check_broker, 30.0
     ),
     Check("certificates", "when the certificates in `ca_file` and `cert_file` end", check_certificates),
     Check("bundle", "does it load; name, release, graphs", check_bundle, 30.0),
     Check("signature", "who signed the bundle, and whether this device trusts them", check_signature, 30.0),
-    Check("conditions", "what each machine is compared with; is it of this bundle", check_conditions, 10.0),
+    Check("conditions", "what each machine is compared with; is it of this bundle", check_conditions),
+    Check("choice", "which engine and precision serve here, and what was measured", check_choice, 30.0),
     Check("parity", "each graph's golden segments on this device, with onnxruntime", check_parity, 60.0),
 )

@@ -64,8 +64,10 @@ def judge_clock(now: float, kernel: Kernel | None, hardware: dict[str, float], z
     return ok(", ".join(parts), unseen=unseen)
 
 
-class _Timex(ctypes.Structure):
-    """struct timex of 64-bit Linux."""
+class Timex(ctypes.Structure):
+    """struct timex of 64-bit Linux; `state` is what adjtimex returns."""
+
+    state: int
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -80,13 +82,19 @@ class _Timex(ctypes.Structure):
     )
 
 
-def kernel_clock() -> Kernel | None:
+def ask_kernel() -> Timex | None:
     """Ask the kernel, which takes no privilege as long as nothing is set; None where even that is forbidden."""
-    asked = _Timex(modes=0)
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(asked))
-    if state < 0:
+    asked = Timex(modes=0)
+    asked.state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(asked))
+    return None if asked.state < 0 else asked
+
+
+def kernel_clock() -> Kernel | None:
+    """Return what the kernel says of its clock; None where it may not be asked."""
+    asked = ask_kernel()
+    if asked is None:
         return None
-    return Kernel(state != _TIME_ERROR and not asked.status & _STA_UNSYNC, asked.maxerror / 1e6)
+    return Kernel(asked.state != _TIME_ERROR and not asked.status & _STA_UNSYNC, asked.maxerror / 1e6)
 
 
 def hardware_clocks(device: Device) -> dict[str, float]:

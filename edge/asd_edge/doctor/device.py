@@ -159,6 +159,11 @@ def ask(program: str, *arguments: str, timeout_s: float) -> Answer | None:
     return Answer(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 
+def is_denied(error: AsdEdgeError) -> bool:
+    """Whether it came of a file that this user may not read."""
+    return isinstance(error.__cause__ or error.__context__, PermissionError)
+
+
 def is_root() -> bool:
     """Whether this process may read everything."""
     return os.geteuid() == 0

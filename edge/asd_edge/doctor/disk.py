@@ -152,7 +152,7 @@ def state_dir(device: Device) -> Path:
 
 
 def existing(folder: Path) -> Path:
-    """Return the folder, or the first above it that is there."""
-    while not folder.exists() and folder != folder.parent:
+    """Return the folder, or the first above it that is there, as far as this user can see."""
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder

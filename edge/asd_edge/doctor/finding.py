@@ -63,7 +63,7 @@ class Check:
     name: str
     looks_at: str
     look: Callable[[Device], Iterable[Finding]]
-    limit_s: float = 5.0
+    limit_s: float = 10.0
 
 
 class Line(Strict):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asd_edge.control import NoDaemonError, ping
-from asd_edge.doctor.device import Device, ask
+from asd_edge.doctor.device import Device, ask, is_denied
 from asd_edge.doctor.disk import state_dir
 from asd_edge.doctor.finding import Finding, fault, ok, warning
 from asd_edge.errors import StateError
@@ -31,7 +31,7 @@ def _daemon(folder: Path) -> Finding:
     except NoDaemonError:
         return ok(f"none uses {folder}", subject="daemon")
     except StateError as error:
-        if isinstance(error.__context__, PermissionError):
+        if is_denied(error):
             return ok("unknown", subject="daemon", unseen=f"whether one runs ({error.found}; use sudo)")
         return fault(f"{error.what}: {error.found}", error.remedy, subject="daemon")
     return ok(f"one runs and answers at {folder}", subject="daemon")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -11,57 +12,55 @@ from pathlib import Path
 from asd_edge.doctor.device import Answer, Device, ask
 from asd_edge.doctor.finding import Finding, ok, warning
 from asd_edge.doctor.python import in_venv
+from asd_edge.engines.tensorrt_module import FLAVOURS, Flavour
 
-MODULES = ("tensorrt", "tensorrt_rtx")
-_OLDEST, _BEYOND = (10, 3), (12,)  # asd-edge builds with 10.3 to 11.x; TensorRT-RTX counts its own versions
 _CPU = "the network runs on the CPU"
 _IMPORT_S = 20.0  # a cold import from an SD card
+_PROGRAM = """
+import json
+from asd_edge.engines.tensorrt_module import look_for
+told = look_for({flavour!r})
+print(json.dumps([told.tensorrt is not None, told.found, told.remedy]))
+"""
 
 
 def check_tensorrt(device: Device) -> Iterator[Finding]:
     """Yield what is found of each module, or why there is none."""
-    found = [name for name in MODULES if find_spec(name) is not None]
-    for name in found:
+    if device.config is not None and device.config.engine.tensorrt == "off":
+        yield ok(f"off, as engine.tensorrt says: {_CPU}")
+        return
+    found = [flavour for flavour in FLAVOURS if find_spec(flavour) is not None]
+    for flavour in found:
         # In a child: the import takes hundreds of megabytes, and a library that does not fit ends the process.
-        program = f"import {name}; print({name}.__version__)"
-        answer = ask(sys.executable, "-c", program, timeout_s=_IMPORT_S)
+        answer = ask(sys.executable, "-c", _PROGRAM.format(flavour=flavour), timeout_s=_IMPORT_S)
         if answer is not None:
-            yield judge_import(name, answer)
+            yield judge_import(flavour, answer)
     if not found:
         yield why_none(device, python=sys.version_info[:2], closed_venv=in_venv() and not _sees_system_packages())
 
 
-def judge_import(module: str, answer: Answer) -> Finding:
-    """Say what the import of a module that was found has answered."""
+def judge_import(flavour: Flavour, answer: Answer) -> Finding:
+    """Say what the import of a module that was found has answered: by its end, or as _PROGRAM does."""
     if answer.status < 0:
         return warning(
-            f"{module} is installed, but its import is ended by signal {-answer.status}; {_CPU}",
+            f"installed, but its import is ended by signal {-answer.status}; {_CPU}",
             "Install TensorRT and the driver of one JetPack or CUDA release.",
-            subject=module,
+            subject=flavour,
         )
     if answer.status != 0:
-        return warning(
-            f"{module} is installed, but cannot be imported ({answer.last_words}); {_CPU}",
-            _remedy_of_import(answer.last_words),
-            subject=module,
-        )
-    version = answer.output.strip().splitlines()[-1] if answer.output.strip() else "unknown"
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if module == "tensorrt" and not _OLDEST <= numbers < _BEYOND:
-        return warning(
-            f"{module} {version}, not 10.3 to 11; {_CPU}",
-            "Use JetPack 6 or newer, or TensorRT 10.3 to 11.",
-            subject=module,
-        )
-    return ok(f"{module} {version}", subject=module)
+        return warning(f"{answer.last_words}; {_CPU}", "Install asd-edge again.", subject=flavour)
+    usable, said, remedy = json.loads(answer.output.splitlines()[-1])
+    if usable:
+        return ok(said, subject=flavour)
+    return warning(f"{said}; {_CPU}", _library_remedy(said) or str(remedy), subject=flavour)
 
 
-def _remedy_of_import(error: str) -> str:
-    if "libnvinfer" in error or "libnvonnxparser" in error:
+def _library_remedy(said: str) -> str | None:
+    if "libnvinfer" in said or "libnvonnxparser" in said:
         return "Install TensorRT's libraries: apt-get install libnvinfer10 libnvonnxparsers10 (JetPack)."
-    if "libcuda" in error or "libcudart" in error or "libnvidia" in error:
+    if "libcuda" in said or "libcudart" in said or "libnvidia" in said:
         return "Install NVIDIA's driver and CUDA runtime (JetPack: apt-get install nvidia-jetpack)."
-    return "Install the tensorrt module that belongs to this Python and these libraries."
+    return None
 
 
 def why_none(device: Device, *, python: tuple[int, ...], closed_venv: bool) -> Finding:

@@ -113,8 +113,8 @@ class FrontEnd(Stage[NDArray[np.float32], Frames, FramingState]):
     """Samples in, features and powers of frames out.
 
     There is no padding: n samples give (n − window) // hop + 1 frames. However the input is cut into blocks, and
-    whatever channels are computed together, the spectra are the same bit for bit; the matrix product after them may
-    add in another order (4e-6 dB). One instance serves one thread and any number of channels.
+    whatever channels are computed together, the spectra are the same (`PowerSpectrum` says how closely); the matrix
+    product after them may add in another order (4e-6 dB). One instance serves one thread and any number of channels.
 
     Args:
         spec: what to compute.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asd_edge.engines.embedder import LARGEST_BATCH, LARGEST_STEP
 from asd_edge.engines.tensorrt_module import TensorRT, find_tensorrt
 from asd_edge.errors import EngineError
 
@@ -21,8 +22,8 @@ class EngineSpec:
     The first two bound the memory of a run as they do on the CPU; more is split into several runs.
     """
 
-    batch: int = 16
-    frames: int = 32
+    batch: int = LARGEST_BATCH
+    frames: int = LARGEST_STEP
     workspace_mib: int = 256
 
     def __post_init__(self) -> None:

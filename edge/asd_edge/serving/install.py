@@ -102,6 +102,8 @@ def status(config: DeviceConfig) -> Status:
 
 def _put(candidate: Path, place: Place, config: DeviceConfig, how: How, author: str, enroll_again: bool) -> Outcome:
     bundle, archive = read_trusted(candidate, config.bundle)
+    if config.bundle.precision != "auto":  # what is served of it
+        bundle = bundle.at(config.bundle.precision)
     record, present = _agreed(place, config)
     entry = Installed.of(bundle, archive, how, author)
     if how == "installed" and record is not None:
@@ -192,12 +194,13 @@ def _would_be_idle(candidate: Path, idle: dict[str, list[str]]) -> BundleError:
         f"What was enrolled on this device does not fit the bundle {candidate}",
         found="; ".join(f"{machine}: {', '.join(names)}" for machine, names in idle.items()),
         expected="the graphs, front end and backend that it was enrolled with",
-        remedy="Give --enroll-again and enroll these anew. They stay on the disk, and are used again with --previous.",
+        remedy="Give --enroll-again and enroll these anew; until then their machines are not scored. They stay on the "
+        "disk, and hold again with --previous.",
     )
 
 
 def _check_golden(candidate: Path, bundle: Bundle) -> None:
-    verdict = verify(bundle)  # of the variant that every device can run: the others are chosen by their own verdicts
+    verdict = verify(bundle)  # with "auto" in fp32, which every device can run: what is chosen instead has to pass too
     if not verdict.passed:
         raise BundleError(
             f"The bundle {candidate} does not embed its golden segments here as it should",

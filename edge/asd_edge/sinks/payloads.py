@@ -52,11 +52,22 @@ class MachineReport:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What runs the network: `name` of the engine, the graph's precision, and why not another engine, None if none is
+    missed."""
+
+    name: Literal["onnxruntime", "tensorrt"]
+    precision: Literal["fp32", "fp16", "int8"]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceReport:
     """What the daemon says about itself in every status."""
 
     version: str
     bundle: str
+    engine: EngineReport
     machines: tuple[MachineReport, ...]
 
 
@@ -115,6 +126,7 @@ def status_message(
         "time": utc(time),
         "version": device.version,
         "bundle": device.bundle,
+        "engine": asdict(device.engine),
         "link": asdict(link),
         "messages": asdict(counts),
         "machines": [machine.to_json() for machine in device.machines],

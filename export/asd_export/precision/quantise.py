@@ -18,9 +18,9 @@ from onnx import helper, numpy_helper
 from asd_edge.engines.onnx_unsigned import SIGNED_ZERO
 
 from ..heard import Feed
-from .calibration import find_ranges
+from .calibration import Range, find_ranges
 from .plan import QuantisationPlan
-from .regions import Range, Regions, find_regions, moved, result_of
+from .regions import Regions, find_regions, moved, result_of
 from .view import GraphView
 
 _LEVELS = 127
@@ -200,7 +200,8 @@ class _Writer:
         zeros = self._constant(np.zeros(scale.size, np.int8))
         inputs = [self._constant(levels), self._constant(scale.reshape(-1).astype(np.float32)), zeros]
         name = self._name("w")
-        self._add("DequantizeLinear", inputs, name, axis=axis)
+        self._add("DequantizeLinear", inputs, name)
+        self.nodes[-1].attribute.append(helper.make_attribute("axis", axis))
         return name
 
     def _value(self, name: str) -> NDArray[np.float32]:
@@ -212,15 +213,15 @@ class _Writer:
         """Return the name of an initialiser with these values, made once."""
         key = f"{values.dtype.str} {values.shape} {sha256(values.tobytes()).hexdigest()}"
         if key not in self.initializers:
-            self.initializers[key] = numpy_helper.from_array(values, f"c{len(self.initializers)}")
+            self.initializers[key] = numpy_helper.from_array(values, f"c.{len(self.initializers)}")
         return str(self.initializers[key].name)
 
     def _name(self, kind: str) -> str:
         self._made += 1
         return f"{kind}.{self._made}"
 
-    def _add(self, operator: str, inputs: list[str], output: str, **attributes: int) -> None:
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=self._name("n"), **attributes))
+    def _add(self, operator: str, inputs: list[str], output: str) -> None:
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=self._name("n")))
 
     def _copy(self, node: onnx.NodeProto, inputs: list[str], outputs: list[str]) -> None:
         copied = onnx.NodeProto()

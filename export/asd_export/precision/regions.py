@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from .calibration import Range
 from .view import GraphView
-
-Range = tuple[float, float]
-"""Least and largest value of a tensor; 0 lies between them."""
 
 _MOVING = ("Concat", "Slice", "MaxPool")
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "Sqrt", "Exp")
@@ -88,7 +86,8 @@ def moved(node: onnx.NodeProto) -> list[str]:
 def _keep_result(found: Regions, view: GraphView, node: onnx.NodeProto, result: str) -> None:
     if result != node.output[0]:
         found.rectifiers.add(view.producer[result].name)
-    if result not in found.unsigned:
+        found.unsigned.add(result)
+    elif result not in found.unsigned:
         found.signed.add(result)
 
 

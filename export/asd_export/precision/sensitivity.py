@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from asd_edge.engines.onnx_session import open_session
 
 from ..heard import Feed
-from .calibration import METHODS, Method, find_ranges, some
+from .calibration import METHODS, Method, Range, observe, some
 from .plan import QuantisationPlan
 from .quantise import written
-from .regions import Range
 from .view import GraphView
 
 BUDGET = 0.01
@@ -23,7 +22,6 @@ BUDGET = 0.01
 
 _COMPARED = 12  # feeds that are run through every candidate
 _NARROW = 16  # onnxruntime's kernels are slower in int8 than in fp32 on fewer channels, and such layers weigh nothing
-_MOST_KEPT = 0.25  # of the weights: a graph that needs more than that is no int8 graph
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
     narrow = tuple(node.name for node in view.layers if _is_narrow(view, node))
     wide = [node for node in view.layers if node.name not in narrow]
     trial = _Trial(graph, some(feeds, _COMPARED))
-    ranges = {method: find_ranges(graph, feeds, method) for method in METHODS}
+    seen = observe(graph, feeds)
+    ranges = {method: {name: each.range(method) for name, each in seen.items()} for method in METHODS}
     noises = {method: trial.noise(ranges[method], QuantisationPlan(float32=narrow)) for method in METHODS}
     method = min(METHODS, key=lambda each: noises[each])
     alone: dict[str, float] = {}
@@ -80,12 +79,10 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
         others = tuple(each.name for each in view.layers if each.name != node.name)
         alone[node.name] = trial.noise(ranges[method], QuantisationPlan(float32=others))
     plan, noise = QuantisationPlan(method=method, float32=narrow), noises[method]
-    every = sum(view.weights_of(each.name) for each in view.layers)
     for name in sorted(alone, key=lambda each: -alone[each]):
-        kept = (*plan.weights, name)
-        if noise <= budget or (sum(map(view.weights_of, kept)) > _MOST_KEPT * every and len(alone) > 1):
+        if noise <= budget:
             break
-        plan = QuantisationPlan(method=method, weights=kept, float32=narrow)
+        plan = QuantisationPlan(method=method, weights=(*plan.weights, name), float32=narrow)
         noise = trial.noise(ranges[method], plan)
     chosen = dict.fromkeys(narrow, "float32") | dict.fromkeys(plan.weights, "weights")
     layers = (
@@ -140,4 +137,5 @@ class _Trial:
 
 def _share(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
     variance = float(np.square(expected - expected.mean(axis=0)).sum())
-    return float(np.square(found - expected).sum()) / max(variance, np.finfo(np.float64).tiny)
+    least = float(np.finfo(np.float64).tiny)  # of an output that is always the same
+    return float(np.square(found - expected).sum()) / max(variance, least)

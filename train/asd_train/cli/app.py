@@ -8,6 +8,7 @@ from asd_train.cli.compare import compare
 from asd_train.cli.evaluate import evaluate
 from asd_train.cli.fit import fit
 from asd_train.cli.imprint import imprint
+from asd_train.cli.quantise_aware import quantise_aware
 from asd_train.cli.recipes import recipes
 from asd_train.cli.report import report
 from asd_train.cli.reproduce import reproduce
@@ -19,5 +20,5 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for command in (simulate, recipes, fit, imprint, evaluate, compare, report, reproduce):
+for command in (simulate, recipes, fit, imprint, quantise_aware, evaluate, compare, report, reproduce):
     app.command()(command)

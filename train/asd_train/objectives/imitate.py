@@ -1,4 +1,4 @@
-"""Give in int8 what the trained network gives in float32."""
+"""Give in int8, and still in float32, what the trained network gives."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from ..networks.fake_quantised import FakeQuantised
 from ..networks.network import EmbeddingNetwork
 from .objective import Batch, Objective
 
-_LEAST = 1e-6  # share of the largest number that another counts as at least
+_LEAST = 1e-3  # of its largest value: what a number counts to vary by at least
 
 
 class Imitate(Objective):
-    """L = mean_d [(q_d(x) − f_d(x)) / max|f_d|]²: the rounded network q is held to f, the network before its first step.
+    """L = mean_d [(q_d(x) − t_d(x)) / σ_d]² + mean_d [(f_d(x) − t_d(x)) / σ_d]².
+
+    The network f and its rounded self q are both held to t, the network before its first step: one run is exported in
+    every precision, and their conditions and scores are to agree. With the first term alone f would move until its
+    rounding led to t.
 
     Distillation (Polino, Pascanu, Alistarh: Model compression via distillation and quantization, ICLR 2018) of the
-    embedding itself. max|f_d| is over the batch: numbers of any size stand side by side in an embedding, as in the
-    parity gate.
+    embedding itself. σ_d is how much number d of the embedding varies over the batch: numbers of any size stand side by
+    side, and an error counts as much as it hides what tells segments apart.
 
     Args:
         network: as trained; it is what learns.
@@ -34,8 +38,9 @@ class Imitate(Objective):
         self.teacher = deepcopy(network).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Imitate:
-        """Both networks compute as they serve, whatever the mode."""
+        """Networks compute as they serve, whatever the mode."""
         super().train(mode)
+        self.network.eval()
         self.teacher.eval()
         return self
 
@@ -44,7 +49,7 @@ class Imitate(Objective):
         inputs = (batch.features,) if batch.spectrum is None else (batch.features, batch.spectrum)
         with torch.no_grad():
             expected = self.teacher(*inputs, **self._options)
-            largest = expected.abs().amax(dim=0)
-            largest = largest.clamp_min(_LEAST * float(largest.max()))
-        error: Tensor = (self.quantised(*inputs, **self._options) - expected) / largest
-        return error.square().mean()
+            least = (_LEAST * expected.abs().amax(dim=0)).clamp_min(torch.finfo(expected.dtype).tiny)
+            spread = torch.maximum(expected.std(dim=0), least)
+        both = (network(*inputs, **self._options) for network in (self.quantised, self.network))
+        return torch.stack([((given - expected) / spread).square().mean() for given in both]).sum()

@@ -1,0 +1,98 @@
+"""asd-edge engines choose."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asd_edge.cli.options import Config, Json
+
+if TYPE_CHECKING:
+    from asd_edge.bundle.bundle import Bundle
+    from asd_edge.config import DeviceConfig
+    from asd_edge.serving.accelerator import Accelerator
+    from asd_edge.serving.choice import Choice
+
+
+def choose(
+    config: Config,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Take the fastest precision even if conditions are enrolled with another; enroll them again.",
+        ),
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600.0, help="How long to measure, in all.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Measure every engine and precision of the bundle on this device, and keep which one serves.
+
+    All are measured in turns, as many channels at once as the device has machines; what fails parity is out. The device
+    file decides the precision unless it says precision = "auto"; then the fastest is taken, but not one that enrolled
+    conditions do not belong to. The daemon takes the choice over when it is restarted. Stop it before, or it is
+    measured too.
+    """
+    from asd_edge.bundle.trust import load_trusted
+    from asd_edge.config import load_config
+    from asd_edge.control import ping
+    from asd_edge.errors import StateError
+    from asd_edge.serving.choose import choose as measured
+    from asd_edge.serving.served import enrolled_with
+
+    device = load_config(config)
+    bundle = load_trusted(device.bundle)
+    with suppress(StateError):
+        ping(device.device.state_dir)
+        typer.echo("asd-edge run is running and is measured too; stop it for better figures", err=True)
+    enrolled = enrolled_with(device, bundle)
+    choice = measured(
+        device, bundle, enrolled=enrolled, accelerator=_accelerator(device), forced=force, seconds=seconds
+    )
+    typer.echo(choice.model_dump_json(indent=1) if as_json else "\n".join(lines(choice, bundle)))
+    again = sorted(name for precision, names in enrolled.items() if precision != choice.precision for name in names)
+    if again:
+        typer.echo(f"enroll again: {', '.join(again)}; what is enrolled of them belongs to another precision", err=True)
+
+
+def lines(choice: Choice, bundle: Bundle) -> list[str]:
+    """Return a choice as text."""
+    counts = (_counted(choice.channels, "channel"), _counted(choice.threads, "thread"))
+    head = f"{bundle.manifest.name} on {choice.hardware.processor}, {counts[0]} at once, {counts[1]}"
+    rows = [f"{'engine':12} {'precision':10} {'ms for a second of sound':>25} {'parity':>8}"]
+    for candidate in choice.candidates:
+        cost = parity = "–"
+        if candidate.seconds is not None and candidate.deviation is not None:
+            cost = f"{1e3 * candidate.seconds:.2f} ± {1e3 * candidate.deviation:.2f}"
+        if candidate.parity is not None:
+            parity = f"{candidate.parity:.0e}"
+        out = f"  out: {candidate.out}" if candidate.out else ""
+        rows.append(f"{candidate.engine:12} {candidate.precision:10} {cost:>25} {parity:>8}{out}")
+    return [
+        head,
+        "",
+        *rows,
+        "",
+        f"serves: {choice.engine}/{choice.precision}",
+        f"precision: {choice.precision_why}" + (" (forced)" if choice.forced else ""),
+        *([f"instead: {choice.instead}"] if choice.instead else []),
+    ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _accelerator(device: DeviceConfig) -> Accelerator | None:
+    from asd_edge.errors import EngineError
+    from asd_edge.serving.tensorrt import find_tensorrt_engines
+
+    if device.engine.tensorrt == "off":
+        return None
+    try:
+        return find_tensorrt_engines(device.engine_cache)
+    except EngineError as error:
+        typer.echo(f"onnxruntime alone is measured. {error.what}: {error.found}", err=True)
+        return None

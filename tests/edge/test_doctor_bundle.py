@@ -1,0 +1,149 @@
+"""What the doctor says of a bundle: who signed it, are conditions of it, does it compute what it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.site import FactoryThreshold, SiteState
+from asd_edge.bundle.site_store import SiteStore
+from asd_edge.doctor import bundle as checks
+from asd_edge.doctor.choice import check_choice
+from asd_edge.doctor.device import Device
+from asd_edge.doctor.finding import Level
+from asd_edge.errors import BundleError
+from asd_edge.serving.choice import Candidate, Choice, keep_choice, this_hardware
+from asd_edge.serving.failures import FailureBook
+from tests.edge.device import write_device
+from tests.edge.fan_bundle import make_fan_bundle
+from tests.edge.precisions import make_bundle
+from tests.edge.remote_operator import Operator
+from tests.edge.signer import sign, trust
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    return tmp_path / "fan.asd"
+
+
+def box(
+    bundle: Path, *, unsigned: bool = True, keys: Path | None = None, precision: str = "fp32", **machine: Any
+) -> Device:
+    folder = bundle.parent
+    file = write_device(folder, bundle, 1883, {"id": "fan", "source": "sim:fan"} | machine)
+    policy = f'allow_unsigned = {str(unsigned).lower()}\nprecision = "{precision}"'
+    text = file.read_text().replace("allow_unsigned = true", policy)
+    file.write_text(text if keys is None else text.replace("[mqtt]", f'trusted_keys_file = "{keys}"\n[mqtt]'))
+    return Device.of(file)
+
+
+def test_a_bundle_is_named(path: Path) -> None:
+    (found,) = checks.check_bundle(box(path))
+    assert found.level == Level.OK
+    assert all(f"{variant.kind}/fp32" in found.found for variant in load_bundle(path).manifest.variants)
+
+
+def test_without_a_signature_it_is_a_fault_a_warning_or_unknown(path: Path) -> None:
+    (refused,) = checks.check_signature(box(path, unsigned=False))
+    assert (refused.level, "no signature" in refused.found) == (Level.FAULT, True)
+    (allowed,) = checks.check_signature(box(path, unsigned=True))
+    assert (allowed.level, "allow_unsigned" in allowed.found) == (Level.WARNING, True)
+    (unknown,) = checks.check_signature(Device(bundle_path=str(path)))
+    assert (unknown.level, "needs --config" in str(unknown.unseen)) == (Level.OK, True)
+
+
+def test_signed_by_whom_the_device_trusts(path: Path, tmp_path: Path) -> None:
+    alice, bob = Operator("alice"), Operator("bob")
+    sign(path, alice)
+    (found,) = checks.check_signature(box(path, unsigned=False, keys=trust(tmp_path / "keys", bob, alice)))
+    assert (found.level, found.found) == (Level.OK, "signed by alice")
+    (found,) = checks.check_signature(box(path, unsigned=False, keys=trust(tmp_path / "keys", bob)))
+    assert (found.level, alice.fingerprint in found.found) == (Level.FAULT, True)
+
+
+def test_conditions_are_named_missing_or_of_another_bundle(path: Path, tmp_path: Path) -> None:
+    (none,) = checks.check_conditions(box(path))
+    assert (none.level, "asd-edge enroll" in str(none.remedy)) == (Level.WARNING, True)
+    (factory,) = checks.check_conditions(box(path, factory="fan/00"))
+    assert (factory.level, factory.found) == (Level.OK, "factory/source")
+    (unknown,) = checks.check_conditions(box(path, factory="pump/99"))
+    assert (unknown.level, "pump/99" in unknown.found) == (Level.FAULT, True)
+    folder = tmp_path / "state" / "fan"
+    folder.mkdir(parents=True)
+    SiteStore(tmp_path / "state", "fan").path.write_text("{}")
+    (damaged,) = checks.check_conditions(box(path))
+    assert damaged.level == Level.FAULT
+    source = load_bundle(path).machines[0].conditions[0]
+    set_on_site = FactoryThreshold(
+        factory="fan/00", name="factory/source", threshold=0.5, calibration=source.calibration
+    )
+    other = SiteState(revision=1, embedding_id="0" * 64, factory_thresholds=(set_on_site,))
+    SiteStore(tmp_path / "state", "fan").path.write_text(other.model_dump_json())
+    (foreign,) = checks.check_conditions(box(path))
+    assert (foreign.level, "another bundle" in foreign.found) == (Level.FAULT, True), foreign
+
+
+def test_a_graph_that_computes_something_else_is_a_fault(path: Path) -> None:
+    device = box(path)
+    assert {finding.level for finding in checks.check_parity(device)} == {Level.OK}
+    bundle = device.bundle
+    golden = np.array(bundle.arrays["golden"])
+    golden[-golden.size // 2 :] = golden[-golden.size // 2 :][::-1]  # embeddings in another order
+    device.__dict__["bundle"] = replace(bundle, arrays={**bundle.arrays, "golden": golden})
+    served = [finding for finding in checks.check_parity(device) if finding.subject == f"{bundle.kind}/fp32"]
+    assert [finding.level for finding in served] == [Level.FAULT]
+
+
+def test_what_serves_and_why_it_was_chosen(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "fan.asd")
+    device = box(tmp_path / "fan.asd", precision="auto")
+    (none,) = check_choice(device)
+    assert (none.level, none.found) == (Level.OK, "none kept: the daemon measures at its start")
+    (fixed,) = check_choice(box(tmp_path / "fan.asd", precision="int8"))
+    assert fixed.found == "none kept: int8, which the device file names"
+    assert [
+        line.found.endswith("stream/int8 serves")
+        for line in checks.check_bundle(box(tmp_path / "fan.asd", precision="int8"))
+    ] == [True]
+    assert not (tmp_path / "state").exists()  # a look measures nothing and keeps nothing
+    fastest = Candidate(engine="onnxruntime", precision="int8", seconds=0.002, deviation=0.0001, parity=0.0)
+    broken = Candidate(engine="tensorrt", precision="int8", out="it is not built: no engine of it in the cache")
+    kept = Choice(
+        bundle_id=bundle.bundle_id,
+        kind=bundle.kind,
+        hardware=this_hardware(),
+        measured_utc="2026-11-25T12:00:00Z",
+        threads=1,
+        channels=1,
+        engine="onnxruntime",
+        precision="int8",
+        precision_why="the fastest that passes parity",
+        engine_why="nothing else was measured",
+        candidates=(fastest, broken),
+    )
+    keep_choice(tmp_path / "state", kept)
+    chosen, first, second = check_choice(device)
+    assert chosen.found == "onnxruntime/int8, measured 2026-11-25T12:00:00Z: the fastest that passes parity"
+    assert (first.level, first.subject) == (Level.OK, "onnxruntime/int8")
+    assert first.found == "takes 2.00 ± 0.10 ms for a second of sound"
+    assert (second.level, "not built" in second.found) == (Level.WARNING, True)
+    FailureBook(tmp_path / "state" / "engines").note("key", "tensorrt/int8", "no kernel for it")
+    failed = list(check_choice(device))[3]
+    assert (failed.level, failed.subject) == (Level.WARNING, "tensorrt/int8")
+    assert failed.found.startswith("its build failed once, last 20")
+    assert failed.found.endswith(": no kernel for it")
+    serving = [finding.subject for finding in checks.check_parity(device) if finding.found.endswith("serves")]
+    assert serving == ["stream/int8"]
+
+
+def test_a_precision_that_the_bundle_lacks_is_one_fault(path: Path) -> None:
+    device = box(path, precision="int8")
+    with pytest.raises(BundleError, match="has no such graph"):  # which the doctor makes a line of
+        list(checks.check_bundle(device))
+    assert [list(check_choice(device)), list(checks.check_conditions(device))] == [[], []]

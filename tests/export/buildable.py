@@ -1,0 +1,21 @@
+"""Every exported graph goes through the real parser and builder of TensorRT, in every precision."""
+
+from __future__ import annotations
+
+from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.variants import PRECISIONS
+from asd_export.graphs import ExportedGraphs
+from tests.bench.tensorrt_matrix import built
+from tests.edge.required import required_module
+
+
+def assert_all_build(bundle: Bundle) -> None:
+    """Build a portable engine from each of a bundle's graphs and from what becomes of it in the other precisions."""
+    required_module("tensorrt_rtx", "tensorrt-rtx")
+    fp32 = {name: graph for name, graph in bundle.graphs.items() if ".fp32." in name}
+    cells = {
+        (part, precision): cell
+        for part, precision, cell in built(ExportedGraphs(bundle.manifest.graphs, fp32), PRECISIONS)
+    }
+    assert len(cells) == len(fp32) * len(PRECISIONS)
+    assert {place: cell["error"] for place, cell in cells.items() if "error" in cell} == {}
