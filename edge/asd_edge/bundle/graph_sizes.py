@@ -78,7 +78,7 @@ def _filled(shape: tuple[int, ...], open_sizes: tuple[int | str, ...]) -> Dims:
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph with its constants as inputs, but for those that may be shapes, and outputs of any size."""
+    """Return the graph with constants behind its inputs, but for those that may be shapes, and outputs of any size."""
     import onnx
 
     skeleton = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
@@ -107,15 +107,10 @@ def _inferred(skeleton: onnx.ModelProto, tensors: GraphTensors, open_sizes: tupl
 
     model = onnx.ModelProto()
     model.CopyFrom(skeleton)
-    for value in model.graph.input:
-        if value.name in tensors.inputs:
-            for dim, size in zip(
-                value.type.tensor_type.shape.dim, _filled(tensors.inputs[value.name], open_sizes), strict=True
-            ):
-                if isinstance(size, int):
-                    dim.dim_value = size
-                else:
-                    dim.dim_param = size
+    for value in model.graph.input[: len(tensors.inputs)]:
+        sizes = _filled(tensors.inputs[value.name], open_sizes)
+        kind = value.type.tensor_type.elem_type
+        value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kind, sizes))
     shapes = _read(model.graph)
     for _ in range(_FOLDS):
         _fold(model.graph, shapes)
