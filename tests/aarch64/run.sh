@@ -58,7 +58,8 @@ say_cpu() {  # say_cpu SUITE PART FEATURE...: without this onnxruntime reads the
     for processor in 0 1; do
         printf 'processor\t: %d\nFeatures\t: fp asimd aes crc32 atomics fphp asimdhp asimdrdm asimddp %s\n' \
             "$processor" "${*:3}"
-        printf 'CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: %s\nCPU revision\t: 1\n\n' "$2"
+        printf 'CPU implementer\t: 0x41\nCPU architecture: 8\n'
+        printf 'CPU variant\t: 0x0\nCPU part\t: %s\nCPU revision\t: 1\n\n' "$2"
     done >"$cache/$1/proc/cpuinfo"
 }
 
