@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.golden import Golden, deviation
 from asd_edge.bundle.variants import Kind, Parity, Precision
-from asd_edge.serving.verify import LIMITS, verify
+from asd_edge.serving.verify import LIMITS, golden_embeddings, verify
 from asd_train.data.clip import Clip
 from asd_train.evaluation.metrics import auc
 from asd_train.evaluation.scored import ScoredClip, score_clips
 from asd_train.progress import Progress
+
+from .graphs import judged
 
 INT8_DEVIATION: Final = 0.02
 """Largest deviation of int8 where no clips are there whose scores would say more."""
@@ -94,9 +97,9 @@ def _above(what: str, found: float, limit: float) -> str | None:
     return None if found <= limit else f"{what} of {found:.2e}, at most {limit:.0e} is due"
 
 
-def golden_deviation(golden: Golden, kind: Kind, precision: Precision) -> float:
-    """Return how far a variant's golden embeddings are from the trained network's."""
-    return min(2.0, deviation(golden.exported[kind, precision], golden.trained[kind], unit=golden.unit))
+def golden_deviation(embeddings: NDArray[np.float32], golden: Golden, kind: Kind) -> float:
+    """Return how far golden embeddings of a kind are from the trained network's, 2 at the most."""
+    return min(2.0, deviation(embeddings, golden.trained[kind], unit=golden.unit))
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,10 @@ def accept(bundle: Bundle, clips: Sequence[Clip], *, channel: int | None = None,
     for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.precision != "fp32"):
         seen = bundle.at(variant.precision, variant.kind)
         own = verify(seen)
-        deviated = golden_deviation(bundle.golden, variant.kind, variant.precision)
-        parity = Parity(deviation=deviated if variant.precision == "int8" else min(2.0, own.deviation))
+        runs = replace(
+            seen.pipeline(), embedder=judged(bundle.manifest.graphs, bundle.graphs, variant.kind, variant.precision)
+        )
+        parity = Parity(deviation=golden_deviation(golden_embeddings(runs, bundle.golden), bundle.golden, own.kind))
         tests = [clip for clip in clips if clip.split == "test" and clip.unit in {m.key for m in variant.machines}]
         if tests:
             scored[variant.kind, variant.precision] = scores_of(seen, tests, channel=channel, progress=progress)

@@ -127,7 +127,9 @@ def make_variants(
             pipeline = replace(material.pipeline, embedder=whole.embedder(kind, precision))
             embeddings = golden_embeddings(pipeline, golden)
             heard = replace(golden, exported={**golden.exported, (kind, precision): embeddings})
-            parity = _timed(Parity(deviation=golden_deviation(heard, kind, precision)), whole, kind, precision, golden)
+            judged = golden_embeddings(replace(pipeline, embedder=whole.judged(kind, precision)), golden)
+            apart = golden_deviation(judged, golden, kind)
+            parity = _timed(Parity(deviation=apart), whole, kind, precision, golden)
             references = material.commissioned(pipeline)
             scored, resolution = material.scored(pipeline, references), 0.0
             if precision == "fp32":
