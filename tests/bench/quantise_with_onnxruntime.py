@@ -1,7 +1,7 @@
 """A graph quantised by onnxruntime's own quantiser, by TensorRT's rules: what ours is compared with.
 
-Static, with explicit Q/DQ pairs, symmetric, per channel, no quantised bias and a pair of its own for every consumer. The
-trunk is quantised, convolutions, shortcuts and what rectifies them; the pooling is not: it divides by spreads and
+Static, with explicit Q/DQ pairs, symmetric, per channel, no quantised bias and a pair of its own for every consumer.
+The trunk is quantised, convolutions, shortcuts and what rectifies them; the pooling is not: it divides by spreads and
 lengths, which eight bits round to nothing.
 """
 

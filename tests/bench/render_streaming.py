@@ -120,8 +120,8 @@ def _int8(part: dict[str, Any]) -> str:
     ]
     text = (
         "As bundles get them ([int8](decisions/16-int8.md)), calibrated with simulated machines, one thread; due are "
-        "1.5 times the speed at full width, and 30 % of the size. Size: stream graph and head together. Distance: cosine, "
-        "of an int8 from its fp32 embedding, the largest of other simulated machines; the weights are random."
+        "1.5 times the speed at full width, and 30 % of the size. Size: stream graph and head together. Distance: "
+        "cosine, of an int8 from its fp32 embedding, the largest of other simulated machines; the weights are random."
     )
     head = "network | graph | int8 times faster | fp32, a run | int8, a run | size | distance"
     return f"{text}\n\n{_table(head, rows)}"
