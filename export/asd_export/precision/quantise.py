@@ -119,25 +119,29 @@ class _Writer:
         self._store(node, result_of(self._view, node))
 
     def _store(self, node: onnx.NodeProto, result: str) -> None:
-        """Quantise what a node has just made, with its rectifier, and make the float of it that outputs want."""
+        """Quantise what a node has just made, with its rectifier, and make the float of it that outputs want.
+
+        A float tensor has the name it had in fp32 only where it means the same.
+        """
+        made = self.nodes[-1]
         if result in self._regions.middle:
-            self._stored[result] = self._quantise(node.output[0], result)  # where it saturates the clip would cut
+            made.output[0] = self._name("r")
+            self._stored[result] = self._quantise(made.output[0], result)  # saturates where the clip would cut
             return
-        raw = result
-        if result in self._view.outputs:  # the name belongs to what leaves the graph
-            raw = self._name("r")
-            self.nodes[-1].output[0] = raw if result == node.output[0] else node.output[0]
-        clipped = None
-        if result != node.output[0]:
+        rectified, is_output = result != node.output[0], result in self._view.outputs
+        bound = self._bound(result) if rectified else None
+        raw = self._name("r") if is_output or bound is not None else result
+        if rectified:
             self._add("Relu", [node.output[0]], raw)
-            clipped = self._bound(result)
+        else:
+            made.output[0] = raw
         kept = self._quantise(raw, result)
-        if clipped is not None:
+        if bound is not None:
             name = self._name("q")
-            self._add("Clip", [kept, self._zero(result), self._constant(np.array(clipped, np.uint8))], name)
+            self._add("Clip", [kept, self._zero(result), self._constant(np.array(bound, np.uint8))], name)
             kept = name
         self._stored[result] = kept
-        if result in self._view.outputs:
+        if is_output:
             self._dequantise(kept, result, result)
 
     def _bound(self, result: str) -> int | None:
