@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from asd_edge.bundle.graph_check import check_graph, limits_of
-from asd_edge.bundle.graph_tensors import GraphTensors
+from asd_edge.bundle.graph_check.check import check_graph, limits_of
+from asd_edge.bundle.graph_check.limits import CAPS, GraphLimits
+from asd_edge.bundle.graph_check.operators import OPERATORS
+from asd_edge.bundle.graph_check.tensors import GraphTensors
 from asd_edge.bundle.graphs import Graphs
-from asd_edge.bundle.limits import CAPS, GraphLimits
-from asd_edge.bundle.operators import OPERATORS
 from asd_edge.strict import RefusalError
 from tests.edge.graph_attacks import ATTACKS
 from tests.edge.tiny_bundle import GOLDEN, GRAPHS, SEGMENT, STREAM

@@ -20,9 +20,9 @@ from asd_edge.bundle.bundle import Arrays, Bundle, fitted_of
 from asd_edge.bundle.container import TOTAL_LIMIT, first_member, pack, unpack
 from asd_edge.bundle.embedder import GraphBytes
 from asd_edge.bundle.golden import Golden
-from asd_edge.bundle.graph_check import check_graph, limits_of
-from asd_edge.bundle.graph_tensors import GraphTensors
-from asd_edge.bundle.limits import GraphLimits
+from asd_edge.bundle.graph_check.check import check_graph, limits_of
+from asd_edge.bundle.graph_check.limits import GraphLimits
+from asd_edge.bundle.graph_check.tensors import GraphTensors
 from asd_edge.bundle.manifest import FORMAT, VERSION, Description, Manifest, Member
 from asd_edge.bundle.signature import MEMBER, Signatures
 from asd_edge.errors import BundleError

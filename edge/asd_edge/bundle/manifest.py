@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from asd_edge.bundle.fitted import size_of
 from asd_edge.bundle.golden import golden_shapes
+from asd_edge.bundle.graph_check.limits import GraphLimits
 from asd_edge.bundle.graphs import Graphs
-from asd_edge.bundle.limits import GraphLimits
 from asd_edge.bundle.variants import Kind, Precision, Variant
 from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
 from asd_edge.dsp.front_end import Feature, FrontEndSpec

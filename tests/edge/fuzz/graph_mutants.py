@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from asd_edge.bundle.operators import OPERATORS
+from asd_edge.bundle.graph_check.operators import OPERATORS
 
 NUMBERS = [0, 1, -1, 2, 3, 7, 16, 17, 64, 128, 255, 4096, 65_536, 1 << 31, -(1 << 31), (1 << 31) - 1, 1 << 40]
 NUMBERS += [(1 << 62) + 1, (1 << 63) - 1, -(1 << 63)]

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from asd_edge.bundle.container import LIMITS, pack
-from asd_edge.bundle.limits import CAPS, GraphLimits
+from asd_edge.bundle.graph_check.limits import CAPS, GraphLimits
 from tests.edge.fuzz.graph_mutants import NUMBERS, mutated
 from tests.edge.graph_attacks import ATTACKS
 

@@ -12,11 +12,11 @@ import re
 from math import prod
 from typing import TYPE_CHECKING
 
-from asd_edge.bundle import wire
-from asd_edge.bundle.graph_sizes import called, costs_of, shown
-from asd_edge.bundle.graph_tensors import FLOAT, INT8, INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
-from asd_edge.bundle.limits import CAPS, GraphLimits
-from asd_edge.bundle.operators import ATTRIBUTES, OPERATORS
+from asd_edge.bundle.graph_check import wire
+from asd_edge.bundle.graph_check.limits import CAPS, GraphLimits
+from asd_edge.bundle.graph_check.operators import ATTRIBUTES, OPERATORS
+from asd_edge.bundle.graph_check.sizes import called, costs_of, shown
+from asd_edge.bundle.graph_check.tensors import FLOAT, INT8, INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
 from asd_edge.strict import RefusalError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, TypedDict
 
-from asd_edge.bundle.graph_tensors import INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
-from asd_edge.bundle.limits import GraphLimits
+from asd_edge.bundle.graph_check.limits import GraphLimits
+from asd_edge.bundle.graph_check.tensors import INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
 from asd_edge.engines.embedder import LARGEST_BATCH, LARGEST_STEP
 from asd_edge.strict import RefusalError
 

@@ -1,0 +1,1 @@
+"""What a graph may be and cost, looked at before any runtime sees it."""
