@@ -31,6 +31,7 @@ make_root() {  # make_root SUITE: Debian's own packages, from where apt has Debi
         dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$root"
     done
     rm "$root"/var/cache/apt/archives/*.deb
+    [ ! -L "$root/proc" ] || { rm "$root/proc"; mkdir "$root/proc"; }
     touch "$root/ready"
 }
 
@@ -53,6 +54,15 @@ make_python() {  # make_python BOARD SUITE VERSION CPU: with wheels as the board
     chmod +x "$board/python"
 }
 
+say_cpu() {  # say_cpu SUITE PART FEATURE...: without this onnxruntime reads the x86 host's, and 1.32 ends in a SIGSEGV
+    for processor in 0 1; do
+        printf 'processor\t: %d\nFeatures\t: fp asimd aes crc32 atomics fphp asimdhp asimdrdm asimddp %s\n' \
+            "$processor" "${*:3}"
+        printf 'CPU implementer\t: 0x41\nCPU architecture: 8\n'
+        printf 'CPU variant\t: 0x0\nCPU part\t: %s\nCPU revision\t: 1\n\n' "$2"
+    done >"$cache/$1/proc/cpuinfo"
+}
+
 run() {  # run BOARD TEST...
     echo "aarch64, versions of $1:"
     # emulated time says nothing; the figures that tests print are what docs/jetson.md quotes
@@ -62,8 +72,10 @@ run() {  # run BOARD TEST...
 install_tools
 # Debian has neither JetPack's 3.10 nor its 3.12. Its own take wheels of the same versions, built from the same sources.
 make_root bookworm
+say_cpu bookworm 0xd42
 make_python JetPack-6 bookworm 3.11 cortex-a76  # Orin's Cortex-A78AE: the same instructions to choose kernels by
 make_root trixie
+say_cpu trixie 0xd83 sve sve2 i8mm bf16
 make_python JetPack-7 trixie 3.13 max  # Thor's Neoverse V3AE: SVE2, products of int8 and bfloat16
 # What a processor, an ABI or a kernel's choice of instructions can break, as far as it runs in seconds: embeddings,
 # numbers against formulas and other libraries, files, signatures. Each of these takes 3 to 15 s, golden.py 2 minutes.

@@ -1,6 +1,6 @@
 """Three ways to int8, on the same graphs, calibrated with the same sound: ours, onnxruntime's and nvidia-modelopt's.
 
-    python -m tests.bench.quantisers [--modelopt VENV/bin/python] [--seconds S]
+    python -m tests.bench.quantisers [--modelopt VENV/bin/python] [--only GRAPH] [--seconds S]
 
 Writes docs/benchmarks/quantisers.json; without --modelopt its figures stay as they were. modelopt is no dependency of
 the project: `python -m venv VENV && VENV/bin/pip install 'nvidia-modelopt[onnx]'`. All speeds are CPU time on one
@@ -97,7 +97,7 @@ def stream() -> Subject:
 
 
 def segment() -> Subject:
-    """MobileNetV2 at full width with random weights, batch norms as the sound makes them, and outputs that differ."""
+    """MobileNetV2 at full width with random weights, and batch norms as the sound makes them."""
     torch.manual_seed(3)
     network = MobileNetV2()
     frames = torch.from_numpy(np.concatenate(_sounds(_CALIBRATE)))
@@ -106,8 +106,6 @@ def segment() -> Subject:
     with torch.no_grad():
         for _ in range(10):
             network.train()(heard)
-        common = network.eval().trunk(network.standardise(heard).unsqueeze(1)).mean(dim=(0, 2, 3))
-        network.embedding.bias.copy_(-network.embedding.weight @ common)
     exported = export_graph(network, frames=SEGMENT, bands=network.bands, dims=network.dims)
 
     def opened(graph: bytes) -> tuple[Callable[[], object], Embed]:
@@ -178,6 +176,7 @@ def main() -> None:
     """Measure, and write what was measured beside what was not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modelopt", metavar="PYTHON", help="of a virtual environment that has nvidia-modelopt[onnx]")
+    parser.add_argument("--only", choices=SUBJECTS, help="the graph to measure; by default all")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each comparison")
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"graphs": {}}
@@ -186,8 +185,8 @@ def main() -> None:
         done = subprocess.run([arguments.modelopt, "-c", asked], check=True, capture_output=True, text=True)
         results["modelopt"] = done.stdout.strip()
     results["machine"] = machine("onnxruntime", "onnx", "numpy")
-    for name, make in SUBJECTS.items():
-        subject = make()
+    for name in [arguments.only] if arguments.only else SUBJECTS:
+        subject = SUBJECTS[name]()
         graphs = {
             "ours": quantised(subject.graph, subject.feeds, sweep(subject.graph, subject.feeds).plan),
             "onnxruntime": by_onnxruntime(subject.graph, iter(subject.feeds)),

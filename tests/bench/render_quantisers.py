@@ -15,9 +15,10 @@ _NAMES = {
 _MEANING = """
 The same fp32 graph, calibrated with the same sound of simulated machines; times faster than fp32 on one thread, CPU
 time, all graphs of a table measured in one run in turns; ±: median absolute deviation. Cosine distance: the largest
-between fp32's embeddings and the int8 graph's, on other simulated machines. onnxruntime's and modelopt's settings are
-symmetric int8, entropy calibration where offered, weights stored in int8. modelopt quantises for TensorRT: where the
-pairs stand follows what its kernels fuse, and so its speed on a processor is not what it was made for.
+between fp32's embeddings and the int8 graph's, on other simulated machines; tf_resnet is the trained default network,
+MobileNetV2 has random weights, so that its distances compare the three and tell nothing of a trained one. Settings of
+onnxruntime's and modelopt's: symmetric int8, ranges from the largest value seen, weights stored in int8. modelopt
+quantises for TensorRT: where its pairs stand follows what TensorRT fuses, and a processor is not what it was made for.
 """
 
 

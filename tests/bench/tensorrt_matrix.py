@@ -81,11 +81,16 @@ def untrained(recipe: Recipe) -> Run:
 
 
 def built(graphs: ExportedGraphs, precisions: Sequence[Precision]) -> Iterator[tuple[str, Precision, dict[str, Any]]]:
-    """Yield what came of every graph: part of the bundle, precision, sizes and seconds or why not."""
+    """Yield what came of every graph: part of the bundle, precision, sizes and seconds or why not.
+
+    Precisions that are not among the graphs are made from fp32.
+    """
     for kind in graphs.kinds:
         for part, feeds in noise(graphs, kind).items():
             for precision in precisions:
-                yield part, precision, build(in_precision(graphs.members[f"{part}.fp32.onnx"], precision, feeds))
+                graph = graphs.members.get(f"{part}.{precision}.onnx")
+                fp32 = graphs.members[f"{part}.fp32.onnx"]
+                yield part, precision, build(in_precision(fp32, precision, feeds) if graph is None else graph)
 
 
 def in_precision(graph: bytes, precision: Precision, feeds: Sequence[Feed]) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, TypedDict
 
-from asd_edge.bundle.graph_tensors import INT64, ITEM_BYTES, GraphTensors
+from asd_edge.bundle.graph_tensors import INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
 from asd_edge.bundle.limits import GraphLimits
 from asd_edge.engines.embedder import LARGEST_BATCH, LARGEST_STEP
 from asd_edge.strict import RefusalError
@@ -78,7 +78,7 @@ def _filled(shape: tuple[int, ...], open_sizes: tuple[int | str, ...]) -> Dims:
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph with its constants as inputs, but for those that may be shapes, and outputs of any size."""
+    """Return the graph with constants behind its inputs, but for those that may be shapes, and outputs of any size."""
     import onnx
 
     skeleton = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
@@ -107,15 +107,10 @@ def _inferred(skeleton: onnx.ModelProto, tensors: GraphTensors, open_sizes: tupl
 
     model = onnx.ModelProto()
     model.CopyFrom(skeleton)
-    for value in model.graph.input:
-        if value.name in tensors.inputs:
-            for dim, size in zip(
-                value.type.tensor_type.shape.dim, _filled(tensors.inputs[value.name], open_sizes), strict=True
-            ):
-                if isinstance(size, int):
-                    dim.dim_value = size
-                else:
-                    dim.dim_param = size
+    for value in model.graph.input[: len(tensors.inputs)]:
+        sizes = _filled(tensors.inputs[value.name], open_sizes)
+        kind = value.type.tensor_type.elem_type
+        value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kind, sizes))
     shapes = _read(model.graph)
     for _ in range(_FOLDS):
         _fold(model.graph, shapes)
@@ -185,7 +180,7 @@ def _add_up(graph: onnx.GraphProto, shapes: Shapes, tensors: GraphTensors, limit
         if node is not None:
             run_bytes += size
             multiplications += _multiplications(node, shapes, count)
-        if kind not in ITEM_BYTES or any(_number(size) < 0 for size in dims):
+        if kind not in ITEM_BYTES or len(dims) > MOST_DIMS or any(_number(size) < 0 for size in dims):
             raise RefusalError(
                 f"{_maker(name, node)} of type {kind} and shape {list(dims)[:20]}", "a tensor of numbers"
             )

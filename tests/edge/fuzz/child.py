@@ -55,6 +55,8 @@ def main(bundle: str, first: str, stop: str, secrets: str) -> None:
     sys.addaudithook(watched)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
+    most_s = int(time.process_time() + 60 + 0.1 * (int(stop) - int(first)))
+    resource.setrlimit(resource.RLIMIT_CPU, (most_s, most_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     counts: Counter[str] = Counter()
     failures: list[str] = []
