@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.golden import Golden, deviation
 from asd_edge.bundle.variants import Kind, Parity, Precision
-from asd_edge.serving.verify import LIMITS, verify
+from asd_edge.serving.verify import LIMITS, golden_embeddings, verify
 from asd_train.data.clip import Clip
 from asd_train.evaluation.metrics import auc
 from asd_train.evaluation.scored import ScoredClip, score_clips
 from asd_train.progress import Progress
+
+from .graphs import judged
 
 INT8_DEVIATION: Final = 0.02
 """Largest deviation of int8 where no clips are there whose scores would say more."""
@@ -31,13 +35,15 @@ class Compared:
     """Scores of a variant beside those of its kind in fp32.
 
     `correlation`: of the machine and section where it is smallest; `auc_drop`: percentage points, the mean over those
-    with both normals and anomalies, None without any. `worst`: the machine and section of `correlation`.
+    with both normals and anomalies, None without any. `worst`: the machine and section of `correlation`. `resolution`:
+    what it costs, in the same mean, when one normal and one anomaly change places.
     """
 
     correlation: float
     auc_drop: float | None
     clips: int
     worst: str
+    resolution: float
 
 
 def compare_scores(fp32: Sequence[ScoredClip], other: Sequence[ScoredClip]) -> Compared:
@@ -47,8 +53,11 @@ def compare_scores(fp32: Sequence[ScoredClip], other: Sequence[ScoredClip]) -> C
         units[first.clip.unit].append((first, second))
     correlations = {unit: _correlation(pairs) for unit, pairs in units.items()}
     worst = min(correlations, key=lambda unit: correlations[unit])
-    drops = [drop for pairs in units.values() if np.isfinite(drop := 100.0 * (_auc(pairs, 0) - _auc(pairs, 1)))]
-    return Compared(correlations[worst], float(np.mean(drops)) if drops else None, len(fp32), worst)
+    both = [pairs for pairs in units.values() if all(_split(pairs, 0))]
+    drops = [100.0 * (auc(*_split(pairs, 0)) - auc(*_split(pairs, 1))) for pairs in both]
+    steps = [100.0 / prod(map(len, _split(pairs, 0))) for pairs in both]
+    drop, step = (float(np.mean(each)) if both else None for each in (drops, steps))
+    return Compared(correlations[worst], drop, len(fp32), worst, step or 0.0)
 
 
 def _correlation(pairs: Sequence[tuple[ScoredClip, ScoredClip]]) -> float:
@@ -59,17 +68,19 @@ def _correlation(pairs: Sequence[tuple[ScoredClip, ScoredClip]]) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _auc(pairs: Sequence[tuple[ScoredClip, ScoredClip]], side: int) -> float:
+def _split(pairs: Sequence[tuple[ScoredClip, ScoredClip]], side: int) -> tuple[list[float], list[float]]:
+    """Return the scores of the normals and of the anomalies that one side gave."""
     scored = [pair[side] for pair in pairs]
     normals = [item.score for item in scored if item.clip.anomalous is False]
-    return auc(normals, [item.score for item in scored if item.clip.anomalous])
+    return normals, [item.score for item in scored if item.clip.anomalous]
 
 
-def refusal(precision: Precision, parity: Parity) -> str | None:
+def refusal(precision: Precision, parity: Parity, *, resolution: float = 0.0) -> str | None:
     """Return why a variant is not packed; None when it may be.
 
     fp32 and fp16 are held to the trained network's embeddings. int8 is held to what fp32 makes of clips, for eight bits
-    move every embedding, and what counts is whether they move judgements.
+    move every embedding, and what counts is whether they move judgements. `resolution`: of the AUC with these clips;
+    where they are too few to tell a point, two of them may change places.
     """
     if precision != "int8":
         return _above("a deviation from the trained network", parity.deviation, LIMITS[precision])
@@ -79,16 +90,16 @@ def refusal(precision: Precision, parity: Parity) -> str | None:
         return f"scores correlate by {parity.correlation:.4f} with those of fp32, at least {CORRELATION} is due"
     if parity.auc_drop is None:
         return None
-    return _above("an AUC drop in percentage points", parity.auc_drop, AUC_DROP)
+    return _above("an AUC drop in percentage points", parity.auc_drop, max(AUC_DROP, resolution))
 
 
 def _above(what: str, found: float, limit: float) -> str | None:
     return None if found <= limit else f"{what} of {found:.2e}, at most {limit:.0e} is due"
 
 
-def golden_deviation(golden: Golden, kind: Kind, precision: Precision) -> float:
-    """Return how far a variant's golden embeddings are from the trained network's."""
-    return min(2.0, deviation(golden.exported[kind, precision], golden.trained[kind], unit=golden.unit))
+def golden_deviation(embeddings: NDArray[np.float32], golden: Golden, kind: Kind) -> float:
+    """Return how far golden embeddings of a kind are from the trained network's, 2 at the most."""
+    return min(2.0, deviation(embeddings, golden.trained[kind], unit=golden.unit))
 
 
 @dataclass(frozen=True)
@@ -120,15 +131,19 @@ def accept(bundle: Bundle, clips: Sequence[Clip], *, channel: int | None = None,
     for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.precision != "fp32"):
         seen = bundle.at(variant.precision, variant.kind)
         own = verify(seen)
-        deviated = golden_deviation(bundle.golden, variant.kind, variant.precision)
-        parity = Parity(deviation=deviated if variant.precision == "int8" else min(2.0, own.deviation))
+        runs = replace(
+            seen.pipeline(), embedder=judged(bundle.manifest.graphs, bundle.graphs, variant.kind, variant.precision)
+        )
+        parity = Parity(deviation=golden_deviation(golden_embeddings(runs, bundle.golden), bundle.golden, own.kind))
         tests = [clip for clip in clips if clip.split == "test" and clip.unit in {m.key for m in variant.machines}]
         if tests:
             scored[variant.kind, variant.precision] = scores_of(seen, tests, channel=channel, progress=progress)
         fp32 = scored.get((variant.kind, "fp32"))
+        resolution = 0.0
         if fp32 is not None and variant.precision != "fp32":
-            parity = with_scores(parity, compare_scores(fp32, scored[variant.kind, variant.precision]))
-        why = refusal(variant.precision, parity) if own.passed else f"{own}"
+            compared = compare_scores(fp32, scored[variant.kind, variant.precision])
+            parity, resolution = with_scores(parity, compared), compared.resolution
+        why = refusal(variant.precision, parity, resolution=resolution) if own.passed else f"{own}"
         found.append(Accepted(variant.kind, variant.precision, parity, why))
     return found
 

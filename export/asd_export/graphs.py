@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from asd_edge.bundle.embedder import load_embedder
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph, Tensor
-from asd_edge.bundle.variants import Kind, Precision
+from asd_edge.bundle.variants import Kind, Precision, members_of
 from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
 from asd_edge.engines.embedder import Embedder, StreamEmbedder
 from asd_train.networks.tf_resnet import TFResNet
@@ -15,6 +15,10 @@ from asd_train.run import Run
 
 from .graph import INPUT, OPSET, OUTPUT, SPECTRUM, ExportedGraph, export_graph
 from .heard import Feed
+from .precision.half import halved
+from .precision.quantise import quantised
+from .precision.rounded import rounded
+from .precision.sensitivity import sweep
 from .stream_graph import export_stream
 
 
@@ -35,6 +39,10 @@ class ExportedGraphs:
         """Load one of them as a device does."""
         return load_embedder(self.described, self.members, kind, precision)
 
+    def judged(self, kind: Kind, precision: Precision) -> Embedder | StreamEmbedder:
+        """Load one of them as the parity gate runs it."""
+        return judged(self.described, self.members, kind, precision)
+
     def with_precision(self, precision: Precision, kind: Kind, feeds: Mapping[str, Sequence[Feed]]) -> ExportedGraphs:
         """Return these graphs and those of a kind in another precision, made from the ones in fp32.
 
@@ -46,19 +54,18 @@ class ExportedGraphs:
         }
         return replace(self, members={**self.members, **made})
 
-    def without(self, dropped: Collection[str]) -> ExportedGraphs:
-        """Return the graphs but these members."""
-        return replace(self, members={name: graph for name, graph in self.members.items() if name not in dropped})
+
+def judged(
+    described: Graphs, members: Mapping[str, bytes], kind: Kind, precision: Precision
+) -> Embedder | StreamEmbedder:
+    """Load graphs as the parity gate runs them: what is in half precision is rounded, which a CPU may leave out."""
+    names = members_of(kind, precision) if precision == "fp16" else ()
+    return load_embedder(described, {**members, **{name: rounded(members[name]) for name in names}}, kind, precision)
 
 
 def _in_precision(graph: bytes, precision: Precision, feeds: Sequence[Feed]) -> bytes:
     if precision == "fp16":
-        from .precision.half import halved
-
         return halved(graph)
-    from .precision.quantise import quantised
-    from .precision.sensitivity import sweep
-
     return quantised(graph, feeds, sweep(graph, feeds).plan)
 
 

@@ -127,14 +127,17 @@ def make_variants(
             pipeline = replace(material.pipeline, embedder=whole.embedder(kind, precision))
             embeddings = golden_embeddings(pipeline, golden)
             heard = replace(golden, exported={**golden.exported, (kind, precision): embeddings})
-            parity = _timed(Parity(deviation=golden_deviation(heard, kind, precision)), whole, kind, precision, golden)
+            judged = golden_embeddings(replace(pipeline, embedder=whole.judged(kind, precision)), golden)
+            apart = golden_deviation(judged, golden, kind)
+            parity = _timed(Parity(deviation=apart), whole, kind, precision, golden)
             references = material.commissioned(pipeline)
-            scored = material.scored(pipeline, references)
+            scored, resolution = material.scored(pipeline, references), 0.0
             if precision == "fp32":
                 reference = scored
             elif scored:
-                parity = with_scores(parity, compare_scores(reference, scored))
-            why = refusal(precision, parity)
+                compared = compare_scores(reference, scored)
+                parity, resolution = with_scores(parity, compared), compared.resolution
+            why = refusal(precision, parity, resolution=resolution)
             if why is None:
                 graphs, golden = whole, heard
                 variants.append(VariantMade(kind, precision, parity, references))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -18,7 +19,10 @@ from asd_edge.pipeline import Pipeline
 from asd_edge.scoring.aggregation import WindowSpec
 from asd_export.graph import INPUT, OUTPUT, export_graph
 from asd_export.stream_graph import ExportedStream, export_stream
+from asd_train.networks.mobilenetv2 import MobileNetV2
 from asd_train.networks.tf_resnet import TFResNet
+
+AnyNetwork = TypeVar("AnyNetwork", TFResNet, MobileNetV2)
 
 FRONT_END = FrontEndSpec()
 FRAMES_A_SECOND = FRONT_END.sample_rate / FRONT_END.hop
@@ -35,12 +39,12 @@ class Made:
     window: bytes
     stream: ExportedStream
 
-    def embedder(self, stream: bytes | None = None) -> OnnxStreamEmbedder:
-        """Load the stream graph, or another one in its place, as a device does."""
+    def embedder(self, stream: bytes | None = None, head: bytes | None = None) -> OnnxStreamEmbedder:
+        """Load the stream graph and its head, or others in their places, as a device does."""
         given = self.stream
         return OnnxStreamEmbedder(
             stream or given.stream,
-            given.head,
+            head or given.head,
             tensors=given.tensors,
             bands=FRONT_END.bands,
             pooled_shape=given.pooled,
@@ -67,9 +71,13 @@ def window_session(graph: bytes) -> Embed:
 
 
 def random_network(width: float) -> TFResNet:
-    """Return a network whose batch norms are not the identity, as after training."""
+    """Return a TF-attention ResNet of this width with random weights."""
     torch.manual_seed(3)
-    network = TFResNet(width=width)
+    return with_statistics(TFResNet(width=width))
+
+
+def with_statistics(network: AnyNetwork) -> AnyNetwork:
+    """Give batch norms statistics that are not the identity, as after training, and the input those of sound."""
     random = torch.Generator().manual_seed(4)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

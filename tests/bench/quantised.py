@@ -1,91 +1,115 @@
-"""int8 beside fp32: both graphs of a network quantised by onnxruntime, their speed, and how far embeddings move.
+"""int8 beside fp32: the speed of each graph in both, the sizes, and how far embeddings move. Of untrained networks.
 
-Static, with explicit Q/DQ pairs, symmetric, per channel, no quantised bias and a pair of its own for every consumer:
-what TensorRT's parser accepts too. The trunk is quantised, convolutions, shortcuts and what rectifies them; the pooling
-is not: it divides by spreads and lengths, which eight bits round to nothing.
+As a bundle gets them, calibrated with the sounds of simulated machines, but for what the sweep of a trained network may
+keep in higher precision: random weights have no sensitive layers. The distances are those of other machines.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from asd_edge.benchmark.throughput import Embed, Score, whole_window
+from asd_edge.benchmark.throughput import Embed, whole_window
 from asd_edge.dsp.front_end import FrontEnd
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
 from asd_edge.simulator import MACHINES, SimulatedMachine
-from asd_edge.timing import in_turns
-from asd_export.graph import INPUT
-from tests.bench.networks import FRONT_END, Made, window_session
+from asd_edge.timing import Time, in_turns
+from asd_export.graph import INPUT, export_graph
+from asd_export.heard import Feed
+from asd_export.precision.quantise import quantised
+from asd_export.precision.sensitivity import unmeasured
+from asd_train.networks.mobilenetv2 import MobileNetV2
+from tests.bench.networks import FRONT_END, SHIPPED, Made, made, window_session, with_statistics
 
 Features = NDArray[np.float32]
-Feed = dict[str, NDArray[np.float32]]
-_QUANTISED = ("Conv", "Add", "Relu", "Clip")
-_FRAMES = 31
+_FRAMES = 31  # a second of sound
 _CALIBRATE, _COMPARE = 1, 2  # seeds of the simulated machines
+_SEGMENTS = 8  # at once: what a file, or a few channels, give
 
 
-class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    def __init__(self, feeds: Iterator[Feed]) -> None:
-        self._feeds = feeds
-
-    def get_next(self) -> Feed | None:
-        return next(self._feeds, None)
-
-
-def quantise(graph: bytes, feeds: Iterator[Feed]) -> bytes:
-    """Return a graph in int8, calibrated with these inputs."""
-    with tempfile.TemporaryDirectory() as folder:
-        given, ready, quantised = (Path(folder) / f"{name}.onnx" for name in ("given", "ready", "quantised"))
-        given.write_bytes(graph)
-        quant_pre_process(str(given), str(ready), skip_symbolic_shape=True)
-        quantize_static(
-            str(ready),
-            str(quantised),
-            _Feeds(feeds),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(_QUANTISED),
-            nodes_to_quantize=_trunk(onnx.load(str(ready))),
-            per_channel=True,
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            extra_options={
-                "ActivationSymmetric": True,
-                "WeightSymmetric": True,
-                "QuantizeBias": False,
-                "DedicatedQDQPair": True,
-            },
-        )
-        return quantised.read_bytes()
+def tf_resnet(width: float, seconds: float) -> list[dict[str, Any]]:
+    """Measure the graphs of a TF-attention ResNet: ten seconds as a whole, and the stream in steps."""
+    network, calibrate, compare = made(width), sounds(_CALIBRATE), sounds(_COMPARE)
+    embedder = network.embedder()
+    window = int8(network.window, [{INPUT: features[None]} for features in calibrate])
+    stream = int8(network.stream.stream, stream_feeds(embedder, network, calibrate))
+    heads = [network.stream.head, int8(network.stream.head, head_feeds(embedder, network, calibrate))]
+    windows = [window_session(graph) for graph in (network.window, window)]
+    streams = [embedder, network.embedder(stream, heads[1])]
+    runs: dict[str, list[Callable[[], object]]] = {
+        "window of 311 frames": [partial(session, compare[0][None]) for session in windows]
+    }
+    for frames in (_FRAMES, 6):
+        steps = [partial(each.advance, compare[0][None, :frames], first_pasts(each)) for each in streams]
+        runs[f"stream of {frames} frames"] = list(steps)
+    rows = _rows(f"tf_resnet × {width}", runs, seconds)
+    window_size = len(window) / len(network.window)
+    stream_size = (len(stream) + len(heads[1])) / (len(network.stream.stream) + len(heads[0]))
+    apart = _apart(*windows, compare), _apart(*map(whole_window, streams), compare)
+    for row in rows:
+        whole = row["graph"].startswith("window")
+        row |= {"size": window_size if whole else stream_size, "distance": apart[0 if whole else 1]}
+    return rows
 
 
-def _trunk(model: onnx.ModelProto) -> list[str]:
-    """Return the nodes to quantise: those up to the last ReLU, or the last clip that stands for one."""
-    nodes = list(model.graph.node)
-    rectifier = "Relu" if any(node.op_type == "Relu" for node in nodes) else "Clip"
-    last = max(i for i, node in enumerate(nodes) if node.op_type == rectifier)
-    return [node.name for node in nodes[: last + 1] if node.op_type in _QUANTISED]
+def mobilenetv2(width: float, seconds: float) -> list[dict[str, Any]]:
+    """Measure the segment graph of MobileNetV2: one segment, and several at once."""
+    network = with_statistics(MobileNetV2(bands=FRONT_END.bands, width=width))
+    fp32 = export_graph(network, frames=SHIPPED.frames, bands=network.bands, dims=network.dims).graph
+    calibrate, compare = segments(_CALIBRATE), segments(_COMPARE)
+    graph = int8(fp32, [{INPUT: heard} for heard in calibrate])
+    sessions = [window_session(each) for each in (fp32, graph)]
+    runs: dict[str, list[Callable[[], object]]] = {
+        name: [partial(session, np.concatenate(compare)[:count]) for session in sessions]
+        for name, count in (("segment of 64 frames", 1), (f"{_SEGMENTS} segments at once", _SEGMENTS))
+    }
+    rows = _rows(f"mobilenetv2 × {width}", runs, seconds)
+    apart = _apart(*sessions, [segment for heard in compare for segment in heard])
+    return [row | {"size": len(graph) / len(fp32), "distance": apart} for row in rows]
 
 
-def stream_feeds(embedder: OnnxStreamEmbedder, made: Made, sounds: list[Features]) -> Iterator[Feed]:
-    """Yield what the stream graph is fed with over some sounds: its pasts are those of the fp32 graph itself."""
-    names = [past.input for past in made.stream.tensors.pasts]
-    for features in sounds:
-        pasts = [past[None] for past in embedder.initial_pasts()]
+def measure(widths: Sequence[float], *, seconds: float) -> list[dict[str, Any]]:
+    """Return a row for each graph of each network."""
+    return [row for of in (tf_resnet, mobilenetv2) for width in widths for row in of(width, seconds)]
+
+
+def int8(graph: bytes, feeds: Sequence[Feed]) -> bytes:
+    """Return a graph in int8 as a bundle gets it."""
+    return quantised(graph, feeds, unmeasured(graph))
+
+
+def stream_feeds(embedder: OnnxStreamEmbedder, network: Made, heard: list[Features]) -> list[Feed]:
+    """Return what the stream graph is fed with over some sounds: its pasts are those of the fp32 graph itself."""
+    names = [past.input for past in network.stream.tensors.pasts]
+    feeds: list[Feed] = []
+    for features in heard:
+        pasts = first_pasts(embedder)
         for start in range(0, len(features) - _FRAMES + 1, _FRAMES):
             part = features[None, start : start + _FRAMES]
-            yield {made.stream.tensors.features: part} | dict(zip(names, pasts, strict=True))
-            _, pasts = embedder.advance(part, pasts)  # type: ignore[assignment]
+            feeds.append({network.stream.tensors.features: part} | dict(zip(names, pasts, strict=True)))
+            pasts = list(embedder.advance(part, pasts)[1])
+    return feeds
+
+
+def head_feeds(embedder: OnnxStreamEmbedder, network: Made, heard: list[Features]) -> list[Feed]:
+    """Return what the head is fed with: moments of ten seconds, all frames weighing the same."""
+    tensors, heads = network.stream.tensors, embedder.pooled_shape[1]
+    feeds: list[Feed] = []
+    for features in heard:
+        frames = embedder.advance(features[None], first_pasts(embedder))[0].features  # [1, frames, bands, depth]
+        moments = (np.repeat(moment[:, :, None], heads, axis=2) for moment in (frames.mean(axis=1), frames.var(axis=1)))
+        feeds.append(dict(zip((tensors.mean, tensors.variance), moments, strict=True)))
+    return feeds
+
+
+def first_pasts(embedder: OnnxStreamEmbedder) -> list[Features]:
+    """Return the memory of one channel that has heard nothing."""
+    return [past[None] for past in embedder.initial_pasts()]
 
 
 def sounds(seed: int) -> list[Features]:
@@ -98,42 +122,28 @@ def sounds(seed: int) -> list[Features]:
     return heard
 
 
-def measure(made: Made, *, seconds: float) -> dict[str, Any]:
-    """Return CPU seconds a run of each graph in fp32 and int8, their ratios, and the distance of the embeddings."""
-    calibrate, compare = sounds(_CALIBRATE), sounds(_COMPARE)
-    embedder = made.embedder()
-    window_int8 = quantise(made.window, ({INPUT: features[None]} for features in calibrate))
-    stream_int8 = quantise(made.stream.stream, stream_feeds(embedder, made, calibrate))
-    windows = {"fp32": window_session(made.window), "int8": window_session(window_int8)}
-    streams = {"fp32": embedder, "int8": made.embedder(stream_int8)}
-    things: dict[str, Score] = {}
-    for kind in ("fp32", "int8"):
-        things[f"window {kind}"] = partial(windows[kind], compare[0][None])
-        for frames in (31, 6):
-            pasts = [past[None] for past in streams[kind].initial_pasts()]
-            things[f"stream of {frames} {kind}"] = partial(streams[kind].advance, compare[0][None, :frames], pasts)
-    times = in_turns(things, seconds=seconds)
-    graphs = ("window", "stream of 31", "stream of 6")
-    return {
-        "seconds_a_run": {name: asdict(time) for name, time in times.items()},
-        "int8_times_faster": {graph: times[f"{graph} fp32"].median / times[f"{graph} int8"].median for graph in graphs},
-        "cosine_distance": {
-            "window": _apart(windows["fp32"], windows["int8"], compare),
-            "stream": _apart(whole_window(streams["fp32"]), whole_window(streams["int8"]), compare),
-        },
-        "cosine_distance_of_machines": _between(windows["fp32"], compare),
-    }
+def segments(seed: int) -> list[Features]:
+    """Return the same sounds as segments, float32 [segments, frames, bands] each."""
+    starts = range(0, 311 - SHIPPED.frames + 1, SHIPPED.step)
+    return [np.stack([features[i : i + SHIPPED.frames] for i in starts]) for features in sounds(seed)]
 
 
-def _apart(first: Embed, second: Embed, heard: list[Features]) -> float:
-    """Return the largest cosine distance between what two networks make of the same sounds."""
+def _rows(network: str, runs: dict[str, list[Callable[[], object]]], seconds: float) -> list[dict[str, Any]]:
+    """Time both precisions of every graph in turns."""
+    flat = {f"{graph}|{i}": run for graph, both in runs.items() for i, run in enumerate(both)}
+    times = in_turns(flat, seconds=seconds)
+    return [{"network": network, "graph": graph, **_ratio(times[f"{graph}|0"], times[f"{graph}|1"])} for graph in runs]
+
+
+def _ratio(fp32: Time, int8: Time) -> dict[str, Any]:
+    faster = fp32.median / int8.median
+    deviation = faster * (fp32.deviation / fp32.median + int8.deviation / int8.median)
+    return {"times_faster": faster, "deviation": deviation, "fp32": asdict(fp32), "int8": asdict(int8)}
+
+
+def _apart(first: Embed, second: Embed, heard: Sequence[Features]) -> float:
+    """Return the largest cosine distance between what two graphs make of the same sounds."""
     return max(1.0 - float(_unit(first, features) @ _unit(second, features)) for features in heard)
-
-
-def _between(embed: Embed, heard: list[Features]) -> float:
-    """Return the median cosine distance between different machines, which says what a distance is worth."""
-    embeddings = np.stack([_unit(embed, features) for features in heard])
-    return float(np.median((1.0 - embeddings @ embeddings.T)[np.triu_indices(len(heard), 1)]))
 
 
 def _unit(embed: Embed, features: Features) -> NDArray[np.float64]:

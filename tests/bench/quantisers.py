@@ -33,8 +33,9 @@ from asd_export.heard import Feed
 from asd_export.precision.quantise import quantised
 from asd_export.precision.sensitivity import sweep
 from asd_train.networks.mobilenetv2 import MobileNetV2
-from tests.bench import quantised as by_onnxruntime
 from tests.bench.machine import machine
+from tests.bench.quantise_with_onnxruntime import quantise as by_onnxruntime
+from tests.bench.quantised import sounds
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "quantisers.json"
 FRAMES = 31
@@ -125,7 +126,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {"tf_resnet, stream": stream, "Mobi
 
 @cache
 def _sounds(seed: int) -> tuple[Features, ...]:
-    return tuple(by_onnxruntime.sounds(seed))
+    return tuple(sounds(seed))
 
 
 def _segments(features: Features) -> Features:
@@ -188,7 +189,7 @@ def main() -> None:
         subject = SUBJECTS[name]()
         graphs = {
             "ours": quantised(subject.graph, subject.feeds, sweep(subject.graph, subject.feeds).plan),
-            "onnxruntime": by_onnxruntime.quantise(subject.graph, iter(subject.feeds)),
+            "onnxruntime": by_onnxruntime(subject.graph, iter(subject.feeds)),
         }
         if arguments.modelopt:
             graphs["modelopt"] = by_modelopt(arguments.modelopt, subject)

@@ -276,6 +276,17 @@ def size_in_the_sound() -> onnx.ModelProto:
     return with_nodes(nodes, flat=[-1], zero=[0], three=[3], number=np.ones(1, np.float32))
 
 
+@refused_for(r"the node 'bad' of type 1 and shape \[1, 64, 128, 1, 1")
+def sixty_dimensions() -> onnx.ModelProto:
+    return with_nodes([node("Unsqueeze", "features axes")], axes=list(range(3, 60)))
+
+
+@refused_for(r"the node 'bad'|node name: bad")
+def product_that_wraps_to_zero() -> onnx.ModelProto:
+    """65,536 to the power of four is 2^64: a division by zero, if it is not seen."""
+    return with_nodes([node("Reshape", "features size")], size=[65_536] * 4 + [-1])
+
+
 @refused_for(r"the initialiser 'huge' of \d+ bytes")
 def initialiser_that_is_not_there() -> onnx.ModelProto:
     model = tiny_embedder()
@@ -305,7 +316,7 @@ def constant_of_another_type() -> onnx.ModelProto:
     return model
 
 
-@refused_for(r"the node 'bad' that makes type 11 ")
+@refused_for(r"the node 'bad' of type 11 and shape")
 def intermediate_of_another_type() -> onnx.ModelProto:
     return with_nodes([node("Cast", "features", to=TensorProto.DOUBLE)])
 

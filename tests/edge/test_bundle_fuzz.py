@@ -6,6 +6,7 @@ file that is opened beside the bundle: each is a failure that names the mutant. 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from asd_edge.bundle.graphs import Graphs
+from tests.edge.fuzz.child import read_notes, watch
 from tests.edge.fuzz.mutants import Mutants
 from tests.edge.tiny_bundle import SEGMENT, STREAM, make_tiny_bundle
 
@@ -88,3 +90,14 @@ def test_a_mutant_is_made_from_its_number_alone(whole: Path) -> None:
     made = [one.make(number) for number in numbers]
     assert [other.make(number) for number in reversed(numbers)][::-1] == made
     assert {kind for kind, _ in made} == set(KINDS)
+
+
+def test_the_child_sees_files_that_are_opened_behind_pythons_back(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(bytes(16))
+    noted = watch(str(tmp_path))
+    os.listdir(tmp_path)
+    assert read_notes(noted) == []
+    libc = ctypes.CDLL(None)
+    libc.close(libc.open(os.fsencode(tmp_path / "weights.bin"), os.O_RDONLY))
+    assert read_notes(noted) == ["weights.bin"]
+    os.close(noted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -22,11 +23,12 @@ from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.serving.accelerator import Accelerator
 from asd_edge.serving.choice import Choice, keep_choice, kept_choice, this_hardware
+from asd_edge.serving.choose import compare_engines
 from asd_edge.sinks.payloads import EngineReport
 from asd_edge.sources.block import Block
 from tests.edge.accelerators import BUILDS, FailingStream, SecondEngine, Wrong
 from tests.edge.sound import RATE, noise
-from tests.edge.test_engine_choice import Slow, candidate
+from tests.edge.test_engine_choice import QUICK_S, Slow, candidate
 from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
 
 PATIENCE_S = 30.0
@@ -87,7 +89,8 @@ class Box:
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    monkeypatch.setattr("asd_edge.daemon.engines.compare_engines", partial(compare_engines, seconds=QUICK_S))
     made = Box(tmp_path, make_tiny_bundle(tmp_path / "tiny.asd", **STREAMED))
     yield made
     made.scorer.stop(PATIENCE_S)

@@ -75,6 +75,7 @@ def test_a_files_scores_over_mqtt_are_those_of_the_score_command(
     assert farewell["machines"] == [
         {"machine": "fan-1", "state": "ended", "error": None, "enrolling": None, "health": "normal"}
     ]
+    assert (farewell["engine"]["name"], farewell["engine"]["precision"]) == ("onnxruntime", "fp32")
     assert {score["state"] for score in published} == {"scored", "idle"}
     assert [alarm["active"] for alarm in alarms] == [False, True]
     for name, payloads in (("score", published), ("alarm", alarms), ("status", listener.of("/status"))):

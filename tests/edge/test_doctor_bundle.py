@@ -13,10 +13,15 @@ from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.site import FactoryThreshold, SiteState
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.doctor import bundle as checks
+from asd_edge.doctor.choice import check_choice
 from asd_edge.doctor.device import Device
 from asd_edge.doctor.finding import Level
+from asd_edge.errors import BundleError
+from asd_edge.serving.choice import Candidate, Choice, keep_choice, this_hardware
+from asd_edge.serving.failures import FailureBook
 from tests.edge.device import write_device
 from tests.edge.fan_bundle import make_fan_bundle
+from tests.edge.precisions import make_bundle
 from tests.edge.remote_operator import Operator
 from tests.edge.signer import sign, trust
 
@@ -27,10 +32,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "fan.asd"
 
 
-def box(bundle: Path, *, unsigned: bool = True, keys: Path | None = None, **machine: Any) -> Device:
+def box(
+    bundle: Path, *, unsigned: bool = True, keys: Path | None = None, precision: str = "fp32", **machine: Any
+) -> Device:
     folder = bundle.parent
     file = write_device(folder, bundle, 1883, {"id": "fan", "source": "sim:fan"} | machine)
-    text = file.read_text().replace("allow_unsigned = true", f"allow_unsigned = {str(unsigned).lower()}")
+    policy = f'allow_unsigned = {str(unsigned).lower()}\nprecision = "{precision}"'
+    text = file.read_text().replace("allow_unsigned = true", policy)
     file.write_text(text if keys is None else text.replace("[mqtt]", f'trusted_keys_file = "{keys}"\n[mqtt]'))
     return Device.of(file)
 
@@ -90,3 +98,52 @@ def test_a_graph_that_computes_something_else_is_a_fault(path: Path) -> None:
     device.__dict__["bundle"] = replace(bundle, arrays={**bundle.arrays, "golden": golden})
     served = [finding for finding in checks.check_parity(device) if finding.subject == f"{bundle.kind}/fp32"]
     assert [finding.level for finding in served] == [Level.FAULT]
+
+
+def test_what_serves_and_why_it_was_chosen(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "fan.asd")
+    device = box(tmp_path / "fan.asd", precision="auto")
+    (none,) = check_choice(device)
+    assert (none.level, none.found) == (Level.OK, "none kept: the daemon measures at its start")
+    (fixed,) = check_choice(box(tmp_path / "fan.asd", precision="int8"))
+    assert fixed.found == "none kept: int8, which the device file names"
+    assert [
+        line.found.endswith("stream/int8 serves")
+        for line in checks.check_bundle(box(tmp_path / "fan.asd", precision="int8"))
+    ] == [True]
+    assert not (tmp_path / "state").exists()  # a look measures nothing and keeps nothing
+    fastest = Candidate(engine="onnxruntime", precision="int8", seconds=0.002, deviation=0.0001, parity=0.0)
+    broken = Candidate(engine="tensorrt", precision="int8", out="it is not built: no engine of it in the cache")
+    kept = Choice(
+        bundle_id=bundle.bundle_id,
+        kind=bundle.kind,
+        hardware=this_hardware(),
+        measured_utc="2026-11-25T12:00:00Z",
+        threads=1,
+        channels=1,
+        engine="onnxruntime",
+        precision="int8",
+        precision_why="the fastest that passes parity",
+        engine_why="nothing else was measured",
+        candidates=(fastest, broken),
+    )
+    keep_choice(tmp_path / "state", kept)
+    chosen, first, second = check_choice(device)
+    assert chosen.found == "onnxruntime/int8, measured 2026-11-25T12:00:00Z: the fastest that passes parity"
+    assert (first.level, first.subject) == (Level.OK, "onnxruntime/int8")
+    assert first.found == "takes 2.00 ± 0.10 ms for a second of sound"
+    assert (second.level, "not built" in second.found) == (Level.WARNING, True)
+    FailureBook(tmp_path / "state" / "engines").note("key", "tensorrt/int8", "no kernel for it")
+    failed = list(check_choice(device))[3]
+    assert (failed.level, failed.subject) == (Level.WARNING, "tensorrt/int8")
+    assert failed.found.startswith("its build failed once, last 20")
+    assert failed.found.endswith(": no kernel for it")
+    serving = [finding.subject for finding in checks.check_parity(device) if finding.found.endswith("serves")]
+    assert serving == ["stream/int8"]
+
+
+def test_a_precision_that_the_bundle_lacks_is_one_fault(path: Path) -> None:
+    device = box(path, precision="int8")
+    with pytest.raises(BundleError, match="has no such graph"):  # which the doctor makes a line of
+        list(checks.check_bundle(device))
+    assert [list(check_choice(device)), list(checks.check_conditions(device))] == [[], []]

@@ -149,7 +149,7 @@ def test_a_failure_is_remembered_and_tried_again_ever_more_rarely(tmp_path: Path
     assert book.waits("k") is None
     waits = []
     for _ in range(7):
-        failure = book.note("k", "out of memory")
+        failure = book.note("k", "tensorrt/fp32", "out of memory")
         waits.append(failure.again_at - now[0])
         assert book.waits("k") == failure
         assert book.waits("another") is None
@@ -161,22 +161,23 @@ def test_a_failure_is_remembered_and_tried_again_ever_more_rarely(tmp_path: Path
     again = FailureBook(tmp_path / "cache", lambda: now[0] - 1.0)  # another start of the daemon
     waiting = again.waits("k")
     assert waiting is not None
-    assert (waiting.reason, waiting.attempts) == ("out of memory", 7)
+    assert (waiting.what, waiting.reason, waiting.attempts) == ("tensorrt/fp32", "out of memory", 7)
+    assert again.failures() == {"k": waiting}
     again.forget("k")
     assert book.failure("k") is None
 
 
 def test_a_clock_that_was_wrong_and_a_damaged_file_hold_nothing_up(tmp_path: Path) -> None:
-    FailureBook(tmp_path, lambda: 2_000_000_000.0).note("k", "reason")
+    FailureBook(tmp_path, lambda: 2_000_000_000.0).note("k", "tensorrt/fp32", "reason")
     assert FailureBook(tmp_path, lambda: 1_000_000_000.0).waits("k") is None
     (tmp_path / "failures.json").write_bytes(b"{")
     book = FailureBook(tmp_path)
     assert book.failure("k") is None
-    assert book.note("k", "reason").attempts == 1
+    assert book.note("k", "tensorrt/fp32", "reason").attempts == 1
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     book = FailureBook(tmp_path / "file")
-    assert book.note("k", "reason").reason == "reason"
+    assert book.note("k", "tensorrt/fp32", "reason").reason == "reason"
     assert book.failure("k") is None

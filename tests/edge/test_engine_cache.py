@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from asd_edge.engines.cache import EngineCache, EngineKey
+from asd_edge.errors import StateError
 
 KEY = EngineKey(
     graph_sha256="0" * 64,
@@ -201,3 +202,11 @@ def test_what_a_killed_process_left_is_cleaned_and_what_is_not_an_engine_stays(c
     other.write_text("{}")
     cache.clean()
     assert list(cache.folder.iterdir()) == [other]
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_one_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="Cannot keep engines"):
+        kept(EngineCache(tmp_path / "file" / "engines"))
+    nowhere = EngineCache(tmp_path / "nowhere")
+    assert (nowhere.load(KEY), nowhere.entries(), nowhere.clean()) == (None, [], [])

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.site import check_comparable
+from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.variants import PRECISIONS, Parity, Precision, Variant
+from asd_edge.cli.choose import choose as asd_edge_engines_choose
 from asd_edge.config import DeviceConfig
 from asd_edge.engines.embedder import FrameFeatures, Pasts
 from asd_edge.engines.switching import Numbers, SwitchingStreamEmbedder
@@ -22,7 +25,7 @@ from asd_edge.serving.choose import choose, compare_engines
 from asd_edge.serving.decide import Enrolled, decide, fastest_of
 from asd_edge.serving.measure import judged
 from asd_edge.serving.served import enrolled_with, served_bundle
-from tests.edge.device import asd_edge, write_device
+from tests.edge.device import write_device
 from tests.edge.precisions import enroll, make_bundle
 
 QUICK_S = 0.1
@@ -90,17 +93,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_bundle(tmp_path_factory.mktemp("bundle") / "three.asd")
 
 
-def test_every_way_is_held_to_the_golden_segments_and_measured(bundle: Bundle) -> None:
-    ways: Any = {("onnxruntime", p): bundle.at(p).pipeline for p in PRECISIONS}
-    found = judged(bundle, ways, channels=2, seconds=QUICK_S)
-    assert [c.name for c in found] == ["onnxruntime/fp32", "onnxruntime/fp16", "onnxruntime/int8"]
-    for one in found:
-        assert one.out is None
-        assert one.parity == pytest.approx(0.0, abs=1e-6)
-        assert one.seconds is not None
-        assert one.seconds > 0.0
-
-
 def test_what_is_not_true_here_is_out_and_is_not_measured(bundle: Bundle, tmp_path: Path) -> None:
     golden = bundle.golden
     other = golden.exported | {("stream", "int8"): -golden.exported["stream", "int8"]}
@@ -140,6 +132,16 @@ def device(tmp_path: Path, precision: str = "auto") -> DeviceConfig:
 def measured(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Choice:
     """What was measured once; a test keeps it where it wants it."""
     return choose(device(tmp_path_factory.mktemp("device")), bundle, enrolled={}, seconds=QUICK_S)
+
+
+def test_every_way_is_held_to_the_golden_segments_and_measured(measured: Choice) -> None:
+    found = measured.candidates
+    assert [c.name for c in found] == ["onnxruntime/fp32", "onnxruntime/fp16", "onnxruntime/int8"]
+    for one in found:
+        assert one.out is None
+        assert one.parity == pytest.approx(0.0, abs=1e-6)
+        assert one.seconds is not None
+        assert one.seconds > 0.0
 
 
 def test_the_choice_is_kept_for_this_bundle_on_this_hardware(bundle: Bundle, measured: Choice, tmp_path: Path) -> None:
@@ -219,6 +221,14 @@ def _longer(bundle: Bundle) -> Any:
     return bundle.manifest.segment.model_copy(update={"frames": 2 * bundle.manifest.segment.frames})
 
 
+def test_conditions_of_another_precision_say_so(bundle: Bundle, tmp_path: Path) -> None:
+    enroll(tmp_path, "fan-7", bundle.at("fp16"))
+    with pytest.raises(StateError, match="another graph of the bundle") as caught:
+        check_comparable(bundle.at("int8"), SiteStore(tmp_path, "fan-7").load())
+    assert caught.value.found == "conditions of stream/fp16"
+    assert 'bundle.precision = "fp16"' in caught.value.remedy
+
+
 def test_the_device_file_has_the_last_word(bundle: Bundle, measured: Choice, tmp_path: Path) -> None:
     config = device(tmp_path, "int8")
     enroll(config.device.state_dir, "fan-7", bundle)
@@ -259,26 +269,25 @@ class Slow(SwitchingStreamEmbedder):
         return super().advance(features, pasts)
 
 
-def test_a_person_sees_what_was_measured_and_may_force_it(tmp_path: Path) -> None:
+def test_a_person_sees_what_was_measured_and_may_force_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = make_bundle(tmp_path / "three.asd")
     path = write_device(tmp_path, tmp_path / "three.asd", 1, {"id": "fan-7", "source": "sim:fan"})
     path.write_text(path.read_text().replace("[bundle]", '[engine]\ntensorrt = "off"\n[bundle]\nprecision = "auto"'))
     enroll(tmp_path / "state", "fan-7", bundle.at("int8"))
-    command = ("engines", "choose", "--config", path, "--seconds", "0.5")
 
-    shown = asd_edge(*command)
-    assert shown.returncode == 0, shown.stderr
-    assert "serves: onnxruntime/int8\nprecision: conditions were enrolled with it (fan-7)\n" in shown.stdout
-    assert shown.stdout.count("onnxruntime  ") == 3
-    assert "enroll again" not in shown.stdout
+    asd_edge_engines_choose(path, seconds=QUICK_S)
+    shown = capsys.readouterr()
+    assert "serves: onnxruntime/int8\nprecision: conditions were enrolled with it (fan-7)\n" in shown.out
+    assert shown.out.count("onnxruntime  ") == 3
+    assert shown.err == ""
 
-    forced = asd_edge(*command, "--force", "--json")
-    assert forced.returncode == 0, forced.stderr
+    asd_edge_engines_choose(path, force=True, seconds=QUICK_S, as_json=True)
+    forced = capsys.readouterr()
     choice = kept_choice(tmp_path / "state", bundle)
     assert choice is not None
-    assert json.loads(forced.stdout) == choice.model_dump(mode="json")
+    assert json.loads(forced.out) == choice.model_dump(mode="json")
     fastest = fastest_of(choice.candidates)
     assert fastest is not None
     assert choice.precision == fastest.precision
     assert choice.forced == (choice.precision != "int8")
-    assert ("enroll again: fan-7" in forced.stderr) == choice.forced
+    assert ("enroll again: fan-7" in forced.err) == choice.forced

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnxruntime", "paho", "scipy", "scipy.signal", "soundfile", "pydantic", "cryptography")
-HEAVY += ("asd_train", "asd_export")
+HEAVY = ("torch", "onnx", "onnxruntime", "paho", "scipy", "scipy.signal", "soundfile", "pydantic", "cryptography")
+HEAVY += ("asd_train", "asd_export", "tensorrt", "tensorrt_rtx", "cuda")
 
 
 def modules_after(code: str) -> set[str]:
@@ -24,7 +24,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize("module", ["asd_edge.detector", "asd_edge.daemon.supervisor", "asd_edge.cli.app"])
 def test_the_device_never_loads_torch_or_scipy(module: str) -> None:
     assert modules_after(f"import {module}").isdisjoint(
-        {"torch", "scipy", "cryptography", "asd_train", "asd_export", "matplotlib"}
+        {"torch", "onnx", "scipy", "cryptography", "asd_train", "asd_export", "matplotlib"}
     )
 
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.variants import Precision
+from asd_edge.bundle.variants import PRECISIONS
 from asd_export.graphs import ExportedGraphs
 from tests.bench.tensorrt_matrix import built
 from tests.edge.required import required_module
 
-CHECKED: tuple[Precision, ...] = ("fp32", "fp16")
-
 
 def assert_all_build(bundle: Bundle) -> None:
-    """Build a portable engine from each of a bundle's graphs and from what becomes of it in the other precisions."""
+    """Build a portable engine from each of a bundle's graphs, and from it in the precisions that the bundle lacks."""
     required_module("tensorrt_rtx", "tensorrt-rtx")
-    fp32 = {name: graph for name, graph in bundle.graphs.items() if ".fp32." in name}
-    cells = {
-        (part, precision): cell
-        for part, precision, cell in built(ExportedGraphs(bundle.manifest.graphs, fp32), CHECKED)
-    }
-    assert len(cells) == len(fp32) * len(CHECKED)
+    graphs = ExportedGraphs(bundle.manifest.graphs, bundle.graphs)
+    cells = {(part, precision): cell for part, precision, cell in built(graphs, PRECISIONS)}
+    assert len(cells) == len(PRECISIONS) * sum(".fp32." in name for name in bundle.graphs)
     assert {place: cell["error"] for place, cell in cells.items() if "error" in cell} == {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.bench import render_finetuning
 from tests.bench.render import ALARMS, DETECTION, FLIGHTS, render
+from tests.bench.render_tensorrt import tensorrt
 
 OLD = dict.fromkeys((*FLIGHTS, *ALARMS), 0.5) | {"classes": 20, "epochs": 16, "training_s": 200}
 NEW = OLD | dict.fromkeys(DETECTION, 0.25)
@@ -62,3 +63,13 @@ def test_three_ways_to_int8_stand_side_by_side_and_what_was_not_measured_is_left
     assert "| one | ours (`asd_export.precision`) | 30% | 2.00 ± 0.10 | 1.0e-04 |" in page
     assert "nvidia-modelopt 0.1." in page
     assert "| one | onnxruntime" not in page
+
+
+def test_a_graph_that_does_not_build_and_one_that_was_not_tried_stand_in_the_table() -> None:
+    built = {"graph_bytes": 2_000_000, "engine_bytes": 3_500_000, "seconds": 1.26}
+    cells = {"fp32": built, "fp16": {"graph_bytes": 1, "error": "In node 4"}}
+    told = {"date": "2026-01-01", "processor": "a processor", "python": "3.12"}
+    page = tensorrt({"machine": told, "cells": {"tf_resnet": {"stream": cells}}, "same": {"tf_resnet": ["twin"]}})
+    assert row(page, "tf_resnet") == ["stream", "2.00 → 3.50 MB, 1.3 s", "refused: In node 4", "–"]
+    assert "1 of 2 graphs build. The same graphs: twin: as tf_resnet." in page
+    assert "Not built yet" in tensorrt(None)

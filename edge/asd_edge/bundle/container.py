@@ -17,9 +17,9 @@ MIB = 1 << 20
 LIMITS = {
     "manifest.json": 4 * MIB,
     "signature.json": MIB,
-    "segment.fp32.onnx": 64 * MIB,
-    "segment.fp16.onnx": 64 * MIB,
-    "segment.int8.onnx": 64 * MIB,
+    "segment.fp32.onnx": 128 * MIB,
+    "segment.fp16.onnx": 128 * MIB,
+    "segment.int8.onnx": 128 * MIB,
     "stream.fp32.onnx": 64 * MIB,
     "head.fp32.onnx": 64 * MIB,
     "stream.fp16.onnx": 64 * MIB,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from asd_edge.bundle import wire
 from asd_edge.bundle.graph_sizes import called, costs_of, shown
-from asd_edge.bundle.graph_tensors import FLOAT, INT8, INT64, ITEM_BYTES, GraphTensors
+from asd_edge.bundle.graph_tensors import FLOAT, INT8, INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
 from asd_edge.bundle.limits import CAPS, GraphLimits
 from asd_edge.bundle.operators import ATTRIBUTES, OPERATORS
 from asd_edge.strict import RefusalError
@@ -26,7 +26,6 @@ OPSET = 18  # what the exporter pins: TensorRT 10.3 and onnxruntime 1.23 read it
 _IR_VERSIONS = range(8, 11)  # 8 came with opset 18; onnxruntime 1.23 reads 11, TensorRT 10.3 reads 10
 
 _NAME = re.compile("[!-~]{1,256}")
-_MOST_DIMS = 8
 _LARGEST_NUMBER = 1 << 31  # in attributes and in constants that may become shapes: no product of two overflows
 _ENDS = [(1 << 63) - 1, -(1 << 63)]  # "to the end", as Slice writes it
 
@@ -100,8 +99,8 @@ def _check_initialisers(graph: onnx.GraphProto, limits: GraphLimits) -> int:
         what = f"the initialiser {shown(tensor.name)}"
         if tensor.data_type not in ITEM_BYTES:
             raise RefusalError(f"{what} of the data type {tensor.data_type}", f"one of {list(ITEM_BYTES)}")
-        if len(tensor.dims) > _MOST_DIMS or any(not 1 <= size <= _LARGEST_NUMBER for size in tensor.dims):
-            raise RefusalError(f"{what} of the shape {list(tensor.dims)[:20]}", f"at most {_MOST_DIMS} lengths from 1")
+        if len(tensor.dims) > MOST_DIMS or any(not 1 <= size <= _LARGEST_NUMBER for size in tensor.dims):
+            raise RefusalError(f"{what} of the shape {list(tensor.dims)[:20]}", f"at most {MOST_DIMS} lengths from 1")
         numbers = prod(tensor.dims)
         size = numbers * ITEM_BYTES[tensor.data_type]
         if size > limits.initialiser_bytes:

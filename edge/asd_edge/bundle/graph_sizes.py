@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, TypedDict
 
-from asd_edge.bundle.graph_tensors import INT64, ITEM_BYTES, GraphTensors
+from asd_edge.bundle.graph_tensors import INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
 from asd_edge.bundle.limits import GraphLimits
 from asd_edge.engines.embedder import LARGEST_BATCH, LARGEST_STEP
 from asd_edge.strict import RefusalError
@@ -78,7 +78,7 @@ def _filled(shape: tuple[int, ...], open_sizes: tuple[int | str, ...]) -> Dims:
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph with its constants as inputs, but for those that may be shapes, and outputs of any size."""
+    """Return the graph with constants behind its inputs, but for those that may be shapes, and outputs of any size."""
     import onnx
 
     skeleton = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
@@ -107,15 +107,10 @@ def _inferred(skeleton: onnx.ModelProto, tensors: GraphTensors, open_sizes: tupl
 
     model = onnx.ModelProto()
     model.CopyFrom(skeleton)
-    for value in model.graph.input:
-        if value.name in tensors.inputs:
-            for dim, size in zip(
-                value.type.tensor_type.shape.dim, _filled(tensors.inputs[value.name], open_sizes), strict=True
-            ):
-                if isinstance(size, int):
-                    dim.dim_value = size
-                else:
-                    dim.dim_param = size
+    for value in model.graph.input[: len(tensors.inputs)]:
+        sizes = _filled(tensors.inputs[value.name], open_sizes)
+        kind = value.type.tensor_type.elem_type
+        value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kind, sizes))
     shapes = _read(model.graph)
     for _ in range(_FOLDS):
         _fold(model.graph, shapes)
@@ -140,7 +135,8 @@ def _fold(graph: onnx.GraphProto, shapes: Shapes) -> None:
             graph.node.remove(node)
 
 
-def _read(graph: onnx.GraphProto) -> Shapes:
+def _read(graph: onnx.GraphProto) -> dict[str, tuple[int, Dims]]:
+    """Return the shapes that stand in a graph; of constants, those that it carries."""
     found: dict[str, tuple[int, Dims]] = {}
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
@@ -175,26 +171,33 @@ def _add_up(graph: onnx.GraphProto, shapes: Shapes, tensors: GraphTensors, limit
         RefusalError: at the input or node with which the run exceeds the limits.
     """
     run_bytes = multiplications = 0
-    made = [(f"the input {shown(name)}", name, None) for name in tensors.inputs]
-    made += [(called(node), name, node) for node in graph.node for name in node.output if name]
-    for what, name, node in made:
+    made: list[tuple[str, onnx.NodeProto | None]] = [(name, None) for name in tensors.inputs]
+    made += [(name, node) for node in graph.node for name in node.output if name]
+    for name, node in made:
         kind, dims = shapes[name]
-        if kind not in ITEM_BYTES or min(map(_number, dims), default=1) < 0:
-            raise RefusalError(f"{what} that makes type {kind} of {list(dims)[:20]}", "a tensor of numbers")
-        size = ITEM_BYTES[kind] * _count(dims)
-        costs["intermediate_bytes"] = max(costs["intermediate_bytes"], size)
+        count = _count(dims)
+        size = count * ITEM_BYTES.get(kind, 0)
         if node is not None:
             run_bytes += size
-            multiplications += _multiplications(node, shapes, _count(dims))
+            multiplications += _multiplications(node, shapes, count)
+        if kind not in ITEM_BYTES or len(dims) > MOST_DIMS or any(_number(size) < 0 for size in dims):
+            raise RefusalError(
+                f"{_maker(name, node)} of type {kind} and shape {list(dims)[:20]}", "a tensor of numbers"
+            )
+        costs["intermediate_bytes"] = max(costs["intermediate_bytes"], size)
         for found, unit, most in (
             (size, "bytes in one tensor", limits.intermediate_bytes),
             (run_bytes, "bytes in one run", limits.run_bytes),
             (multiplications, "multiplications", limits.multiplications),
         ):
             if found > most:
-                raise RefusalError(f"{what} with which there are {found} {unit}", f"at most {most}")
+                raise RefusalError(f"{_maker(name, node)} with which there are {found} {unit}", f"at most {most}")
     costs["run_bytes"] = max(costs["run_bytes"], run_bytes)
     costs["multiplications"] = max(costs["multiplications"], multiplications)
+
+
+def _maker(name: str, node: onnx.NodeProto | None) -> str:
+    return f"the input {shown(name)}" if node is None else called(node)
 
 
 def _multiplications(node: onnx.NodeProto, shapes: Shapes, outputs: int) -> int:

@@ -10,6 +10,9 @@ FLOAT, UINT8, INT8, INT32, INT64, BOOL, FLOAT16 = 1, 2, 3, 6, 7, 9, 10  # onnx.T
 ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8, BOOL: 1, FLOAT16: 2}
 """The data types that a graph may use, and the size of a number of each."""
 
+MOST_DIMS = 8
+"""Of a tensor."""
+
 Shapes = dict[str, tuple[int, ...]]
 """By name; the first -1 is the batch, a second one the frames."""
 

@@ -167,9 +167,19 @@ def check_comparable(bundle: Bundle, site: SiteState) -> None:
     """Refuse conditions that cannot be compared with the bundle's embeddings.
 
     Raises:
-        StateError: the conditions were enrolled with another bundle.
+        StateError: the conditions were enrolled with another bundle, or with another variant of this one.
     """
     if (site.conditions or site.factory_thresholds) and site.embedding_id != bundle.embedding_id:
+        views = [bundle.at(variant.precision, variant.kind) for variant in bundle.manifest.variants]
+        theirs = next((view for view in views if view.embedding_id == site.embedding_id), None)
+        if theirs is not None:
+            raise StateError(
+                "The enrolled conditions belong to another graph of the bundle: embeddings of two cannot be compared",
+                found=f"conditions of {theirs.kind}/{theirs.precision}",
+                expected=f"conditions of {bundle.kind}/{bundle.precision}, which is served",
+                remedy=f'Go back with bundle.precision = "{theirs.precision}" in the device file, or enroll all '
+                "conditions again: the first one takes the place of the old ones, which stay among the revisions.",
+            )
         raise StateError(
             "The enrolled conditions belong to another bundle: embeddings of two cannot be compared",
             found=f"conditions of the embedding {site.embedding_id}",

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fitted import Shapes
+from asd_edge.engines.embedder import Precision as Precision  # a graph's, and so a variant's
 from asd_edge.strict import Name, Sparing, Strict, Text
 
 Kind = Literal["segment", "stream"]
-Precision = Literal["fp32", "fp16", "int8"]
 
 KINDS: Final[tuple[Kind, ...]] = ("segment", "stream")
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16", "int8")

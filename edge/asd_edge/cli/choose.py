@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,11 +37,16 @@ def choose(
     """
     from asd_edge.bundle.trust import load_trusted
     from asd_edge.config import load_config
+    from asd_edge.control import ping
+    from asd_edge.errors import StateError
     from asd_edge.serving.choose import choose as measured
     from asd_edge.serving.served import enrolled_with
 
     device = load_config(config)
     bundle = load_trusted(device.bundle)
+    with suppress(StateError):
+        ping(device.device.state_dir)
+        typer.echo("asd-edge run is running and is measured too; stop it for better figures", err=True)
     enrolled = enrolled_with(device, bundle)
     choice = measured(
         device, bundle, enrolled=enrolled, accelerator=_accelerator(device), forced=force, seconds=seconds
@@ -53,8 +59,8 @@ def choose(
 
 def lines(choice: Choice, bundle: Bundle) -> list[str]:
     """Return a choice as text."""
-    measured = f"{choice.channels} channels, {choice.threads} threads" if choice.threads > 1 else None
-    head = f"{bundle.manifest.name} on {choice.hardware.processor}, {measured or f'{choice.channels} channels'}"
+    counts = (_counted(choice.channels, "channel"), _counted(choice.threads, "thread"))
+    head = f"{bundle.manifest.name} on {choice.hardware.processor}, {counts[0]} at once, {counts[1]}"
     rows = [f"{'engine':12} {'precision':10} {'ms for a second of sound':>25} {'parity':>8}"]
     for candidate in choice.candidates:
         cost = parity = "–"
@@ -73,6 +79,10 @@ def lines(choice: Choice, bundle: Bundle) -> list[str]:
         f"precision: {choice.precision_why}" + (" (forced)" if choice.forced else ""),
         *([f"instead: {choice.instead}"] if choice.instead else []),
     ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _accelerator(device: DeviceConfig) -> Accelerator | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ def doctor(
     from asd_edge.doctor.device import Device
     from asd_edge.doctor.examine import examine, report_of
 
+    logging.basicConfig(level=logging.ERROR)  # what the checks come across stands in their lines
     lines = examine(Device.of(config, bundle), CHECKS)
     if as_json:
         report = report_of(lines)

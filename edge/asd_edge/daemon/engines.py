@@ -143,7 +143,7 @@ class Engines:
     def _not_built(self, accelerator: Accelerator, key: str, error: str) -> str:
         """Remember why there is no engine, unless it is only that the daemon stops."""
         if not self._child.stopped:
-            self._failures.note(key, error)
+            self._failures.note(key, f"{accelerator.name}/{self._bundle.precision}", error)
         return f"the build of {accelerator.name} failed: {error}"
 
     def _known(self, accelerator: Accelerator, key: str) -> Choice | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.trust import load_trusted
 from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.doctor.choice import served_bundle_of, usable_served_bundle
 from asd_edge.doctor.device import Device, is_denied
 from asd_edge.doctor.finding import Finding, fault, ok, warning
 from asd_edge.errors import AsdEdgeError
@@ -15,9 +16,10 @@ from asd_edge.serving.verify import verify
 
 def check_bundle(device: Device) -> Iterator[Finding]:
     """Yield what the bundle is."""
-    manifest = device.bundle.manifest
+    manifest, served = device.bundle.manifest, served_bundle_of(device)
     there = ", ".join(f"{variant.kind}/{variant.precision}" for variant in manifest.variants)
-    yield ok(f"{manifest.name}, release {manifest.release}, {there} ({device.bundle.bundle_id[:12]})")
+    name = f"{manifest.name}, release {manifest.release} ({served.bundle_id[:12]})"
+    yield ok(f"{name}: {there}; {served.kind}/{served.precision} serves")
 
 
 def check_signature(device: Device) -> Iterator[Finding]:
@@ -52,7 +54,7 @@ def check_signature(device: Device) -> Iterator[Finding]:
 
 def check_conditions(device: Device) -> Iterator[Finding]:
     """Yield for each machine which conditions it is compared with, and whether they are of this bundle."""
-    bundle = device.usable_bundle
+    bundle = usable_served_bundle(device)
     if bundle is None or device.config is None:
         return
     state_dir = device.config.device.state_dir
@@ -77,8 +79,10 @@ def check_parity(device: Device) -> Iterator[Finding]:
     bundle = device.usable_bundle
     if bundle is None:
         return
+    served = usable_served_bundle(device)
     for variant in bundle.manifest.variants:
-        yield _parity(bundle.at(variant.precision, variant.kind), serves=variant == bundle.variant)
+        serves = served is not None and (variant.kind, variant.precision) == (served.kind, served.precision)
+        yield _parity(bundle.at(variant.precision, variant.kind), serves=serves)
 
 
 def _parity(bundle: Bundle, *, serves: bool) -> Finding:

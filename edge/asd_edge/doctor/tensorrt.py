@@ -26,6 +26,9 @@ print(json.dumps([told.tensorrt is not None, told.found, told.remedy]))
 
 def check_tensorrt(device: Device) -> Iterator[Finding]:
     """Yield what is found of each module, or why there is none."""
+    if device.config is not None and device.config.engine.tensorrt == "off":
+        yield ok(f"off, as engine.tensorrt says: {_CPU}")
+        return
     found = [flavour for flavour in FLAVOURS if find_spec(flavour) is not None]
     for flavour in found:
         # In a child: the import takes hundreds of megabytes, and a library that does not fit ends the process.

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from asd_edge.engines.cache import EngineCache, EngineKey, Precision
+from asd_edge.engines.cache import EngineCache, EngineKey
 from asd_edge.engines.cuda import Gpu, find_gpu
+from asd_edge.engines.embedder import Precision
 from asd_edge.engines.tensorrt_build import FLAGS, USUAL_SPEC, EngineSpec, engine_from_onnx
 from asd_edge.engines.tensorrt_module import TensorRT, find_tensorrt
 from asd_edge.errors import EngineError

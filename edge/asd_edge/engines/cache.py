@@ -19,6 +19,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from asd_edge.atomic import atomic_write, own_like
+from asd_edge.engines.embedder import Precision
 from asd_edge.engines.tensorrt_module import Flavour
 from asd_edge.errors import StateError
 from asd_edge.strict import Count, RefusalError, Sha256, Strict, Text, UtcTime, parse_versioned, utc_time
@@ -27,8 +28,6 @@ FORMAT: Final = "asd-edge-engine"
 VERSION: Final = 1
 LIMIT_MIB: Final = 512
 """Of all engines together [ours]: a bundle's three precisions take some 40 MiB."""
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 _LARGEST_HEADER = 16_384
 
@@ -203,7 +202,7 @@ def _read(path: Path, limit: int) -> bytes:
 
     Raises:
         OSError: it cannot be read, or is a link.
-        RefusalError: it is too large, no regular file, or in the hands of somebody else.
+        RefusalError: it is no regular file, or in the hands of somebody else.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
@@ -215,10 +214,7 @@ def _read(path: Path, limit: int) -> bytes:
                 f"{path.name} of user {status.st_uid} with mode {stat.S_IMODE(status.st_mode):o}",
                 "a file of this user or root that nobody else can write",
             )
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise RefusalError(f"{path.name} of more than {limit} bytes", f"at most {limit} bytes")
-    return data
+        return stream.read(limit + 1)  # one more than is due is another SHA-256, or no JSON
 
 
 def _remove(path: Path) -> None:

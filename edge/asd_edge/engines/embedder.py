@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_BATCH, LARGEST_STEP = 16, 32
 """Segments or channels, and frames, of one run of a graph: they bound its memory, and more go in several runs."""
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""What a graph computes in, for the most part."""
 
 Pasts = Sequence[NDArray[np.float32]]
 """What a network remembers of its channels: one array a convolution, [channels, ...] each."""

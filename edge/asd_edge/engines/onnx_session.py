@@ -38,7 +38,7 @@ def open_session(
     except Exception as error:  # onnxruntime raises half a dozen unrelated classes
         raise EngineError(
             "onnxruntime cannot load the graph",
-            found=str(error).splitlines()[0],
+            found=first_line(error),
             expected="an ONNX graph of standard operators",
             remedy="Export the bundle again, or update onnxruntime.",
         ) from error
@@ -66,7 +66,7 @@ def run(
     except Exception as error:  # onnxruntime raises half a dozen unrelated classes
         raise EngineError(
             "onnxruntime cannot run the graph",
-            found=str(error).splitlines()[0][:500],
+            found=first_line(error),
             expected="a graph that computes its declared inputs",
             remedy="Export the bundle again.",
         ) from error
@@ -87,3 +87,8 @@ def fixed_dims(session: onnxruntime.InferenceSession, output: str) -> int:
             remedy="Export the bundle again.",
         )
     return shape[1]
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says in one line; some say nothing but what they are."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:500]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_edge.engines.embedder import LARGEST_BATCH, FrameFeatures, Pasts
-from asd_edge.engines.onnx_session import fixed_dims, open_session, run
+from asd_edge.engines.onnx_session import first_line, fixed_dims, open_session, run
 from asd_edge.errors import EngineError
 
 
@@ -104,7 +104,7 @@ class OnnxStreamEmbedder:
         except Exception as error:  # onnxruntime raises half a dozen unrelated classes
             raise EngineError(
                 "The stream graph and its head do not fit together as the manifest says",
-                found=str(error).splitlines()[0][:500],
+                found=first_line(error),
                 expected="shapes as in the manifest",
                 remedy="Export the bundle again.",
             ) from error

@@ -73,7 +73,7 @@ class Candidate(Strict):
         return f"{self.engine}/{self.precision}"
 
     def __str__(self) -> str:
-        if self.seconds is None or self.deviation is None or self.out is not None:
+        if self.seconds is None or self.deviation is None:
             return f"{self.name} is out: {self.out}"
         return f"{self.name} takes {1e3 * self.seconds:.2f} ± {1e3 * self.deviation:.2f} ms for a second of sound"
 

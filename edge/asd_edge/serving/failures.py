@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from asd_edge.atomic import atomic_write
-from asd_edge.strict import Count, RefusalError, Strict, UtcTime, parse_versioned, utc_time
+from asd_edge.strict import Count, RefusalError, Strict, Text, UtcTime, parse_versioned, utc_time
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +26,9 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S, _GROWTH = 3600.0, 7 * 86_400.0, 4.0
 
 
 class Failure(Strict):
-    """The last of `attempts` that failed in a row."""
+    """The last of `attempts` that failed in a row. `what`: engine and precision, for people."""
 
+    what: Text
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
     attempts: Count
     time_utc: UtcTime
@@ -59,7 +60,11 @@ class FailureBook:
 
     def failure(self, key: str) -> Failure | None:
         """Return why the engine of that key was not built the last time; None when nothing is known."""
-        return self._load().failures.get(key)
+        return self.failures().get(key)
+
+    def failures(self) -> dict[str, Failure]:
+        """Return all that is remembered, by the key of the engine."""
+        return self._load().failures
 
     def waits(self, key: str) -> Failure | None:
         """Return the failure after which it is too early for another attempt; None when one makes sense.
@@ -72,24 +77,24 @@ class FailureBook:
             return None
         return failure
 
-    def note(self, key: str, reason: str) -> Failure:
+    def note(self, key: str, what: str, reason: str) -> Failure:
         """Remember another failed attempt."""
-        known = self._load().failures
+        known = self.failures()
         attempts = min(known[key].attempts + 1, 65_536) if key in known else 1
-        failure = Failure(reason=reason[:1000], attempts=attempts, time_utc=utc_time(self._clock()))
+        failure = Failure(what=what, reason=reason[:1000], attempts=attempts, time_utc=utc_time(self._clock()))
         self._save({**known, key: failure})
         return failure
 
     def forget(self, key: str) -> None:
         """Forget the failures of an engine that was built, or that somebody wants to be tried again."""
-        known = self._load().failures
+        known = self.failures()
         if known.pop(key, None) is not None:
             self._save(known)
 
     def _load(self) -> _Failures:
         try:
             return parse_versioned(self._path.read_bytes(), _Failures, format=FORMAT, version=VERSION)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return _Failures()
         except (OSError, RefusalError) as error:
             _log.warning("What engine builds failed is forgotten: %s has %s", self._path, error)

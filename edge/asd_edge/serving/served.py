@@ -31,24 +31,29 @@ def served_bundle(config: DeviceConfig) -> Bundle:
         ConfigError: the trusted keys cannot be used.
     """
     bundle = load_trusted(config.bundle)
+    precision = known_precision(config, bundle)
+    if precision is None:
+        _log.info("Measuring which precision of %s is the fastest here; this is done once", bundle.manifest.name)
+        choice = choose(config, bundle, enrolled={})
+        _log.info("%s is served: %s (%s)", choice.precision, choice.precision_why, choice.engine_why)
+        precision = choice.precision
+    return bundle.at(precision)
+
+
+def known_precision(config: DeviceConfig, bundle: Bundle) -> Precision | None:
+    """Return which precision is served, which the bundle may lack; None where it has to be measured first."""
     if config.bundle.precision != "auto":
-        return bundle.at(config.bundle.precision)
-    return bundle.at(_precision(config, bundle))
-
-
-def _precision(config: DeviceConfig, bundle: Bundle) -> Precision:
+        return config.bundle.precision
     choice = kept_choice(config.device.state_dir, bundle)
     if choice is not None and choice.forced:
         return choice.precision
     enrolled = enrolled_with(config, bundle)
+    there = precisions(bundle)
+    if len(there) == 1:
+        return there[0]
     if choice is not None and (not enrolled or choice.precision in enrolled):
         return choice.precision
-    if enrolled:
-        return precision_of(enrolled)
-    _log.info("Measuring which precision of %s is the fastest here; this is done once", bundle.manifest.name)
-    choice = choose(config, bundle, enrolled=enrolled)
-    _log.info("%s is served: %s (%s)", choice.precision, choice.precision_why, choice.engine_why)
-    return choice.precision
+    return precision_of(enrolled) if enrolled else None
 
 
 def enrolled_with(config: DeviceConfig, bundle: Bundle) -> Enrolled:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.embedder import AnyEmbedder, load_engines
 from asd_edge.engines.build import Builder, cached_engines, find_builder
 from asd_edge.engines.cache import EngineCache
 from asd_edge.engines.cuda import find_gpu
-from asd_edge.engines.embedder import Embedder, StreamEmbedder
-from asd_edge.engines.tensorrt import TensorRTEmbedder, TensorRTStreamEmbedder
 from asd_edge.engines.tensorrt_build import USUAL_SPEC
 from asd_edge.engines.tensorrt_module import FLAVOURS
 from asd_edge.serving.choice import Engine
@@ -34,7 +33,7 @@ class TensorRTEngines:
         keys = [self.builder.key(bundle.graphs[name], bundle.precision, USUAL_SPEC).stem for name in members]
         return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
 
-    def load(self, bundle: Bundle) -> Embedder | StreamEmbedder | None:
+    def load(self, bundle: Bundle) -> AnyEmbedder | None:
         """Return the variant in view on the GPU; None where its engines must be built first.
 
         Raises:
@@ -42,7 +41,9 @@ class TensorRTEngines:
         """
         graphs = {name: bundle.graphs[name] for name in bundle.variant.members}
         engines = cached_engines(graphs, bundle.precision, self.cache, USUAL_SPEC, builder=self.builder)
-        return None if engines is None else _embedder(bundle, engines)
+        if engines is None:
+            return None
+        return load_engines(bundle.manifest.graphs, engines, bundle.kind, bundle.precision)
 
     def build_command(self, bundle: Bundle, path: str) -> list[str]:
         """Return the command that builds them from the bundle at `path`, for a BuildChild."""
@@ -66,25 +67,3 @@ def find_tensorrt_engines(folder: Path) -> TensorRTEngines:
     if builder.gpu is None:  # it could build ahead of time, but nothing would run here
         find_gpu()
     return TensorRTEngines(builder, EngineCache(folder))
-
-
-def _embedder(bundle: Bundle, engines: Mapping[str, bytes]) -> Embedder | StreamEmbedder:
-    graphs, parts = bundle.manifest.graphs, [engines[name] for name in bundle.variant.members]
-    if bundle.kind == "segment":
-        segment = graphs.segment
-        assert segment is not None  # of a variant in view
-        return TensorRTEmbedder(
-            *parts,
-            input_name=segment.input.name,
-            output_name=segment.output.name,
-            spectrum_name=None if segment.spectrum is None else segment.spectrum.name,
-        )
-    stream = graphs.stream
-    assert stream is not None
-    return TensorRTStreamEmbedder(
-        *parts,
-        tensors=stream.tensors,
-        bands=stream.features.shape[-1],
-        pooled_shape=stream.pooled_shape,
-        reach=stream.reach,
-    )

@@ -18,14 +18,13 @@ from onnx import helper, numpy_helper
 from asd_edge.engines.onnx_unsigned import SIGNED_ZERO
 
 from ..heard import Feed
-from .calibration import find_ranges
+from .calibration import Range, find_ranges
 from .plan import QuantisationPlan
-from .regions import Range, Regions, find_regions, moved, result_of
+from .regions import Regions, bound_at_work, find_regions, moved, result_of
 from .view import GraphView
 
 _LEVELS = 127
 _LEAST_SCALE = 1e-12  # of a tensor or a channel that is zero
-_CLIPPED = 0.99  # a clip is at work if a tensor reaches this share of its bound
 
 
 def quantised(graph: bytes, feeds: Sequence[Feed], plan: QuantisationPlan) -> bytes:
@@ -89,6 +88,12 @@ class _Writer:
         taken = self._dequantised(x) if int8 else self._float(x)
         kernel = self._constant_in_int8(weights, axis=0)
         result = result_of(self._view, node)
+        middles = [self._regions.middle.get(name, 0.0) if int8 else 0.0 for name in (x, result)]
+        if any(middles):  # w·(x − m) + (b + m·Σw − m') = (w·x + b) − m'
+            levels, scale = self._levels(weights, axis=0)
+            sums = (levels * scale).reshape(len(levels), -1).sum(axis=1)
+            value = self._value(bias[0]) if bias else np.zeros(len(levels), np.float32)
+            bias = [self._constant((value + middles[0] * sums - middles[1]).astype(np.float32))]
         self._copy(node, [taken, kernel, *bias], list(node.output))
         if int8:
             self._store(node, result)
@@ -114,31 +119,35 @@ class _Writer:
         self._store(node, result_of(self._view, node))
 
     def _store(self, node: onnx.NodeProto, result: str) -> None:
-        """Quantise what a node has just made, with its rectifier, and make the float of it that outputs want."""
-        raw = result
-        if result in self._view.outputs:  # the name belongs to what leaves the graph
-            raw = self._name("r")
-            self.nodes[-1].output[0] = raw if result == node.output[0] else node.output[0]
-        clipped = None
-        if result != node.output[0]:
+        """Quantise what a node has just made, with its rectifier, and make the float of it that outputs want.
+
+        A float tensor has the name it had in fp32 only where it means the same.
+        """
+        made = self.nodes[-1]
+        if result in self._regions.middle:
+            made.output[0] = self._name("r")
+            self._stored[result] = self._quantise(made.output[0], result)  # saturates where the clip would cut
+            return
+        rectified, is_output = result != node.output[0], result in self._view.outputs
+        bound = self._bound(result) if rectified else None
+        raw = self._name("r") if is_output or bound is not None else result
+        if rectified:
             self._add("Relu", [node.output[0]], raw)
-            clipped = self._bound(result)
+        else:
+            made.output[0] = raw
         kept = self._quantise(raw, result)
-        if clipped is not None:
+        if bound is not None:
             name = self._name("q")
-            self._add("Clip", [kept, self._zero(result), self._constant(np.array(clipped, np.uint8))], name)
+            self._add("Clip", [kept, self._zero(result), self._constant(np.array(bound, np.uint8))], name)
             kept = name
         self._stored[result] = kept
-        if result in self._view.outputs:
+        if is_output:
             self._dequantise(kept, result, result)
 
     def _bound(self, result: str) -> int | None:
         """Return the upper bound of a clip in levels, or None where nothing reaches it."""
-        node = self._view.producer[result]
-        high = self._view.constant(node.input[2]) if node.op_type == "Clip" and len(node.input) > 2 else None
-        if high is None or self._regions.largest[result] < _CLIPPED * float(high):
-            return None
-        return min(255, round(float(high) / self._scale(result)))
+        high = bound_at_work(self._regions, self._view, result)
+        return None if high is None else min(255, round(high / self._scale(result)))
 
     def _dequantised(self, tensor: str) -> str:
         """Return a tensor as an int8 node takes it, from a DequantizeLinear of its own."""
@@ -190,18 +199,24 @@ class _Writer:
 
     def _constant_in_int8(self, weights: str, *, axis: int, across: bool = False) -> str:
         """Write weights with one scale an index of `axis`, transposed with `across`; return their float."""
-        values = self._value(weights)
-        axis %= values.ndim
-        others = tuple(i for i in range(values.ndim) if i != axis)
-        scale = np.maximum(np.abs(values).max(axis=others, keepdims=True) / _LEVELS, _LEAST_SCALE)
-        levels = np.rint(values / scale).astype(np.int8)
+        levels, scale = self._levels(weights, axis)
+        axis %= levels.ndim
         if across:
             levels, axis = np.ascontiguousarray(levels.T), 1 - axis
         zeros = self._constant(np.zeros(scale.size, np.int8))
-        inputs = [self._constant(levels), self._constant(scale.reshape(-1).astype(np.float32)), zeros]
+        inputs = [self._constant(levels), self._constant(scale.reshape(-1)), zeros]
         name = self._name("w")
-        self._add("DequantizeLinear", inputs, name, axis=axis)
+        self._add("DequantizeLinear", inputs, name)
+        self.nodes[-1].attribute.append(helper.make_attribute("axis", axis))
         return name
+
+    def _levels(self, weights: str, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """Return weights in int8 and their scales, one an index of `axis`."""
+        values = self._value(weights)
+        others = tuple(i for i in range(values.ndim) if i != axis % values.ndim)
+        largest = np.abs(values).max(axis=others, keepdims=True)
+        scale = np.maximum(largest / _LEVELS, _LEAST_SCALE).astype(np.float32)
+        return np.rint(values / scale).astype(np.int8), scale
 
     def _value(self, name: str) -> NDArray[np.float32]:
         values = self._view.constant(name)
@@ -212,15 +227,15 @@ class _Writer:
         """Return the name of an initialiser with these values, made once."""
         key = f"{values.dtype.str} {values.shape} {sha256(values.tobytes()).hexdigest()}"
         if key not in self.initializers:
-            self.initializers[key] = numpy_helper.from_array(values, f"c{len(self.initializers)}")
+            self.initializers[key] = numpy_helper.from_array(values, f"c.{len(self.initializers)}")
         return str(self.initializers[key].name)
 
     def _name(self, kind: str) -> str:
         self._made += 1
         return f"{kind}.{self._made}"
 
-    def _add(self, operator: str, inputs: list[str], output: str, **attributes: int) -> None:
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=self._name("n"), **attributes))
+    def _add(self, operator: str, inputs: list[str], output: str) -> None:
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=self._name("n")))
 
     def _copy(self, node: onnx.NodeProto, inputs: list[str], outputs: list[str]) -> None:
         copied = onnx.NodeProto()

@@ -5,7 +5,10 @@ Both want symmetric scales, and onnxruntime's kernels on x86 want unsigned activ
 1. A tensor that is never negative is uint8 with the zero point 0 and the scale of an int8, max/127. A ReLU becomes part
    of the convolution before it. TensorRT reads such a pair as int8, with the same values.
 2. A signed tensor is int8, and its zero point is the one scalar that the onnxruntime engine knows how to make unsigned.
-3. Concat, Slice and MaxPool only move numbers: what goes in and what comes out share one scale, and nothing is
+3. What a clip bounds on both sides, if a layer without padding takes it, is a signed tensor that runs from bound to
+   bound: its type saturates where the clip would cut, and the layer's bias takes up the difference. Padding would put
+   the middle where 0 is meant.
+4. Concat, Slice and MaxPool only move numbers: what goes in and what comes out share one scale, and nothing is
    rescaled. A signed one is not moved in eight bits: the features, which are an input.
 """
 
@@ -17,12 +20,11 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from .calibration import Range
 from .view import GraphView
 
-Range = tuple[float, float]
-"""Least and largest value of a tensor; 0 lies between them."""
-
 _MOVING = ("Concat", "Slice", "MaxPool")
+_CLIPPED = 0.99  # a clip is at work if a tensor reaches this share of its bound
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "Sqrt", "Exp")
 
 
@@ -32,7 +34,8 @@ class Regions:
 
     `layers`: names of int8 layers. `between`: names of the other nodes that work on int8 tensors. `rectifiers`: names
     of ReLUs and clips that belong to the node before them. `unsigned`, `signed`: the tensors stored in eight bits.
-    `largest`: of a tensor, or of all that share its scale, the largest absolute value.
+    `largest`: of a tensor, or of all that share its scale, the largest absolute value. `middle`: of a tensor between
+    bounds, the number that its int8 0 stands for.
     """
 
     layers: Collection[str]
@@ -41,6 +44,7 @@ class Regions:
     unsigned: set[str] = field(default_factory=set)
     signed: set[str] = field(default_factory=set)
     largest: dict[str, float] = field(default_factory=dict)
+    middle: dict[str, float] = field(default_factory=dict)
 
     def stored(self, tensor: str) -> bool:
         """Say whether a tensor is stored in eight bits."""
@@ -66,6 +70,7 @@ def find_regions(view: GraphView, layers: Collection[str], ranges: Mapping[str, 
         result = result_of(view, node)
         if node.name in layers and node.op_type == "Conv":
             _keep_result(found, view, node, result)
+            _keep_between_bounds(found, view, result)
         elif node.op_type == "Add" and all(map(found.stored, node.input)):
             found.between.add(node.name)
             _keep_result(found, view, node, result)
@@ -88,8 +93,27 @@ def moved(node: onnx.NodeProto) -> list[str]:
 def _keep_result(found: Regions, view: GraphView, node: onnx.NodeProto, result: str) -> None:
     if result != node.output[0]:
         found.rectifiers.add(view.producer[result].name)
-    if result not in found.unsigned:
+        found.unsigned.add(result)
+    elif result not in found.unsigned:
         found.signed.add(result)
+
+
+def bound_at_work(found: Regions, view: GraphView, tensor: str) -> float | None:
+    """Return the upper bound of a clip if the tensor reaches it, else None."""
+    high = view.upper_bound(tensor)
+    return None if high is None or found.largest[tensor] < _CLIPPED * high else high
+
+
+def _keep_between_bounds(found: Regions, view: GraphView, result: str) -> None:
+    taker, high = view.only_consumer(result), bound_at_work(found, view, result)
+    if high is None or taker is None or taker.op_type != "Conv" or taker.name not in found.layers:
+        return
+    if any(any(attribute.ints) for attribute in taker.attribute if attribute.name == "pads"):
+        return
+    found.unsigned.discard(result)
+    found.signed.add(result)
+    found.middle[result] = high * 128 / 255  # -128 stands for 0, and 127 for the bound
+    found.largest[result] = high * 127 / 255
 
 
 def _sharing(view: GraphView, ranges: Mapping[str, Range]) -> list[list[str]]:

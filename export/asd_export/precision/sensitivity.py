@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from asd_edge.engines.onnx_session import open_session
 
 from ..heard import Feed
-from .calibration import METHODS, Method, find_ranges, some
+from .calibration import METHODS, Method, Range, observe, some
 from .plan import QuantisationPlan
 from .quantise import written
-from .regions import Range
 from .view import GraphView
 
 BUDGET = 0.01
 """Largest share of the outputs' variance that eight bits may add as noise: scores then correlate by about 0.995."""
 
 _COMPARED = 12  # feeds that are run through every candidate
-_NARROW = 16  # onnxruntime's kernels are slower in int8 than in fp32 on fewer channels, and such layers weigh nothing
-_MOST_KEPT = 0.25  # of the weights: a graph that needs more than that is no int8 graph
+_NARROW, _NARROW_POINTWISE = 16, 8
+# On fewer channels onnxruntime is slower in int8 than in fp32, and such layers weigh nothing. 1×1 kernels bear fewer.
+_MOST_KEPT = 0.25  # of all weights
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
     """Choose a method of calibration and the layers that stay in higher precision.
 
     Layers of few channels stay in float32, which is faster there. The method is the one whose graph adds the least
-    noise. Then, while it adds more than the budget, the layer that alone adds the most keeps float32 activations.
+    noise. Then, while it adds more than the budget, the layer that alone adds the most keeps float32 activations, as
+    long as they are a small part of the graph: they are what int8 is to make faster.
     The same graph and feeds always give the same plan.
 
     Args:
@@ -69,10 +70,12 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
         budget: noise as a share of the outputs' variance.
     """
     view = GraphView(onnx.load_from_string(graph))
-    narrow = tuple(node.name for node in view.layers if _is_narrow(view, node))
+    narrow = unmeasured(graph).float32
     wide = [node for node in view.layers if node.name not in narrow]
+    most = _MOST_KEPT * sum(view.weights_of(node.name) for node in view.layers)
     trial = _Trial(graph, some(feeds, _COMPARED))
-    ranges = {method: find_ranges(graph, feeds, method) for method in METHODS}
+    seen = observe(graph, feeds)
+    ranges = {method: {name: each.range(method) for name, each in seen.items()} for method in METHODS}
     noises = {method: trial.noise(ranges[method], QuantisationPlan(float32=narrow)) for method in METHODS}
     method = min(METHODS, key=lambda each: noises[each])
     alone: dict[str, float] = {}
@@ -80,10 +83,9 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
         others = tuple(each.name for each in view.layers if each.name != node.name)
         alone[node.name] = trial.noise(ranges[method], QuantisationPlan(float32=others))
     plan, noise = QuantisationPlan(method=method, float32=narrow), noises[method]
-    every = sum(view.weights_of(each.name) for each in view.layers)
     for name in sorted(alone, key=lambda each: -alone[each]):
         kept = (*plan.weights, name)
-        if noise <= budget or (sum(map(view.weights_of, kept)) > _MOST_KEPT * every and len(alone) > 1):
+        if noise <= budget or sum(map(view.weights_of, kept)) > most:
             break
         plan = QuantisationPlan(method=method, weights=kept, float32=narrow)
         noise = trial.noise(ranges[method], plan)
@@ -101,14 +103,21 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
     return Sweep(plan, noises, noise, tuple(layers))
 
 
+def unmeasured(graph: bytes) -> QuantisationPlan:
+    """Return the plan that speed alone asks for: layers of few channels in float32, all others in int8."""
+    view = GraphView(onnx.load_from_string(graph))
+    return QuantisationPlan(float32=tuple(node.name for node in view.layers if _is_narrow(view, node)))
+
+
 def _is_narrow(view: GraphView, node: onnx.NodeProto) -> bool:
     """Say whether a convolution has few channels on one side; one of each channel by itself has a kernel of its own."""
     weights = view.constant(node.input[1])
     if weights is None or node.op_type != "Conv":
         return False
-    outputs, inputs = weights.shape[:2]
+    outputs, inputs, *kernel = weights.shape
     groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-    return bool(min(inputs, outputs) < _NARROW) and groups == 1
+    least = _NARROW if max(kernel) > 1 else _NARROW_POINTWISE
+    return min(inputs, outputs) < least and groups == 1
 
 
 class _Trial:
@@ -140,4 +149,5 @@ class _Trial:
 
 def _share(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
     variance = float(np.square(expected - expected.mean(axis=0)).sum())
-    return float(np.square(found - expected).sum()) / max(variance, np.finfo(np.float64).tiny)
+    least = float(np.finfo(np.float64).tiny)  # of an output that is always the same
+    return float(np.square(found - expected).sum()) / max(variance, least)

@@ -62,6 +62,14 @@ class GraphView:
             return after if low is not None and float(low) == 0.0 else None
         return None
 
+    def upper_bound(self, name: str) -> float | None:
+        """Return the upper bound of the clip that makes a tensor, else None."""
+        node = self.producer.get(name)
+        if node is None or node.op_type != "Clip" or len(node.input) < 3:
+            return None
+        high = self.constant(node.input[2])
+        return None if high is None else float(high)
+
     @cached_property
     def layers(self) -> list[onnx.NodeProto]:
         """The convolutions and matrix products with constant weights, in order."""

@@ -26,7 +26,8 @@ def mutated(random: Random, graph: bytes) -> bytes:
     """Return the graph with one to four changes of its structure."""
     model = onnx.load_from_string(graph)
     for _ in range(random.choice([1, 1, 2, 4])):
-        random.choice(MUTATIONS)(random, model.graph)
+        if model.graph.node:
+            random.choice(MUTATIONS)(random, model.graph)
     return bytes(model.SerializeToString())
 
 
@@ -107,7 +108,7 @@ def inserted(random: Random, graph: onnx.GraphProto) -> None:
     inputs = []
     for index in range(random.randint(schema.min_input, min(schema.max_input, 5))):
         if index == 0 or random.random() < 0.4:
-            inputs.append(random.choice(before))
+            inputs.append(random.choice(before or ["nowhere"]))
         else:
             inputs.append(f"constant_{number}_{index}")
             graph.initializer.append(numpy_helper.from_array(_constant(random), inputs[-1]))
@@ -127,7 +128,7 @@ def inserted(random: Random, graph: onnx.GraphProto) -> None:
 def _constant(random: Random) -> np.ndarray[Any, Any]:
     if random.random() < 0.6:
         return np.array(_numbers(random, 4), np.int64)
-    shape = [random.choice([1, 1, 2, 16, 64, 128]) for _ in range(random.randint(0, 4))]
+    shape = [random.choice([1, 1, 2, 16, 64, 128]) for _ in range(random.randint(0, 3))]
     if random.random() < 0.3:
         return np.full(shape, random.randint(-128, 127), random.choice([np.int8, np.int32]))
     return np.full(shape, random.choice([1.0, *FLOATS]), np.float32)
@@ -158,7 +159,10 @@ def constant(random: Random, graph: onnx.GraphProto) -> None:
 
 
 def value(random: Random, graph: onnx.GraphProto) -> None:
-    tensor = random.choice([*graph.input, *graph.output]).type.tensor_type
+    values = [*graph.input, *graph.output]
+    if not values:
+        return
+    tensor = random.choice(values).type.tensor_type
     dims = tensor.shape.dim
     match random.randrange(4):
         case 0:
