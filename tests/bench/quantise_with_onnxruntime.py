@@ -1,14 +1,13 @@
-"""A graph quantised by onnxruntime's own quantiser, by TensorRT's rules: what ours is compared with.
+"""One graph quantised by onnxruntime's static quantiser: for tests.bench.quantisers.
 
-Static, with explicit Q/DQ pairs, symmetric, per channel, no quantised bias and a pair of its own for every consumer.
-The trunk is quantised, convolutions, shortcuts and what rectifies them; the pooling is not: it divides by spreads and
-lengths, which eight bits round to nothing.
+Explicit Q/DQ pairs, symmetric, per channel, no quantised bias and a pair of its own for every consumer: what TensorRT's
+parser accepts too. The trunk is quantised, convolutions, shortcuts and what rectifies them; what pools it is not.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -17,7 +16,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from asd_export.heard import Feed
 
-_QUANTISED = ("Conv", "Add", "Relu")
+_QUANTISED = ("Conv", "Add", "Relu", "Clip")
 
 
 class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
@@ -28,7 +27,7 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no
         return next(self._feeds, None)
 
 
-def quantise(graph: bytes, feeds: Iterator[Feed]) -> bytes:
+def quantise(graph: bytes, feeds: Sequence[Feed]) -> bytes:
     """Return a graph in int8, calibrated with these inputs."""
     with tempfile.TemporaryDirectory() as folder:
         given, ready, quantised = (Path(folder) / f"{name}.onnx" for name in ("given", "ready", "quantised"))
@@ -37,7 +36,7 @@ def quantise(graph: bytes, feeds: Iterator[Feed]) -> bytes:
         quantize_static(
             str(ready),
             str(quantised),
-            _Feeds(feeds),
+            _Feeds(iter(feeds)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTISED),
             nodes_to_quantize=_trunk(onnx.load(str(ready))),
@@ -55,7 +54,8 @@ def quantise(graph: bytes, feeds: Iterator[Feed]) -> bytes:
 
 
 def _trunk(model: onnx.ModelProto) -> list[str]:
-    """Return the nodes to quantise: those up to the last ReLU."""
+    """Return the nodes to quantise: those up to the last ReLU, or the last clip that stands for one."""
     nodes = list(model.graph.node)
-    last = max(i for i, node in enumerate(nodes) if node.op_type == "Relu")
+    rectifier = "Relu" if any(node.op_type == "Relu" for node in nodes) else "Clip"
+    last = max(i for i, node in enumerate(nodes) if node.op_type == rectifier)
     return [node.name for node in nodes[: last + 1] if node.op_type in _QUANTISED]

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from asd_edge.benchmark.throughput import whole_window
+from asd_edge.benchmark.throughput import Embed, whole_window
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.engines.onnx_session import open_session
 from asd_edge.engines.onnx_stream import OnnxStreamEmbedder
@@ -43,7 +43,6 @@ SEGMENT = 64
 _CALIBRATE, _COMPARE = 1, 2  # seeds of the simulated machines
 
 Features = NDArray[np.float32]
-Embed = Callable[[Features], Features]
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,9 @@ def stream() -> Subject:
             reach=embedder.reach,
         )
 
-    embedder = bundle.pipeline().embedder
-    assert isinstance(embedder, OnnxStreamEmbedder)
+    served = bundle.pipeline().embedder
+    assert isinstance(served, OnnxStreamEmbedder)
+    embedder = served
     names = [tensors.features, *(past.input for past in tensors.pasts)]
 
     def parts(features: Features) -> Iterator[Feed]:
@@ -131,7 +131,7 @@ def _sounds(seed: int) -> tuple[Features, ...]:
 
 def _segments(features: Features) -> Features:
     starts = np.arange(0, len(features) - SEGMENT + 1, SEGMENT)
-    return features[starts[:, None] + np.arange(SEGMENT)]
+    return np.asarray(features[starts[:, None] + np.arange(SEGMENT)])
 
 
 def by_modelopt(python: str, subject: Subject) -> bytes:
@@ -166,8 +166,8 @@ def measure(subject: Subject, graphs: dict[str, bytes], *, seconds: float) -> di
     return found
 
 
-def _apart(first: Features, second: Features) -> float:
-    a, b = first.astype(np.float64), second.astype(np.float64)
+def _apart(first: object, second: object) -> float:
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     cosine = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     return float(1.0 - cosine.min())
 
@@ -189,7 +189,7 @@ def main() -> None:
         subject = SUBJECTS[name]()
         graphs = {
             "ours": quantised(subject.graph, subject.feeds, sweep(subject.graph, subject.feeds).plan),
-            "onnxruntime": by_onnxruntime(subject.graph, iter(subject.feeds)),
+            "onnxruntime": by_onnxruntime(subject.graph, subject.feeds),
         }
         if arguments.modelopt:
             graphs["modelopt"] = by_modelopt(arguments.modelopt, subject)

@@ -31,8 +31,9 @@ from .training.loop import Done, train
 from .training.material import gather
 from .training.work import Work
 
-LEARNING_RATE = 1e-4
-"""The largest of a cycle; of Adam, whatever trained the network: the loss is another [ours]."""
+LEARNING_RATE = 2e-5
+"""The largest of a cycle; of Adam, whatever trained the network: the loss is another [ours]. In 50 steps of the default
+network the loss fell by a third; at 1e-4 it did not."""
 
 
 def quantise_aware(
