@@ -57,11 +57,12 @@ class Sweep:
 
 
 def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Sweep:
-    """Choose a method of calibration and the layers that stay in higher precision.
+    """Choose the layers that stay in higher precision, and compare the methods of calibration.
 
-    Layers of few channels stay in float32, which is faster there. The method is the one whose graph adds the least
-    noise. Then, while it adds more than the budget, the layer that alone adds the most keeps float32 activations, as
-    long as they are a small part of the graph: they are what int8 is to make faster.
+    Layers of few channels stay in float32, which is faster there. Ranges are those seen, whatever clipping them would
+    gain on normals: an anomaly is what lies beyond. Then, while the graph adds more noise than the budget, the layer
+    that alone adds the most keeps float32 activations, as long as such layers are a small part of the graph: the others
+    are what int8 makes faster.
     The same graph and feeds always give the same plan.
 
     Args:
@@ -76,19 +77,19 @@ def sweep(graph: bytes, feeds: Sequence[Feed], *, budget: float = BUDGET) -> Swe
     trial = _Trial(graph, some(feeds, _COMPARED))
     seen = observe(graph, feeds)
     ranges = {method: {name: each.range(method) for name, each in seen.items()} for method in METHODS}
-    noises = {method: trial.noise(ranges[method], QuantisationPlan(float32=narrow)) for method in METHODS}
-    method = min(METHODS, key=lambda each: noises[each])
+    plan = QuantisationPlan(float32=narrow)
+    noises = {method: trial.noise(ranges[method], plan) for method in METHODS}
+    noise = noises[plan.method]
     alone: dict[str, float] = {}
     for node in wide:
         others = tuple(each.name for each in view.layers if each.name != node.name)
-        alone[node.name] = trial.noise(ranges[method], QuantisationPlan(float32=others))
-    plan, noise = QuantisationPlan(method=method, float32=narrow), noises[method]
+        alone[node.name] = trial.noise(ranges[plan.method], QuantisationPlan(float32=others))
     for name in sorted(alone, key=lambda each: -alone[each]):
         kept = (*plan.weights, name)
         if noise <= budget or sum(map(view.weights_of, kept)) > most:
             break
-        plan = QuantisationPlan(method=method, weights=kept, float32=narrow)
-        noise = trial.noise(ranges[method], plan)
+        plan = QuantisationPlan(weights=kept, float32=narrow)
+        noise = trial.noise(ranges[plan.method], plan)
     chosen = dict.fromkeys(narrow, "float32") | dict.fromkeys(plan.weights, "weights")
     layers = (
         Sensitivity(
