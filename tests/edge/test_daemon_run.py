@@ -207,7 +207,8 @@ def send(fifo: Path, sound: bytes) -> None:
 
 
 def reasons(listener: Any) -> list[str]:
-    return [status["reason"] for status in listener.of("/status")]
+    """Why each status was sent; which engine serves is said beside, whenever that is known."""
+    return [reason for status in listener.of("/status") if not (reason := status["reason"]).endswith(" serves")]
 
 
 def machine_states(status: dict[str, Any]) -> list[str]:
