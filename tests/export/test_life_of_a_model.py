@@ -91,15 +91,15 @@ def test_evaluation_compares_backends(folder: Path) -> None:
 
 
 def test_the_bundle_knows_every_machine_in_both_domains(folder: Path) -> None:
-    manifest = load_bundle(folder / "model.asd").manifest
-    assert [machine.key for machine in manifest.machines] == ["fan/00", "pump/00"]
-    for machine in manifest.machines:
+    bundle = load_bundle(folder / "model.asd")
+    assert [machine.key for machine in bundle.machines] == ["fan/00", "pump/00"]
+    for machine in bundle.machines:
         source, target = machine.conditions
         assert (source.name, target.name) == ("source", "target")
         assert len(source.labels) == 9
         assert source.calibration.count == 9  # one held-out clip of each class, one window a clip
         assert target.threshold > 0
-    assert manifest.provenance.data == ("data",)
+    assert bundle.manifest.provenance.data == ("data",)
 
 
 def test_the_device_embeds_a_clip_as_the_trained_network_does(folder: Path) -> None:
@@ -146,11 +146,11 @@ def test_a_fine_tuned_run_becomes_a_bundle_that_knows_the_new_clips(folder: Path
     arguments = ("--run", folder / "run", "--clips", clips, "--machine", "fan/00", "--data", folder / "data")
     command("asd-train", "imprint", "--finetune", *arguments, "--out", tuned)
     command("asd-export", "bundle", "--served-only", "--run", tuned, "--out", bundle)
-    manifest = load_bundle(bundle).manifest
-    fan, pump = manifest.machines
+    made = load_bundle(bundle)
+    fan, pump = made.machines
     assert {"target/fast", "target/moved"} < set(fan.conditions[1].labels)
     assert not {"target/fast", "target/moved"} & set(pump.conditions[1].labels)
-    assert manifest.provenance.data == ("data", "clips")
+    assert made.manifest.provenance.data == ("data", "clips")
     (clip,) = (clips / "moved").iterdir()
     scored = command("asd-edge", "score", "--bundle", bundle, "--factory", "fan/00", "--json", clip)
     assert json.loads(scored.stdout.splitlines()[0])["condition"] == "factory/target"

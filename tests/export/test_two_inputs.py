@@ -80,7 +80,7 @@ def pipeline(exported: ExportedGraph, tmp_path: Path) -> Pipeline:
         front_end=FrontEndFields.of(FRONT_END),
         segment=SegmentFields.of(SEGMENT),
         graphs=Graphs(segment=described(exported), stream=None),
-        graphs_bytes={"segment.onnx": exported.graph},
+        graphs_bytes={"segment.fp32.onnx": exported.graph},
         machines=(),
     )
     return load_bundle(tmp_path / "two.asd").pipeline()
