@@ -12,15 +12,9 @@ from asd_edge import __version__
 from asd_edge.bundle.archive import write_bundle
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.calibration import Calibration
+from asd_edge.bundle.fields import FrontEndFields, SegmentFields, WindowFields
 from asd_edge.bundle.fitted import joined, shapes_of
-from asd_edge.bundle.manifest import (
-    Description,
-    FrontEndFields,
-    GoldenFields,
-    Provenance,
-    SegmentFields,
-    WindowFields,
-)
+from asd_edge.bundle.manifest import Description, GoldenFields, Provenance
 from asd_edge.bundle.variants import FactoryCondition, FactoryMachine, Precision, Variant
 from asd_edge.errors import DataError
 from asd_edge.imprint import Imprint

@@ -18,8 +18,8 @@ import soundfile
 
 from asd_edge.benchmark.throughput import noise
 from asd_edge.bundle.archive import write_bundle
+from asd_edge.bundle.fields import SegmentFields, WindowFields
 from asd_edge.bundle.graphs import Graphs, StreamGraph
-from asd_edge.bundle.manifest import SegmentFields, WindowFields
 from asd_edge.bundle.variants import FactoryCondition, FactoryMachine
 from asd_export.graph import OPSET
 from tests.bench.networks import FRONT_END, Made

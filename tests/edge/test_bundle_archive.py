@@ -14,8 +14,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.fields import FrontEndFields, SegmentFields, WindowFields
 from asd_edge.bundle.graphs import Graphs, Tensor
-from asd_edge.bundle.manifest import FrontEndFields, SegmentFields, WindowFields
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
 from asd_edge.errors import BundleError

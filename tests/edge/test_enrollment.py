@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.manifest import SegmentFields
+from asd_edge.bundle.fields import SegmentFields
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.detector import Detector
 from asd_edge.enrollment.clips import MOST_CLIPS, RecordedClip, clipped_samples

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from asd_edge.bundle.archive import load_bundle
-from asd_edge.bundle.manifest import SegmentFields
+from asd_edge.bundle.fields import SegmentFields
 from asd_edge.control import ControlReply
 from asd_edge.daemon.control import ControlServer
 from asd_edge.errors import AsdEdgeError, BundleError, ConfigError, StateError

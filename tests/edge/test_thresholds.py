@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.manifest import WindowFields
+from asd_edge.bundle.fields import WindowFields
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.clips import RecordedClip
 from asd_edge.enrollment.commit import commit

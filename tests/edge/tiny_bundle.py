@@ -18,16 +18,10 @@ from asd_edge.bundle.archive import write_bundle
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.calibration import Calibration, Gamma
 from asd_edge.bundle.embedder import load_embedder
+from asd_edge.bundle.fields import FrontEndFields, SegmentFields, WindowFields
 from asd_edge.bundle.golden import Golden
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph, Tensor
-from asd_edge.bundle.manifest import (
-    Description,
-    FrontEndFields,
-    GoldenFields,
-    Provenance,
-    SegmentFields,
-    WindowFields,
-)
+from asd_edge.bundle.manifest import Description, GoldenFields, Provenance
 from asd_edge.bundle.variants import KINDS, FactoryCondition, FactoryMachine, Parity, Variant
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.fields import FrontEndFields, SegmentFields
 from asd_edge.bundle.graphs import Graphs
-from asd_edge.bundle.manifest import FrontEndFields, SegmentFields
 from asd_edge.dsp.clip_spectrum import ClipSpectrumSpec
 from asd_edge.dsp.front_end import FrontEndSpec
 from asd_edge.dsp.segments import SegmentSpec
