@@ -1,7 +1,7 @@
-"""What a bundle of every kind and precision weighs, and what its gate says: `python -m tests.bench.bundles`.
+"""What a bundle of every kind and precision weighs: `python -m tests.bench.bundles`.
 
-tf_resnet at full and at half width, two passes over a small simulated data set: sizes do not depend on the training, the
-gate's figures do, and stand here for the form only. Writes docs/benchmarks/bundles.json.
+tf_resnet at full and at half width after two passes over a small simulated data set: sizes and speeds do not depend on
+the training. Writes docs/benchmarks/bundles.json.
 """
 
 from __future__ import annotations
