@@ -234,7 +234,8 @@ def test_the_device_file_has_the_last_word(bundle: Bundle, measured: Choice, tmp
     enroll(config.device.state_dir, "fan-7", bundle)
     keep_choice(config.device.state_dir, measured.model_copy(update={"precision": "fp16", "forced": True}))
     assert served_bundle(config).precision == "int8"
-    missing = config.model_copy(update={"bundle": config.bundle.model_copy(update={"path": "default"})})
+    other = config.bundle.model_copy(update={"path": "default", "precision": "fp16"})
+    missing = config.model_copy(update={"bundle": other})
     with pytest.raises(BundleError, match="no such graph"):
         served_bundle(missing)
 
@@ -259,6 +260,29 @@ def test_an_engine_that_is_faster_takes_the_place_of_the_other(
         assert other is not None
         assert other.engine_key == "k"
         assert {c.name for c in whole.candidates} < {c.name for c in choice.candidates}
+
+
+@pytest.mark.parametrize(
+    ("served", "enrolled", "forced", "why"),
+    [
+        ("int8", {"fp32": ["fan-7"]}, True, "the fastest that passes parity"),
+        ("int8", {"fp32": ["a", "b"], "int8": ["c"]}, False, "the fastest that passes parity"),
+        ("int8", {"int8": ["c"]}, None, "conditions were enrolled with it (c)"),
+        ("fp16", {"fp32": ["a"]}, None, "it serves since the daemon was started"),
+    ],
+)
+def test_a_comparison_of_engines_does_not_decide_the_precision_again(
+    bundle: Bundle, measured: Choice, tmp_path: Path, served: Precision, enrolled: Enrolled, forced: bool, why: str
+) -> None:
+    """`forced`: of the choice that is kept before; None where none is."""
+    config, view = device(tmp_path), bundle.at(served)
+    if forced is not None:
+        told = {"precision": served, "forced": forced, "precision_why": "the fastest that passes parity"}
+        keep_choice(config.device.state_dir, measured.model_copy(update=told))
+    pipelines: Any = {"onnxruntime": view.pipeline(), "tensorrt": view.pipeline()}
+    choice = compare_engines(config, view, pipelines, enrolled=enrolled, engine_key="k", seconds=QUICK_S)
+    assert (choice.precision, choice.precision_why, choice.forced) == (served, why, bool(forced))
+    assert choice == kept_choice(config.device.state_dir, view)
 
 
 class Slow(SwitchingStreamEmbedder):
