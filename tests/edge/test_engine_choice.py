@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -179,7 +180,10 @@ def test_a_folder_that_cannot_be_written_is_said_and_serves_all_the_same(
         keep_choice(config.device.state_dir, choice)
 
 
-def test_auto_measures_once_and_then_stays(bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_measures_once_and_then_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_edge.serving.served.choose", partial(choose, seconds=QUICK_S))
     caplog.set_level(logging.INFO)
     config = device(tmp_path)
     first = served_bundle(config)
@@ -260,29 +264,6 @@ def test_an_engine_that_is_faster_takes_the_place_of_the_other(
         assert other is not None
         assert other.engine_key == "k"
         assert {c.name for c in whole.candidates} < {c.name for c in choice.candidates}
-
-
-@pytest.mark.parametrize(
-    ("served", "enrolled", "forced", "why"),
-    [
-        ("int8", {"fp32": ["fan-7"]}, True, "the fastest that passes parity"),
-        ("int8", {"fp32": ["a", "b"], "int8": ["c"]}, False, "the fastest that passes parity"),
-        ("int8", {"int8": ["c"]}, None, "conditions were enrolled with it (c)"),
-        ("fp16", {"fp32": ["a"]}, None, "it serves since the daemon was started"),
-    ],
-)
-def test_a_comparison_of_engines_does_not_decide_the_precision_again(
-    bundle: Bundle, measured: Choice, tmp_path: Path, served: Precision, enrolled: Enrolled, forced: bool, why: str
-) -> None:
-    """`forced`: of the choice that is kept before; None where none is."""
-    config, view = device(tmp_path), bundle.at(served)
-    if forced is not None:
-        told = {"precision": served, "forced": forced, "precision_why": "the fastest that passes parity"}
-        keep_choice(config.device.state_dir, measured.model_copy(update=told))
-    pipelines: Any = {"onnxruntime": view.pipeline(), "tensorrt": view.pipeline()}
-    choice = compare_engines(config, view, pipelines, enrolled=enrolled, engine_key="k", seconds=QUICK_S)
-    assert (choice.precision, choice.precision_why, choice.forced) == (served, why, bool(forced))
-    assert choice == kept_choice(config.device.state_dir, view)
 
 
 class Slow(SwitchingStreamEmbedder):
