@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asd_edge.bundle.archive import load_bundle
+from asd_edge.engines.build import find_builder
 from asd_edge.engines.cache import EngineCache
 from asd_edge.engines.tensorrt_module import FLAVOURS
+from asd_edge.serving.failures import FailureBook
+from asd_edge.serving.tensorrt import TensorRTEngines
 from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, write_device
 from tests.edge.required import required_module
 from tests.edge.test_engine_cache import ENGINE, KEY
@@ -41,7 +45,15 @@ def test_engines_are_built_once_listed_and_cleaned(tmp_path: Path) -> None:
     rows = json.loads(asd_edge("engines", "list", "--json", *where).stdout)
     assert {row["header"]["key"]["precision"] for row in rows} == {"fp32", "fp16"}
 
+    book = FailureBook(tmp_path / "engines")
+    engines = TensorRTEngines(find_builder(), EngineCache(tmp_path / "engines"))
+    view = load_bundle(tmp_path / "tiny.asd").at("fp16")
+    for key in (engines.key(view), "of another bundle"):
+        book.note(key, "tensorrt/fp16", "no room")
+    asd_edge("engines", "build", "--bundle", tmp_path / "tiny.asd", "--precision", "fp16", *where)
+    assert set(book.failures()) == {"of another bundle"}  # the daemon tries the one that is there
     assert "Removed 4 engines" in asd_edge("engines", "clean", *where).stderr
+    assert book.failures() == {}
     assert "0 engines" in asd_edge("engines", "list", *where).stdout
 
 

@@ -143,7 +143,7 @@ def test_one_that_is_not_true_does_not_serve(box: Box, kept: bool) -> None:
     report = box.settle(accelerator)
     assert report.name == "onnxruntime"
     assert report.reason is not None
-    assert "fails parity: stream/fp32: FAILED, deviation" in report.reason
+    assert "fails parity: stream/fp32 on tensorrt: FAILED, deviation" in report.reason
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_a_build_that_fails_has_a_reason_and_is_not_begun_anew_at_every_start(
     assert first.name == "onnxruntime"
     assert str(first.reason).startswith(f"the build of tensorrt failed: {reason}")
     second = box.settle(accelerator)
-    assert str(second.reason).startswith(str(first.reason))
-    assert "it is tried again after 20" in str(second.reason)
+    assert str(second.reason).startswith(f"tensorrt/fp32 failed: {reason}")
+    assert "it is tried again at a start after 20" in str(second.reason)
     assert len(accelerator.builds.read_text().splitlines()) == 1
     # Another TensorRT, GPU or graph has another key.
     assert box.settle(SecondEngine(box.folder / "cache", build, key="another")).reason == first.reason
@@ -178,9 +178,12 @@ def broken(plain: Any) -> Any:
 
 @pytest.mark.parametrize(("engine", "reason"), [(broken, "The engine cannot be loaded: version 10.2"), (None, "TypeE")])
 def test_one_that_cannot_be_loaded_does_not_serve(box: Box, engine: Any, reason: str) -> None:
-    report = box.settle(SecondEngine(box.folder / "cache", engine=engine))
+    second = SecondEngine(box.folder / "cache", engine=engine)
+    report = box.settle(second)
     assert report.name == "onnxruntime"
     assert str(report.reason).startswith(reason)
+    second._engine = lambda plain: pytest.fail("it was loaded again at the next start")
+    assert str(box.settle(second).reason).startswith(f"tensorrt/fp32 failed: {reason}")
 
 
 def test_a_device_without_one_says_so(box: Box) -> None:

@@ -102,6 +102,14 @@ def test_one_that_takes_too_much_memory_is_killed(eater: str) -> None:
     assert monotonic() - began < PATIENCE_S
 
 
+def test_one_that_leaves_no_memory_to_others_is_killed() -> None:
+    """As on a board whose GPU takes of the same memory, which no process has as its own."""
+    child = BuildChild(BuildLimits(PATIENCE_S, 512 * MIB, spare_bytes=1 << 50))
+    error = child.run([sys.executable, "-c", "import time; time.sleep(100)"]).error
+    assert error is not None
+    assert error.endswith("MiB of memory were left for everything else during the build, of 1073741824 needed")
+
+
 def test_address_space_is_no_memory() -> None:
     """TensorRT reserves tens of gigabytes that it never touches."""
     code = "import mmap, time; held = mmap.mmap(-1, 40 << 30, flags=0x4022); time.sleep(0.5); print('{}')"  # NORESERVE
@@ -165,6 +173,22 @@ def test_a_failure_is_remembered_and_tried_again_ever_more_rarely(tmp_path: Path
     assert again.failures() == {"k": waiting}
     again.forget("k")
     assert book.failure("k") is None
+
+
+def test_the_newest_failures_are_remembered_whatever_their_reason(tmp_path: Path) -> None:
+    now = [1_000_000_000.0]
+    book = FailureBook(tmp_path, lambda: now[0])
+    for number in range(40):
+        now[0] += 1.0
+        assert book.note(f"k{number}", "tensorrt/fp32", " ").reason == "no reason given"
+    book.note("k10", "tensorrt/fp32", "again")  # of the oldest that is left it becomes the newest
+    assert set(book.failures()) == {f"k{number}" for number in range(8, 40)}
+    assert book.failures()["k10"].attempts == 2
+    now[0] += 1.0
+    book.note("another", "tensorrt/fp32", "reason")
+    assert set(book.failures()) == {"another", *(f"k{number}" for number in range(9, 40))}
+    book.clear()
+    assert book.failures() == {}
 
 
 def test_a_clock_that_was_wrong_and_a_damaged_file_hold_nothing_up(tmp_path: Path) -> None:

@@ -204,6 +204,16 @@ def test_what_a_killed_process_left_is_cleaned_and_what_is_not_an_engine_stays(c
     assert list(cache.folder.iterdir()) == [other]
 
 
+def test_one_that_another_process_removes_meanwhile_is_not_there(
+    cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(cache)
+    gone = cache.folder / "0.engine"  # as if it were removed between the look into the folder and the look at it
+    seen = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [gone, *seen(folder, pattern)])
+    assert [entry.problem for entry in cache.entries()] == [None]
+
+
 def test_a_folder_that_cannot_be_made_is_told_and_one_that_is_not_there_is_empty(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="Cannot keep engines"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -179,7 +180,10 @@ def test_a_folder_that_cannot_be_written_is_said_and_serves_all_the_same(
         keep_choice(config.device.state_dir, choice)
 
 
-def test_auto_measures_once_and_then_stays(bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_measures_once_and_then_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_edge.serving.served.choose", partial(choose, seconds=QUICK_S))
     caplog.set_level(logging.INFO)
     config = device(tmp_path)
     first = served_bundle(config)
@@ -234,7 +238,8 @@ def test_the_device_file_has_the_last_word(bundle: Bundle, measured: Choice, tmp
     enroll(config.device.state_dir, "fan-7", bundle)
     keep_choice(config.device.state_dir, measured.model_copy(update={"precision": "fp16", "forced": True}))
     assert served_bundle(config).precision == "int8"
-    missing = config.model_copy(update={"bundle": config.bundle.model_copy(update={"path": "default"})})
+    other = config.bundle.model_copy(update={"path": "default", "precision": "fp16"})
+    missing = config.model_copy(update={"bundle": other})
     with pytest.raises(BundleError, match="no such graph"):
         served_bundle(missing)
 

@@ -40,6 +40,7 @@ def choose(
     from asd_edge.control import ping
     from asd_edge.errors import StateError
     from asd_edge.serving.choose import choose as measured
+    from asd_edge.serving.measuring import measuring
     from asd_edge.serving.served import enrolled_with
 
     device = load_config(config)
@@ -48,9 +49,9 @@ def choose(
         ping(device.device.state_dir)
         typer.echo("asd-edge run is running and is measured too; stop it for better figures", err=True)
     enrolled = enrolled_with(device, bundle)
-    choice = measured(
-        device, bundle, enrolled=enrolled, accelerator=_accelerator(device), forced=force, seconds=seconds
-    )
+    accelerator = _accelerator(device)
+    with measuring(device.device.state_dir):
+        choice = measured(device, bundle, enrolled=enrolled, accelerator=accelerator, forced=force, seconds=seconds)
     typer.echo(choice.model_dump_json(indent=1) if as_json else "\n".join(lines(choice, bundle)))
     again = sorted(name for precision, names in enrolled.items() if precision != choice.precision for name in names)
     if again:

@@ -52,6 +52,8 @@ def build(
     It tells of each graph what happened, and ends with 1 if one of them could not be built; the others are kept.
     """
     from asd_edge.engines.build import build_engines, find_builder
+    from asd_edge.serving.failures import FailureBook
+    from asd_edge.serving.tensorrt import TensorRTEngines
 
     variants = _variants(_opened(config, bundle), precision)
     store = _cache(config, cache)
@@ -66,6 +68,8 @@ def build(
             told.append(_built(built))
             if not as_json:
                 typer.echo(_line(built))
+        if not any(row["error"] for row in told[-len(graphs) :]):  # the daemon tries them again, whatever failed before
+            FailureBook(store.folder).forget(TensorRTEngines(builder, store).key(variant))
     if as_json:
         typer.echo(json.dumps(told, indent=2))
     if any(row["error"] for row in told):
@@ -88,9 +92,12 @@ def list_(config: Config = None, cache: Folder = None, as_json: Json = False) ->
 
 @app.command()
 def clean(config: Config = None, cache: Folder = None, as_json: Json = False) -> None:
-    """Remove all engines that are kept. A daemon that runs goes on with those it has loaded."""
+    """Remove all engines that are kept, and forget which failed. A daemon that runs goes on with what it has loaded."""
+    from asd_edge.serving.failures import FailureBook
+
     store = _cache(config, cache)
     entries = store.clean()
+    FailureBook(store.folder).clear()
     if as_json:
         typer.echo(json.dumps([_row(entry) for entry in entries], indent=2))
     else:

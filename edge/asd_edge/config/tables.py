@@ -56,7 +56,7 @@ class EngineTable(Strict):
     """`[engine]`: what runs the network beside onnxruntime, which is always there."""
 
     tensorrt: Literal["off", "auto"] = Field(
-        default="auto", description='`"auto"`: TensorRT, where it is installed, passes parity and is no slower.'
+        default="auto", description='`"auto"`: TensorRT, where it is installed, passes parity and was measured faster.'
     )
     build_timeout_s: int = Field(
         default=1_800, ge=10, le=86_400, description="Seconds after which the build of an engine is given up."

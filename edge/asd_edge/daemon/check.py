@@ -14,6 +14,7 @@ from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.remote import authorised_keys
 from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.serving.served import served_bundle
+from asd_edge.serving.verify import check_served
 from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sources.block import Source
 from asd_edge.sources.open import open_machine
@@ -58,10 +59,12 @@ def _try(what: str, attempt: Callable[[], str]) -> Finding:
 
 def _load(config: DeviceConfig, loaded: list[Bundle]) -> str:
     bundle = served_bundle(config)
-    bundle.pipeline(threads=config.bundle.threads)
+    untrue = check_served(bundle, bundle.pipeline(threads=config.bundle.threads))
     loaded.append(bundle)
     signed = f", signed by {', '.join(bundle.signed_by)}" if bundle.signed_by else ""
-    return f"{bundle.manifest.name} ({bundle.bundle_id[:12]}), {bundle.kind}/{bundle.precision}{signed}"
+    return f"{bundle.manifest.name} ({bundle.bundle_id[:12]}), {bundle.kind}/{bundle.precision}{signed}" + (
+        f"; {untrue}" if untrue else ""
+    )
 
 
 def _known(config: DeviceConfig, machine: MachineTable, bundle: Bundle) -> str:

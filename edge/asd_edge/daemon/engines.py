@@ -12,21 +12,22 @@ from typing import Any
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig
+from asd_edge.daemon.probation import Probation
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.engines.switching import switching
 from asd_edge.errors import AsdEdgeError
-from asd_edge.events import utc
 from asd_edge.serving.accelerator import Accelerator
 from asd_edge.serving.build import BuildChild, BuildLimits
 from asd_edge.serving.choice import Choice, kept_choice
 from asd_edge.serving.choose import compare_engines
-from asd_edge.serving.failures import FailureBook
+from asd_edge.serving.measuring import measuring
 from asd_edge.serving.served import enrolled_with
-from asd_edge.serving.verify import verify
+from asd_edge.serving.verify import LIMITS, check_served, verify
 from asd_edge.sinks.payloads import EngineReport
 
 _log = logging.getLogger(__name__)
 
+_SEARCH = "tensorrt"  # the key of what may end the process before it is known which engine it is
 
 Find = Callable[[Path], Accelerator]
 """Looks for an accelerator, whose engines are kept in a folder; raises EngineError: there is none."""
@@ -47,7 +48,7 @@ class Engines:
         find: looks for the accelerator; None where there is nothing to look for.
 
     Raises:
-        EngineError: onnxruntime cannot load the graphs.
+        EngineError: onnxruntime cannot load the graphs, or fails parity in another precision than fp32.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Engines:
     ) -> None:
         self._config, self._bundle, self._scorer, self._changed = config, bundle, scorer, changed
         self._steady = bundle.pipeline(threads=config.bundle.threads)
+        self._untrue = check_served(bundle, self._steady)
         self._embedder = switching(self._steady.embedder, self._failed)
         self.pipeline = replace(self._steady, embedder=self._embedder)
         """What the daemon computes, whichever engine does it."""
@@ -69,7 +71,7 @@ class Engines:
         self.report = self._on_cpu(missing if self._find is None else "TensorRT is looked for")
         limits = BuildLimits(config.engine.build_timeout_s, config.engine.build_memory_mib << 20)
         self._child = BuildChild(limits)
-        self._failures = FailureBook(config.engine_cache)
+        self._probation = Probation(config)
         # TensorRT does not always return; it must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="engines", daemon=True)
 
@@ -83,55 +85,91 @@ class Engines:
         self._child.stop()
         if self._thread.is_alive():
             self._thread.join(patience_s)
+        self._probation.close()
+
+    def hangs(self, run: int | None) -> bool:
+        """Say whether a faster engine does not return from a run, about once a second (`Probation.hangs`).
+
+        Of onnxruntime it says nothing: no other engine could help.
+        """
+        return self._probation.hangs(run)
 
     # --- the thread's work ---
 
     def _run(self) -> None:
-        assert self._find is not None  # start()
         try:
-            reason = self._accelerate(self._find(self._config.engine_cache))
+            reason = self._accelerate()
         except AsdEdgeError as error:
-            reason = f"{error.what}: {error.found}"
+            reason = self._probation.gave_up(f"{error.what}: {error.found}")
         except Exception as error:  # of a foreign runtime
             _log.exception("A faster engine was looked for")
-            reason = f"{type(error).__name__}: {error}"
+            reason = self._probation.gave_up(f"{type(error).__name__}: {error}")
         if reason is not None and not self._child.stopped:
             _log.info("onnxruntime goes on serving. %s", reason)
             self._set(self._on_cpu(reason))
 
-    def _accelerate(self, accelerator: Accelerator) -> str | None:
+    def _accelerate(self) -> str | None:
         """Hand a faster engine to the scorer; or say why there is none."""
+        accelerator = self._found()
+        if accelerator is None or isinstance(accelerator, str):
+            return accelerator
         bundle = self._bundle
         key = accelerator.key(bundle)
-        embedder = accelerator.load(bundle)
+        waiting = self._probation.waits(key)
+        if waiting is not None:
+            return waiting
+        choice = self._known(accelerator, key)
+        if choice is not None and choice.engine != accelerator.name:
+            return f"{accelerator.name} was judged: {choice.engine_why}"
+        embedder = self._load(accelerator, key)
         if embedder is None:
+            self._probation.end()  # what builds is another process
             reason = self._built(accelerator, key)
             if reason is not None:
                 return reason
-            embedder = accelerator.load(bundle)
-            if embedder is None:
+            embedder = self._load(accelerator, key)
+            if embedder is None and not self._child.stopped:
+                self._probation.end()
                 return self._not_built(accelerator, key, "what was built is not in the cache")
+        if embedder is None:  # the daemon stops
+            return None
         faster = replace(self._steady, embedder=embedder)
-        self._failures.forget(key)
-        choice = self._known(accelerator, key)
         if choice is None:
             pipelines = {"onnxruntime": self._steady, accelerator.name: faster}
             enrolled = enrolled_with(self._config, bundle)
-            choice = compare_engines(self._config, bundle, pipelines, enrolled=enrolled, engine_key=key)
-        elif not (verdict := verify(bundle, faster)).passed:  # it was true when it was measured
-            return f"{accelerator.name} fails parity: {verdict}"
+            with measuring(self._config.device.state_dir):
+                choice = compare_engines(self._config, bundle, pipelines, enrolled=enrolled, engine_key=key)
+        elif not (verdict := verify(bundle, faster, accelerator.name)).passed:  # it was true when it was measured
+            return self._probation.gave_up(f"{accelerator.name} fails parity: {verdict}")
         if choice.engine != accelerator.name:
-            return f"{accelerator.name} was judged: {choice.engine_why}"
+            return self._not_faster(accelerator, choice)
         if not self._child.stopped:
             self._scorer.between(partial(self._switch, accelerator, embedder, choice.engine_why))
         return None
 
+    def _found(self) -> Accelerator | str | None:
+        """Return the accelerator; or say why it is not looked for. None when the daemon stops.
+
+        Raises:
+            EngineError: there is none.
+        """
+        assert self._find is not None  # start()
+        self._probation.look_back()
+        waiting = self._probation.waits(_SEARCH)
+        if waiting is not None or not self._probation.begin(_SEARCH, _SEARCH):
+            return waiting
+        try:
+            return self._find(self._config.engine_cache)
+        finally:
+            self._probation.end()
+
+    def _load(self, accelerator: Accelerator, key: str) -> Any:
+        """Return the engine, on trial from before it is loaded; None where it must be built, or the daemon stops."""
+        what = f"{accelerator.name}/{self._bundle.precision}"
+        return accelerator.load(self._bundle) if self._probation.begin(key, what) else None
+
     def _built(self, accelerator: Accelerator, key: str) -> str | None:
         """Have the engine built; or say why it is not."""
-        waiting = self._failures.waits(key)
-        if waiting is not None:
-            again = utc(waiting.again_at)
-            return f"the build of {accelerator.name} failed: {waiting.reason}; it is tried again after {again}"
         _log.info("%s is being built in the background; onnxruntime serves meanwhile", accelerator.name)
         self._set(self._on_cpu(f"{accelerator.name} is being built"))
         outcome = self._child.run(accelerator.build_command(self._bundle, self._config.bundle.path))
@@ -143,8 +181,17 @@ class Engines:
     def _not_built(self, accelerator: Accelerator, key: str, error: str) -> str:
         """Remember why there is no engine, unless it is only that the daemon stops."""
         if not self._child.stopped:
-            self._failures.note(key, f"{accelerator.name}/{self._bundle.precision}", error)
+            self._probation.failures.note(key, f"{accelerator.name}/{self._bundle.precision}", error)
         return f"the build of {accelerator.name} failed: {error}"
+
+    def _not_faster(self, accelerator: Accelerator, choice: Choice) -> str:
+        """Say why an engine that was measured does not serve, and remember one that is not true."""
+        reason = f"{accelerator.name} was judged: {choice.engine_why}"
+        measured = choice.candidate(accelerator.name, choice.precision)
+        if measured is None or measured.parity is None or measured.parity > LIMITS[choice.precision]:
+            return self._probation.gave_up(reason)
+        self._probation.end(passed=True)
+        return reason
 
     def _known(self, accelerator: Accelerator, key: str) -> Choice | None:
         """Return the kept choice if it was made with this build of the engine."""
@@ -160,16 +207,20 @@ class Engines:
 
     def _switch(self, accelerator: Accelerator, embedder: Any, why: str) -> None:
         self._embedder.use(embedder)
+        self._probation.serves()
         _log.info("%s serves from the next block on: %s", accelerator.name, why)
         self._set(EngineReport(accelerator.name, self._bundle.precision))
 
     def _failed(self, reason: str) -> None:
         """Take note that the engine in use was given up; the block was computed on the CPU."""
         name = self.report.name
+        self._probation.end()
         _log.error("%s is given up until the next start, and onnxruntime serves again: %s", name, reason)
         self._set(self._on_cpu(f"{name} failed: {reason}"))
 
     def _on_cpu(self, reason: str) -> EngineReport:
+        if self._untrue is not None:
+            reason = f"{self._untrue}. {reason}"
         return EngineReport("onnxruntime", self._bundle.precision, reason)
 
     def _set(self, report: EngineReport) -> None:

@@ -97,6 +97,9 @@ class Scorer:
     def __init__(self) -> None:
         self._inbox: SimpleQueue[_Work | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
+        self._number = 0
+        self.run: int | None = None
+        """Number of the run in flight; None while it waits for sound. Another thread may read it."""
 
     def start(self) -> None:
         """Begin to work."""
@@ -127,7 +130,10 @@ class Scorer:
                     waiting.append(work)
                 else:
                     work()
+            self._number += 1
+            self.run = self._number
             waiting = self._advance(waiting)
+            self.run = None
 
     def _advance(self, waiting: list[_Work]) -> list[_Work]:
         """Do the first work of every line; return what remains."""

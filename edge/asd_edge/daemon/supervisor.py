@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 from types import FrameType
+from typing import Literal
 
 from asd_edge import __version__
 from asd_edge.config import DeviceConfig
@@ -87,6 +89,8 @@ class Daemon:
         0: stopped by SIGTERM or SIGINT, or every source ended and the broker has confirmed every message.
         1: a source failed, or sources ended and the broker never confirmed what they gave.
 
+        When an engine hangs the process ends here, with 1: see `_stop`.
+
         Raises:
             StateError: another daemon uses the state folder.
         """
@@ -104,12 +108,14 @@ class Daemon:
                 machine.start()
             notify("READY=1")
             self._engines.start()
-            signalled = self._wait()
+            end = self._wait()
         notify("STOPPING=1")
-        return self._stop(signalled)
+        return self._stop(end)
 
-    def _wait(self) -> signal.Signals | None:
+    def _wait(self) -> signal.Signals | Literal["every source has ended", "its engine hangs"]:
         while not all(machine.over for machine in self._machines):
+            if self._engines.hangs(self._scorer.run):
+                return "its engine hangs"
             try:
                 note = self._notes.get(timeout=_WAKE_S)
             except Empty:  # a signal that comes just before a wait begins is handled after it: none may be endless
@@ -122,9 +128,9 @@ class Daemon:
             report = note.report
             how = report.state if report.health in ("normal", "failure") else report.health
             self._sink.announce(f"{report.machine} {how}")
-        return None
+        return "every source has ended"
 
-    def _stop(self, signalled: signal.Signals | None) -> int:
+    def _stop(self, end: signal.Signals | Literal["every source has ended", "its engine hangs"]) -> int:
         if self._remote is not None:
             self._remote.stop()
         self._engines.stop(_STOP_PATIENCE_S)
@@ -136,10 +142,13 @@ class Daemon:
         self._scorer.stop(max(0.0, deadline - monotonic()))
         self._control.stop()
         self._keeping.stop(_STOP_PATIENCE_S)
-        if signalled is not None:
-            self._sink.stop(f"stopped by {signalled.name}", patience_s=_STOP_PATIENCE_S)
+        if isinstance(end, signal.Signals):
+            self._sink.stop(f"stopped by {end.name}", patience_s=_STOP_PATIENCE_S)
             return 0
-        unconfirmed = self._sink.stop("every source has ended", patience_s=_DELIVERY_PATIENCE_S)
+        unconfirmed = self._sink.stop(end, patience_s=_DELIVERY_PATIENCE_S)
+        if end == "its engine hangs":
+            logging.shutdown()
+            os._exit(1)  # freeing what a GPU holds waits for the GPU, and Python's end would do that
         if unconfirmed:
             _log.error("%s", _lost(unconfirmed))
         failed = any(machine.report.state == "failed" for machine in self._machines)

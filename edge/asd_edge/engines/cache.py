@@ -172,7 +172,10 @@ class EngineCache:
 
     def _entries(self) -> Iterator[Entry]:
         for path in self.folder.glob("*.engine"):
-            size = path.lstat().st_size
+            try:
+                size = path.lstat().st_size
+            except FileNotFoundError:  # another process has just removed it
+                continue
             try:
                 header = _header(path)
                 if hashlib.sha256(_read(path, header.size)).hexdigest() != header.sha256:

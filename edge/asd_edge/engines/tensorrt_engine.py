@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -80,15 +81,23 @@ class TensorRTEngine:
         with self._lock:  # a context has one set of shapes and buffers
             self._memory.bind()
             self._set_shapes({name: array.shape for name, array in given.items()})
-            for name, array in given.items():
-                self._memory.upload(name, array)
-            if not self._context.execute_async_v3(self._memory.stream):
-                raise self._failed("run the engine")
-            outputs = {
-                name: self._memory.download(name, tuple(self._context.get_tensor_shape(name)), self._dtypes[name])
-                for name in self._outputs
-            }
-            self._memory.wait()  # `given` lives until here, as what is copied without waiting must
+            try:
+                return self._ran(given)
+            except BaseException:
+                with suppress(EngineError):  # what is being copied out of `given` must have ended before it goes
+                    self._memory.wait()
+                raise
+
+    def _ran(self, given: Arrays) -> Arrays:
+        for name, array in given.items():
+            self._memory.upload(name, array)
+        if not self._context.execute_async_v3(self._memory.stream):
+            raise self._failed("run the engine")
+        outputs = {
+            name: self._memory.download(name, tuple(self._context.get_tensor_shape(name)), self._dtypes[name])
+            for name in self._outputs
+        }
+        self._memory.wait()  # `given` lives until here, as what is copied without waiting must
         return outputs
 
     def _set_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -30,12 +30,14 @@ class BuildLimits:
     """What a build may take: seconds, and bytes of memory of its processes together.
 
     The memory is watched, not limited: TensorRT reserves address space by the ten gigabytes, so that RLIMIT_AS ends
-    every build, and what is resident is what the daemon would miss. What is taken between two looks is the kernel's
-    business, which ends this child first (come_last).
+    every build, and what is resident is what the daemon would miss. A Jetson's GPU takes of the same memory outside
+    of any resident size, so `spare_bytes` have to stay available to everybody, as Linux estimates it [ours: 256 MiB].
+    What is taken between two looks is the kernel's business, which ends this child first (come_last).
     """
 
     timeout_s: float
     memory_bytes: int
+    spare_bytes: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,9 @@ class BuildChild:
             if (taken := _resident_bytes(child.pid)) > self._limits.memory_bytes:
                 allowed = self._limits.memory_bytes >> 20
                 return f"the build took {taken >> 20} MiB of memory, {allowed} are allowed (engine.build_memory_mib)"
+            if (left := _available_bytes()) is not None and left < self._limits.spare_bytes:
+                spare = self._limits.spare_bytes >> 20
+                return f"{left >> 20} MiB of memory were left for everything else during the build, of {spare} needed"
 
 
 class _LastLine(threading.Thread):
@@ -172,6 +177,15 @@ def _resident_bytes(session: int) -> int:
             if int(fields[3]) == session:
                 pages += int(fields[21])
     return pages * _PAGE
+
+
+def _available_bytes() -> int | None:
+    """Memory that can be had without swapping, bytes: MemAvailable of /proc/meminfo (proc(5)); None if unknown."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return None
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

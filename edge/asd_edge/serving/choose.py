@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 from functools import partial
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.variants import PRECISIONS
+from asd_edge.bundle.variants import PRECISIONS, Precision
 from asd_edge.config import DeviceConfig
 from asd_edge.errors import EngineError, StateError
 from asd_edge.pipeline import Pipeline
 from asd_edge.serving.accelerator import Accelerator
 from asd_edge.serving.choice import Candidate, Choice, Engine, keep_choice, kept_choice, this_hardware
-from asd_edge.serving.decide import Enrolled, decide
+from asd_edge.serving.decide import Decision, Enrolled, decide
 from asd_edge.serving.measure import USUAL_S, Way, judged
 from asd_edge.strict import utc_time
 
@@ -50,7 +50,8 @@ def choose(
     if accelerator is not None:
         keys = {(accelerator.name, view.precision): accelerator.key(view) for view in views}
         candidates = [c.model_copy(update={"engine_key": keys.get((c.engine, c.precision))}) for c in candidates]
-    choice = _choice(config, bundle, candidates, {} if forced else enrolled)
+    decision = decide(candidates, fixed=_fixed(config), enrolled={} if forced else enrolled)
+    choice = _choice(config, bundle, candidates, decision)
     if forced and any(precision != choice.precision for precision in enrolled):
         choice = choice.model_copy(update={"forced": True})
     _keep(config, choice)
@@ -85,7 +86,10 @@ def compare_engines(
         c if c.engine == "onnxruntime" else c.model_copy(update={"engine_key": engine_key})
         for c in judged(bundle, ways, channels=len(config.machines), seconds=seconds)
     ]
-    choice = _choice(config, bundle, pair, enrolled)
+    usual = decide(pair, fixed=_fixed(config), enrolled=enrolled)
+    why = usual.precision_why if usual.precision == bundle.precision else "it serves since the daemon was started"
+    decision = replace(decide(pair, fixed=bundle.precision, enrolled=enrolled), precision_why=why)
+    choice = _choice(config, bundle, pair, decision)
     known = kept_choice(config.device.state_dir, bundle)
     if known is not None and known.precision == bundle.precision:
         others = tuple(c for c in known.candidates if c.name not in {mine.name for mine in pair})
@@ -97,8 +101,11 @@ def compare_engines(
     return choice
 
 
-def _choice(config: DeviceConfig, bundle: Bundle, candidates: Sequence[Candidate], enrolled: Enrolled) -> Choice:
-    fixed = None if config.bundle.precision == "auto" else config.bundle.precision
+def _fixed(config: DeviceConfig) -> Precision | None:
+    return None if config.bundle.precision == "auto" else config.bundle.precision
+
+
+def _choice(config: DeviceConfig, bundle: Bundle, candidates: Sequence[Candidate], decision: Decision) -> Choice:
     return Choice(
         bundle_id=bundle.bundle_id,
         kind=bundle.kind,
@@ -107,7 +114,7 @@ def _choice(config: DeviceConfig, bundle: Bundle, candidates: Sequence[Candidate
         threads=config.bundle.threads,
         channels=len(config.machines),
         candidates=tuple(candidates),
-        **asdict(decide(candidates, fixed=fixed, enrolled=enrolled)),
+        **asdict(decision),
     )
 
 

@@ -1,4 +1,4 @@
-"""Builds that failed: why, how often, and when another attempt makes sense."""
+"""Engines that failed: why, how often, and when another attempt makes sense."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ VERSION: Final = 1
 # [ours] A build takes minutes of a device's idle time. What fails for a lack of memory or time may succeed on a quieter
 # day; what fails for its graph never will, and a new TensorRT has another key. So: soon once, then rarely.
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _GROWTH = 3600.0, 7 * 86_400.0, 4.0
+_MOST = 32
+"""Failures that are remembered, the newest [ours]: every bundle and every TensorRT has keys of its own."""
 
 
 class Failure(Strict):
@@ -59,7 +61,7 @@ class FailureBook:
         self._clock = clock
 
     def failure(self, key: str) -> Failure | None:
-        """Return why the engine of that key was not built the last time; None when nothing is known."""
+        """Return why the engine of that key failed the last time; None when nothing is known."""
         return self.failures().get(key)
 
     def failures(self) -> dict[str, Failure]:
@@ -81,15 +83,22 @@ class FailureBook:
         """Remember another failed attempt."""
         known = self.failures()
         attempts = min(known[key].attempts + 1, 65_536) if key in known else 1
-        failure = Failure(what=what, reason=reason[:1000], attempts=attempts, time_utc=utc_time(self._clock()))
-        self._save({**known, key: failure})
+        said = reason.strip()[:1000] or "no reason given"
+        failure = Failure(what=what, reason=said, attempts=attempts, time_utc=utc_time(self._clock()))
+        others = sorted(((k, f) for k, f in known.items() if k != key), key=lambda item: item[1].time_utc)
+        self._save({**dict(others[1 - _MOST :]), key: failure})
         return failure
 
     def forget(self, key: str) -> None:
-        """Forget the failures of an engine that was built, or that somebody wants to be tried again."""
+        """Forget the failures of an engine that works, or that somebody wants to be tried again."""
         known = self.failures()
         if known.pop(key, None) is not None:
             self._save(known)
+
+    def clear(self) -> None:
+        """Forget all failures: every engine is tried again."""
+        if self.failures():
+            self._save({})
 
     def _load(self) -> _Failures:
         try:
@@ -97,7 +106,7 @@ class FailureBook:
         except (FileNotFoundError, NotADirectoryError):
             return _Failures()
         except (OSError, RefusalError) as error:
-            _log.warning("What engine builds failed is forgotten: %s has %s", self._path, error)
+            _log.warning("What engines failed is forgotten: %s has %s", self._path, error)
             return _Failures()
 
     def _save(self, failures: dict[str, Failure]) -> None:
@@ -107,4 +116,4 @@ class FailureBook:
             with atomic_write(self._path, like=self._path.parent) as stream:
                 stream.write(json.dumps(content, indent=1).encode() + b"\n")
         except OSError as error:
-            _log.warning("A failed engine build is not remembered: %s", error)
+            _log.warning("An engine that failed is not remembered: %s", error)

@@ -42,7 +42,7 @@ def judged(
         view = bundle.at(way[1])
         try:
             pipeline = make()
-            verdict = verify(view, pipeline)
+            verdict = verify(view, pipeline, way[0])
         except AsdEdgeError as error:
             said[way] = {"out": f"{error.what}: {error.found}"[:1000]}
             continue

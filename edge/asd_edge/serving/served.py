@@ -16,6 +16,7 @@ from asd_edge.errors import StateError
 from asd_edge.serving.choice import kept_choice
 from asd_edge.serving.choose import choose
 from asd_edge.serving.decide import Enrolled, precision_of
+from asd_edge.serving.measuring import measuring
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +34,16 @@ def served_bundle(config: DeviceConfig) -> Bundle:
     bundle = load_trusted(config.bundle)
     precision = known_precision(config, bundle)
     if precision is None:
-        _log.info("Measuring which precision of %s is the fastest here; this is done once", bundle.manifest.name)
-        choice = choose(config, bundle, enrolled={})
-        _log.info("%s is served: %s (%s)", choice.precision, choice.precision_why, choice.engine_why)
-        precision = choice.precision
+        with measuring(config.device.state_dir):
+            precision = known_precision(config, bundle) or _measured(config, bundle)  # another may just have measured
     return bundle.at(precision)
+
+
+def _measured(config: DeviceConfig, bundle: Bundle) -> Precision:
+    _log.info("Measuring which precision of %s is the fastest here; this is done once", bundle.manifest.name)
+    choice = choose(config, bundle, enrolled={})
+    _log.info("%s is served: %s (%s)", choice.precision, choice.precision_why, choice.engine_why)
+    return choice.precision
 
 
 def known_precision(config: DeviceConfig, bundle: Bundle) -> Precision | None:
