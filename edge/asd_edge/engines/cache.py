@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from asd_edge.atomic import atomic_write, own_like
+from asd_edge.atomic import atomic_write, make_folder
 from asd_edge.engines.embedder import Precision
 from asd_edge.engines.tensorrt_module import Flavour
 from asd_edge.errors import StateError
@@ -126,8 +126,7 @@ class EngineCache:
         )
         try:
             if not self.folder.exists():
-                self.folder.mkdir(mode=0o755, parents=True)
-                own_like(self.folder, self.folder.parent)
+                make_folder(self.folder, self.folder.parent)
             with atomic_write(path, like=self.folder) as stream:
                 stream.write(engine)
             with atomic_write(path.with_suffix(".json"), like=self.folder) as stream:  # last: without it there is none
