@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +33,10 @@ def atomic_write(path: Path, *, mode: int = 0o644, like: Path | None = None) -> 
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(mode)
-        if like is not None:
-            own_like(temporary, like)
+            os.fchmod(descriptor, mode)  # of what was opened: the name may be another's link by now
+            if like is not None:
+                own_like(descriptor, like)
+            os.fsync(descriptor)
         os.replace(temporary, path)
         sync_directory(path.parent)
     except BaseException:
@@ -42,11 +44,33 @@ def atomic_write(path: Path, *, mode: int = 0o644, like: Path | None = None) -> 
         raise
 
 
-def own_like(path: Path, like: Path) -> None:
-    """Give `path` the owner of `like`, when root asks: what root writes must not lock the service's user out."""
+def own_like(descriptor: int, like: Path) -> None:
+    """Give what is open the owner of `like`, when root asks: what root writes must not lock the service's user out.
+
+    Raises:
+        OSError: a device, or a file with other names: whoever owns its folder would have root give that file away.
+    """
+    if os.geteuid() != 0:
+        return
+    found, owner = os.fstat(descriptor), like.stat()
+    if not (stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)):
+        raise OSError(errno.EPERM, "it is no folder and no file of one name, so root does not give it away")
+    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def make_folder(folder: Path, like: Path) -> None:
+    """Make a folder, if need be; root's gets the owner of `like`.
+
+    Raises:
+        OSError: it cannot be made, or is a link that root is asked to follow.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
-        status = like.stat()
-        os.chown(path, status.st_uid, status.st_gid)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            own_like(descriptor, like)
+        finally:
+            os.close(descriptor)
 
 
 def sync_directory(directory: Path) -> None:

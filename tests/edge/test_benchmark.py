@@ -18,7 +18,18 @@ from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
 from tests.golden.tiny_stream import BANDS, CHANNELS, DEPTH, FIRST_PAST, HEADS, SECOND_PAST
 
 FIGURES = {
-    *("bundle", "machine", "ratios", "costs", "channels", "front_end", "state_bytes", "latency", "resident_bytes"),
+    *(
+        "bundle",
+        "variant",
+        "machine",
+        "ratios",
+        "costs",
+        "channels",
+        "front_end",
+        "state_bytes",
+        "latency",
+        "resident_bytes",
+    ),
 }
 MEASURE = ("--channels", "2", "--seconds", "1")
 
@@ -41,14 +52,19 @@ def numbers(value: object) -> Iterator[tuple[str, float]]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "every", "context"),
-    [(STREAMED, {"1 s", "0.2 s"}, 3 * 0.032), ({}, {"1.0 s"}, 0.0)],
+    ("changes", "variant", "every", "context"),
+    [
+        (STREAMED, "stream/fp32", {"1 s", "0.2 s"}, 3 * 0.032),
+        ({"precisions": ("fp32", "int8")}, "segment/int8", {"1.0 s"}, 0.0),
+    ],
     ids=["stream", "segment"],
 )
-def test_every_figure_is_there(tmp_path: Path, changes: dict[str, Any], every: set[str], context: float) -> None:
-    told = json.loads(bench(tmp_path, "--json", **changes))
+def test_every_figure_is_there(
+    tmp_path: Path, changes: dict[str, Any], variant: str, every: set[str], context: float
+) -> None:
+    told = json.loads(bench(tmp_path, "--json", "--precision", variant.split("/")[1], **changes))
     assert set(told) == FIGURES
-    assert told["bundle"] == "tiny"
+    assert (told["bundle"], told["variant"]) == ("tiny", variant)
     assert all(told["machine"].values())
     assert set(told["ratios"]) == set(told["costs"]) == every
     assert set(told["channels"]) == {"1", "2"}
@@ -66,7 +82,7 @@ def test_every_figure_is_there(tmp_path: Path, changes: dict[str, Any], every: s
 
 def test_the_text_begins_with_the_ratios_and_names_the_machine(tmp_path: Path) -> None:
     lines = bench(tmp_path, **STREAMED).splitlines()
-    assert lines[0].startswith("bundle tiny on ")
+    assert lines[0].startswith("bundle tiny, stream/fp32, on ")
     assert "onnxruntime " in lines[0]
     assert [line.split("times cheaper")[0].split()[:5] for line in lines if "times cheaper" in line] == [
         ["a", "score", "every", "1", "s"],
@@ -74,6 +90,12 @@ def test_the_text_begins_with_the_ratios_and_names_the_machine(tmp_path: Path) -
     ]
     assert lines[2].startswith("a score every")
     assert sum(" ± " in line for line in lines) >= 5
+
+
+def test_a_precision_that_the_bundle_lacks_is_told(tmp_path: Path) -> None:
+    make_tiny_bundle(tmp_path / "tiny.asd", precisions=("fp32", "int8"))
+    ended = asd_edge("bench", "--bundle", tmp_path / "tiny.asd", "--precision", "fp8")
+    assert (ended.returncode, "one of segment/fp32, segment/int8" in ended.stderr) == (1, True)
 
 
 def test_a_file_that_is_no_bundle_is_an_error_that_helps(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asd_edge.bundle.container import LIMITS, MIB
-from asd_edge.bundle.manifest import Manifest
+from asd_edge.bundle.manifest import FORMAT, VERSION, Manifest
 from asd_edge.bundle.site_store import SIZE_LIMIT, SiteState
 from asd_edge.strict import Strict
 
@@ -48,6 +48,11 @@ def test_the_example_is_a_manifest():
     manifest = Manifest.from_json(example[1].encode())
     assert set(manifest.model_fields_set) == set(Manifest.model_fields)
     assert set(manifest.members) == {"stream.fp32.onnx", "head.fp32.onnx", "mel.npy", "conditions.npy", "golden.npy"}
+
+
+def test_format_and_version_are_those_of_the_reader():
+    assert TEXT.startswith(f"# The bundle, version {VERSION}\n")
+    assert f'| `format`, `version` | `"{FORMAT}"`, {VERSION} |' in TEXT
 
 
 def test_the_limits_are_those_of_the_reader():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asd_edge.bundle.archive import load_bundle
+from asd_edge.cli.owner import command_as
 from asd_edge.engines.build import find_builder
 from asd_edge.engines.cache import EngineCache
 from asd_edge.engines.tensorrt_module import FLAVOURS
@@ -20,6 +23,8 @@ from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, write_device
 from tests.edge.required import required_module
 from tests.edge.test_engine_cache import ENGINE, KEY
 from tests.edge.tiny_bundle import GOLDEN, STREAMED, make_tiny_bundle
+
+SERVICE = 61_234
 
 
 def test_engines_are_built_once_listed_and_cleaned(tmp_path: Path) -> None:
@@ -109,6 +114,40 @@ def test_what_would_not_be_loaded_is_listed_with_the_reason(tmp_path: Path) -> N
     listed = asd_edge("engines", "list", "--cache", tmp_path).stdout
     assert "not usable" in listed
     assert "mode 666" in listed
+
+
+def test_root_does_not_load_what_the_service_has_built(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are root's alone
+        folder = Path(name)
+        folder.chmod(0o755)
+        make_tiny_bundle(folder / "tiny.asd")
+        config = write_device(folder, folder / "tiny.asd", 1883, {"id": "fan-1", "source": FAN_SOURCE})
+        engines = folder / "state" / "engines"
+        path = EngineCache(engines).store(KEY, ENGINE, member="segment.fp16.onnx", build_s=1.0)
+        for each in (folder / "state", engines, path, path.with_suffix(".json")):
+            os.chown(each, SERVICE, SERVICE)
+        listed = asd_edge("engines", "list", "--config", config).stdout
+        assert ("segment.fp16.onnx" in listed, "not usable" in listed) == (True, False)
+        refused = asd_edge("engines", "choose", "--config", config, "--seconds", "0.5")
+        assert refused.returncode == 1
+        assert f"engines of user {SERVICE}" in refused.stderr
+        command = shlex.split(refused.stderr.split("Run it as that user: ")[1])
+        assert not (folder / "state" / "engine-choice.json").exists()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if "Permission denied" in done.stderr:
+            pytest.skip("another user does not come to this Python")
+        assert done.returncode == 0, done.stderr
+        assert (folder / "state" / "engine-choice.json").stat().st_uid == SERVICE
+
+
+def test_a_dynamic_user_is_reached_through_systemd() -> None:
+    words = ["/opt/asd-edge/bin/asd-edge", "engines", "choose"]
+    command = shlex.split(command_as(SERVICE, Path("/var/lib/private/asd-edge/engines"), words))
+    assert command[0] == "systemd-run"
+    assert {"DynamicUser=yes", "User=asd-edge", "StateDirectory=asd-edge"} <= set(command)
+    assert command[-3:] == words
 
 
 @pytest.mark.parametrize(

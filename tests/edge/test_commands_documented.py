@@ -15,7 +15,8 @@ from asd_edge.cli.app import app
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "firmware_configs").iterdir())]
 LINE = re.compile(r"^(?:\$ |# {5}(?:sudo )?)?(?:/opt/asd-edge/bin/)?(asd-edge .+?)(?: {2,}#.*)?$", re.MULTILINE)
-COMMANDS = [(path.name, line) for path in DOCUMENTS for line in LINE.findall(path.read_text("utf-8"))]
+INLINE = re.compile(r"`(asd-edge [a-z][^`]* --[^`]*)`")
+COMMANDS = [(p.name, line) for p in DOCUMENTS for form in (LINE, INLINE) for line in form.findall(p.read_text("utf-8"))]
 
 
 def command_of(words: list[str]) -> tuple[Any, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from tests.edge.device import write_device
 from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.precisions import make_bundle
 from tests.edge.remote_operator import Operator
-from tests.edge.signer import sign, trust
+from tests.edge.signer import members_of, sign, trust, write_members
 
 
 @pytest.fixture
@@ -65,6 +67,26 @@ def test_signed_by_whom_the_device_trusts(path: Path, tmp_path: Path) -> None:
     assert (found.level, found.found) == (Level.OK, "signed by alice")
     (found,) = checks.check_signature(box(path, unsigned=False, keys=trust(tmp_path / "keys", bob)))
     assert (found.level, alice.fingerprint in found.found) == (Level.FAULT, True)
+
+
+def test_a_strangers_bundle_is_not_looked_into(path: Path, tmp_path: Path) -> None:
+    """Its graph is no graph, which nobody finds out who does not parse it."""
+    members = members_of(path)
+    name = next(name for name in members if name.endswith(".onnx"))
+    manifest = json.loads(members["manifest.json"])
+    manifest["members"][name] = {"sha256": hashlib.sha256(b"attack").hexdigest(), "size": 6}
+    write_members(path, members | {name: b"attack", "manifest.json": json.dumps(manifest).encode()})
+    device = box(sign(path, Operator("mallory")), unsigned=False, keys=trust(tmp_path / "keys", Operator("alice")))
+    for look in (checks.check_bundle, checks.check_parity):
+        (found,) = look(device)
+        assert (found.level, "does not trust" in str(found.unseen)) == (Level.OK, True)
+    (signature,) = checks.check_signature(device)
+    assert (signature.level, "not to be run here" in signature.found) == (Level.FAULT, True)
+    assert [*checks.check_conditions(device), *check_choice(device)] == []
+    trusting = box(path)  # whoever allows everything is told what is wrong with it
+    with pytest.raises(BundleError, match=name):
+        list(checks.check_bundle(trusting))
+    assert [*checks.check_signature(trusting), *checks.check_parity(trusting)] == []
 
 
 def test_conditions_are_named_missing_or_of_another_bundle(path: Path, tmp_path: Path) -> None:

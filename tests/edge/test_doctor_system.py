@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asd_edge.doctor import clock, python, tensorrt
+from asd_edge.doctor import clock, gpu, python, tensorrt
 from asd_edge.doctor.device import Answer, Device, ask
 from asd_edge.doctor.finding import Level
 from tests.edge.device import write_device
@@ -164,3 +164,23 @@ def test_a_program_that_hangs_is_ended() -> None:
     assert time.monotonic() - start < 30.0
     assert ask("no-such-program", timeout_s=1.0) is None
     assert ask("sh", "-c", "echo out; echo err >&2; exit 3", timeout_s=5.0) == Answer(3, "out\n", "err\n")
+
+
+def test_a_driver_that_hangs_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real children that sleep: nvidia-smi, and a TensorRT whose import does not end."""
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    (tmp_path / "tensorrt.py").write_text("import time\ntime.sleep(60.0)\n")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(gpu, "_SMI_S", 0.1)
+    monkeypatch.setattr(tensorrt, "_IMPORT_S", 0.1)
+    device = Device(root=lay_out(tmp_path, PC))
+    (smi,) = gpu.check_gpu(device)
+    assert (smi.level, smi.found) == (Level.WARNING, "nvidia-smi did not answer within 0.1 s")
+    imported = next(iter(tensorrt.check_tensorrt(device)))
+    assert (imported.level, imported.subject) == (Level.WARNING, "tensorrt")
+    assert "import did not end within 0.1 s" in imported.found
+    assert smi.remedy
+    assert imported.remedy

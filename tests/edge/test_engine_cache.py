@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,6 +172,30 @@ def test_a_file_of_another_user_is_not_loaded_and_one_of_root_is(cache: EngineCa
     assert cache.load(KEY) is None
     os.chown(path, 0, -1)
     assert cache.load(KEY) == ENGINE
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_the_service_loads_what_root_builds_for_it_and_root_not_what_the_service_builds() -> None:
+    service = 61_234
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are root's alone
+        os.chown(name, service, service)
+        cache = EngineCache(Path(name, "engines"))
+        path = kept(cache)
+        assert (cache.folder.stat().st_uid, path.stat().st_uid) == (service, 0)
+        assert cache.load(KEY) == ENGINE
+        os.seteuid(service)
+        try:
+            assert cache.load(KEY) == ENGINE
+            kept(cache)
+            assert cache.load(KEY) == ENGINE
+        finally:
+            os.seteuid(0)
+        assert path.stat().st_uid == service
+        assert cache.load(KEY) is None
+        (entry,) = cache.entries()  # which is the service's, and good for it
+        assert (entry.owner, entry.problem) == (service, None)
+        kept(cache)
+        assert cache.load(KEY) == ENGINE
 
 
 def test_nobody_else_can_write_what_is_kept(cache: EngineCache) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -162,18 +160,6 @@ def test_force_does_not_go_past_a_signature(box: Box) -> None:
         box.install(unsigned(box), force=True)
 
 
-def test_going_back_and_forth(box: Box) -> None:
-    with pytest.raises(StateError, match="no bundle to go back to"):
-        take_back(box.config, author="bob")
-    box.install(box.bundle("a.asd", 1))
-    box.install(box.bundle("b.asd", 2))
-    for releases in ((1, 2), (2, 1)):
-        done = take_back(box.config, author="bob")
-        assert (done.present.how, done.present.author) == ("taken back", "bob")
-        assert box.releases() == releases
-    assert status(box.config).highest == 2
-
-
 def test_conditions_that_do_not_fit_are_idle_and_fit_again_with_the_bundle_before(box: Box) -> None:
     box.install(box.bundle("a.asd", 1))
     box.enroll(load_bundle(box.path))
@@ -226,26 +212,6 @@ def test_a_damaged_record_is_said_and_not_forgotten(box: Box, damage: bytes) -> 
     with pytest.raises(StateError, match="record of installed bundles"):
         box.install(box.bundle("b.asd", 2))
     assert box.everything() == before
-
-
-@pytest.mark.parametrize("where", ["at", "state"])
-def test_a_full_disk_changes_nothing(box: Box, where: str) -> None:
-    """A tiny file system of its own, filled to the last byte; skipped where nothing may be mounted."""
-    folder = box.folder / where
-    folder.mkdir(exist_ok=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=False).returncode:
-        pytest.skip("no right to mount a small file system")
-    try:
-        box.install(box.bundle("a.asd", 1))
-        with (folder / "filler").open("wb", buffering=0) as filler:
-            while os.statvfs(folder).f_bavail:
-                filler.write(b"x" * 4096)
-        before = box.everything()
-        with pytest.raises(StateError, match="No space left"):
-            box.install(box.bundle("b.asd", 2))
-        assert box.everything() == before
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_the_command_says_what_it_did(box: Box) -> None:

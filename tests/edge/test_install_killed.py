@@ -1,11 +1,18 @@
-"""kill -9 at every single step of an installation: the old bundle or the new one, whole, and a record that agrees."""
+"""kill -9 at every single step of an installation, and a full disk: the old bundle or the new one, whole, and a record
+that agrees."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from asd_edge.errors import StateError
+from tests.edge.installing import Box
 
 # As in test_site_killed: a child is forked for every step, counts each call of a C function that touches the disk,
 # before and after it runs, and kills itself at the step it was given. Nothing is replaced.
@@ -16,7 +23,7 @@ from pathlib import Path
 from asd_edge.serving.install import status
 from tests.edge.installing import Box
 
-TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "chmod", "chown", "replace", "rename",
+TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "fchmod", "fchown", "replace", "rename",
            "link", "unlink", "close", "ftruncate", "pwrite", "fdopen"}
 folder = Path(sys.argv[1])
 template = Box(folder / "template")
@@ -89,3 +96,24 @@ def test_an_installation_killed_at_any_step_leaves_the_old_or_the_new_bundle(tmp
         assert row["next"] == [number < turn, 3, 2], row
         assert row["recorded"] == [3, 3], row
         assert row["left"] == ["bundle.asd", "bundle.previous.asd", "install.lock", "installed.json"], row
+
+
+@pytest.mark.parametrize("where", ["at", "state"])
+def test_a_full_disk_changes_nothing(tmp_path: Path, where: str) -> None:
+    """A tiny file system of its own, filled to the last byte; skipped where nothing may be mounted."""
+    box = Box(tmp_path)
+    folder = box.folder / where
+    folder.mkdir(exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=False).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        box.install(box.bundle("a.asd", 1))
+        with (folder / "filler").open("wb", buffering=0) as filler:
+            while os.statvfs(folder).f_bavail:
+                filler.write(b"x" * 4096)
+        before = box.everything()
+        with pytest.raises(StateError, match="No space left"):
+            box.install(box.bundle("b.asd", 2))
+        assert box.everything() == before
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

@@ -23,7 +23,7 @@ from asd_edge.enrollment.commit import roll_back
 from asd_edge.errors import StateError
 from tests.edge.test_site_state import OTHER, condition, enroll
 
-TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "chmod", "chown", "replace", "rename",
+TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "fchmod", "fchown", "replace", "rename",
            "link", "unlink", "close", "ftruncate", "pwrite", "fdopen"}
 folder, action = Path(sys.argv[1]), sys.argv[2]
 BUNDLE = SimpleNamespace(embedding_id=OTHER, bundle_id="b" * 64)

@@ -35,12 +35,14 @@ TWICE = {"1 s": 31, "0.2 s": 6}
 class Report:
     """Ratios first; seconds are of one core, for a second of one channel's sound.
 
+    `variant`: kind and precision of the graphs that were measured.
     `ratios`: by time between scores, how many times cheaper streaming is than recomputing a window of ten seconds.
     `costs`: the two, and their spread. `channels`: cost by channels advanced together. `front_end`: of it, sound to
     features. `state_bytes`: remembered of a channel. `resident_bytes`: of this process at its largest.
     """
 
     bundle: str
+    variant: str
     machine: dict[str, str]
     ratios: dict[str, float]
     costs: dict[str, dict[str, Cost]]
@@ -56,7 +58,7 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return it as text."""
-        text = [f"bundle {self.bundle} on {', '.join(self.machine.values())}", ""]
+        text = [f"bundle {self.bundle}, {self.variant}, on {', '.join(self.machine.values())}", ""]
         for every, ratio in self.ratios.items():
             cost = self.costs[every]
             text.append(
@@ -78,7 +80,7 @@ class Report:
 
 
 def measure(bundle: Bundle, *, channels: int, threads: int = 1, seconds: float = 20.0) -> Report:
-    """Measure a bundle on this machine; takes about three times `seconds`, one of them in real time.
+    """Measure the variant in view on this machine; takes about three times `seconds`, one of them in real time.
 
     Raises:
         EngineError: the engine cannot load a graph.
@@ -92,6 +94,7 @@ def measure(bundle: Bundle, *, channels: int, threads: int = 1, seconds: float =
     largest = max(twice.values())
     return Report(
         bundle=bundle.manifest.name,
+        variant=f"{bundle.kind}/{bundle.precision}",
         machine=machine(),
         ratios={name: cost["recomputing"].seconds / cost["streaming"].seconds for name, cost in costs.items()},
         costs=costs,

@@ -44,23 +44,30 @@ def load_bundle(path: Path | str) -> Bundle:
     return read_bundle(path)[0]
 
 
-def read_bundle(path: Path | str, vouched: Vouched | None = None) -> tuple[Bundle, bytes]:
+def read_bundle(path: Path | str, vouched: Vouched | None = None, *, only: str | None = None) -> tuple[Bundle, bytes]:
     """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked.
 
     Args:
         path: of the file.
         vouched: gets the signatures and the manifest's bytes; returns who signed, or raises. It comes before anything
             but the container is looked into, so that no parser of graphs or arrays meets a stranger's bytes.
+        only: a bundle id; a file that is another one is refused before anything of it is looked into.
     """
     if str(path) == "default":
         with resources.as_file(resources.files("asd_edge") / "models" / "default.asd") as default:
-            return _load(default, vouched, "the default bundle", "Install asd-edge again, or name another bundle.")
-    return _load(Path(path), vouched, f"the bundle {path}", "Copy the bundle again from where it was made.")
+            return _load(
+                default, vouched, only, "the default bundle", "Install asd-edge again, or name another bundle."
+            )
+    return _load(Path(path), vouched, only, f"the bundle {path}", "Copy the bundle again from where it was made.")
 
 
-def _load(path: Path, vouched: Vouched | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
+def _load(path: Path, vouched: Vouched | None, only: str | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
     try:
         archive = _read(path)
+        if only is not None and (found := hashlib.sha256(archive).hexdigest()) != only:
+            raise RefusalError(
+                f"another one, with the SHA-256 {found}", only, "Load that one, or restart asd-edge run."
+            )
         return _parse(archive, vouched), archive
     except OSError as error:
         found, expected = error.strerror or str(error), "a bundle file that can be read"

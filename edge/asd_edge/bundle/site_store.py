@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from asd_edge.atomic import atomic_write, own_like, sync_directory
+from asd_edge.atomic import atomic_write, make_folder, sync_directory
 from asd_edge.bundle.site import FORMAT, VERSION, Change, SiteState
 from asd_edge.errors import StateError
 from asd_edge.lock import holder_of, locked
@@ -107,8 +107,7 @@ class SiteStore:
         """
         with ExitStack() as held:
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                own_like(self.folder, self._state_dir)
+                make_folder(self.folder, self._state_dir)
                 held.enter_context(locked(self._lock, f"{who}, process {os.getpid()}", like=self._state_dir))
             except BlockingIOError:
                 raise StateError(
@@ -193,8 +192,7 @@ class SiteStore:
             StateError: it cannot be written.
         """
         try:
-            path.parent.mkdir(exist_ok=True)
-            own_like(path.parent, self._state_dir)
+            make_folder(path.parent, self._state_dir)
             with atomic_write(path, like=self._state_dir) as stream:
                 stream.write(data)
         except OSError as error:
@@ -226,8 +224,7 @@ class SiteStore:
             number = self._read(self.path).revision
         except (FileNotFoundError, StateError):
             return
-        self._revisions.mkdir(exist_ok=True)
-        own_like(self._revisions, self._state_dir)
+        make_folder(self._revisions, self._state_dir)
         kept = self._revisions / f"{number}.json"
         if kept.exists() and kept.samefile(self.path):  # by a writer that was killed before the replacement
             return

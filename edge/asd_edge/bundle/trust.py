@@ -18,11 +18,16 @@ if TYPE_CHECKING:  # it loads cryptography, which a daemon without signatures to
 _log = logging.getLogger(__name__)
 
 
+class UntrustedError(BundleError):
+    """A bundle that this device may not run, whatever is in it. Nothing but its container was looked into."""
+
+
 def load_trusted(table: BundleTable) -> Bundle:
     """Return the bundle that a device file names, if the device may run it.
 
     Raises:
-        BundleError: it cannot be used, or no trusted key signed it and the file asks for that.
+        UntrustedError: no trusted key signed it, and the file asks for that.
+        BundleError: it cannot be used.
         ConfigError: the trusted keys cannot be used.
     """
     if table.path == "default":  # a part of this package, and as trusted as the code that asks
@@ -37,7 +42,7 @@ def read_trusted(path: Path, table: BundleTable) -> tuple[Bundle, bytes]:
     """Return another bundle under the same policy, and its file.
 
     Raises:
-        BundleError, ConfigError: as `load_trusted`.
+        UntrustedError, BundleError, ConfigError: as `load_trusted`.
     """
     keys = _trusted_keys(table)
 
@@ -58,9 +63,9 @@ def _trusted_keys(table: BundleTable) -> AuthorisedKeys | None:
     return read_authorised_keys(table.trusted_keys_file)
 
 
-def _untrusted(path: Path, signatures: Signatures | None, keys: AuthorisedKeys | None) -> BundleError:
+def _untrusted(path: Path, signatures: Signatures | None, keys: AuthorisedKeys | None) -> UntrustedError:
     said = ", ".join(signatures.keys) if signatures is not None else ""
-    return BundleError(
+    return UntrustedError(
         f"The bundle {path} is not signed by a key that this device trusts",
         found=f"signatures of {said} alone" if said else "no signature",
         expected=f"one of {', '.join(keys.names)}" if keys else "one of a key in bundle.trusted_keys_file, not set yet",

@@ -87,11 +87,14 @@ def _counted(number: int, what: str) -> str:
 
 
 def _accelerator(device: DeviceConfig) -> Accelerator | None:
+    from asd_edge.cli.owner import refuse_anothers_engines
+    from asd_edge.engines.cache import EngineCache
     from asd_edge.errors import EngineError
     from asd_edge.serving.tensorrt import find_tensorrt_engines
 
     if device.engine.tensorrt == "off":
         return None
+    refuse_anothers_engines(EngineCache(device.engine_cache))
     try:
         return find_tensorrt_engines(device.engine_cache)
     except EngineError as error:

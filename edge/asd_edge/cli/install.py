@@ -23,7 +23,8 @@ def install(
     ] = False,
     listed: Annotated[bool, typer.Option("--list", help="Only say what is installed, and who signed it.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Install a release that is not newer than those before all the same.")
+        bool,
+        typer.Option("--force", help="Install all the same what is not newer than those before, or was never here."),
     ] = False,
     enroll_again: Annotated[
         bool,
@@ -52,9 +53,12 @@ def install(
     if bundle is not None:
         done = serving.install(bundle, device, author=who(author), force=force, enroll_again=enroll_again)
     else:
-        done = serving.take_back(device, author=who(author), enroll_again=enroll_again)
+        done = serving.take_back(device, author=who(author), force=force, enroll_again=enroll_again)
+    for found in done.untrue:
+        typer.echo(f"warning: not true on this device, and not to be served: {found}", err=True)
     if as_json:
         told = {"present": done.present.model_dump(mode="json"), "changed": done.changed, "enroll_again": done.idle}
+        told["untrue"] = list(done.untrue)
         typer.echo(json.dumps(told, indent=1))
     else:
         _tell(done, device, config)

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.trust import load_trusted
+from asd_edge.bundle.trust import UntrustedError
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.doctor.choice import served_bundle_of, usable_served_bundle
 from asd_edge.doctor.device import Device, is_denied
 from asd_edge.doctor.finding import Finding, fault, ok, warning
-from asd_edge.errors import AsdEdgeError
+from asd_edge.errors import AsdEdgeError, ConfigError
 from asd_edge.serving.verify import verify
+
+_NOT_TRUSTED = (UntrustedError, ConfigError)  # a stranger's, or no keys to tell
+_UNOPENED = "its manifest and graphs: this device does not trust it, as the check signature says"
 
 
 def check_bundle(device: Device) -> Iterator[Finding]:
     """Yield what the bundle is."""
-    manifest, served = device.bundle.manifest, served_bundle_of(device)
+    try:
+        manifest = device.bundle.manifest
+    except _NOT_TRUSTED:
+        yield ok("not opened", unseen=_UNOPENED)
+        return
+    served = served_bundle_of(device)
     there = ", ".join(f"{variant.kind}/{variant.precision}" for variant in manifest.variants)
     name = f"{manifest.name}, release {manifest.release} ({served.bundle_id[:12]})"
     yield ok(f"{name}: {there}; {served.kind}/{served.precision} serves")
@@ -24,8 +32,12 @@ def check_bundle(device: Device) -> Iterator[Finding]:
 
 def check_signature(device: Device) -> Iterator[Finding]:
     """Yield who signed the bundle, and whether this device may run it."""
-    bundle = device.usable_bundle
-    if bundle is None:
+    try:
+        bundle = device.bundle
+    except _NOT_TRUSTED as error:
+        yield fault(f"not to be run here: {error.found}", error.remedy)
+        return
+    except AsdEdgeError:  # as the check bundle says
         return
     if device.bundle_name == "default":
         yield ok("part of this package, which needs none")
@@ -37,14 +49,8 @@ def check_signature(device: Device) -> Iterator[Finding]:
             unseen="whether this device trusts it (needs --config)",
         )
         return
-    table = device.config.bundle.model_copy(update={"path": device.bundle_name})
-    try:
-        signed_by = load_trusted(table).signed_by
-    except AsdEdgeError as error:
-        yield fault(f"not to be run here: {error.found}", error.remedy)
-        return
-    if signed_by:
-        yield ok(f"signed by {', '.join(signed_by)}")
+    if bundle.signed_by:
+        yield ok(f"signed by {', '.join(bundle.signed_by)}")
     else:
         yield warning(
             f"run without a trusted signature ({claimed or 'it has none'}), as bundle.allow_unsigned says",
@@ -76,8 +82,12 @@ def check_conditions(device: Device) -> Iterator[Finding]:
 
 def check_parity(device: Device) -> Iterator[Finding]:
     """Yield for each graph of the bundle whether it embeds the golden segments here as it should."""
-    bundle = device.usable_bundle
-    if bundle is None:
+    try:
+        bundle = device.bundle
+    except _NOT_TRUSTED:
+        yield ok("not run", unseen=_UNOPENED)
+        return
+    except AsdEdgeError:  # as the check bundle says
         return
     served = usable_served_bundle(device)
     for variant in bundle.manifest.variants:

@@ -9,7 +9,7 @@ from asd_edge.bundle.bundle import Bundle
 from asd_edge.doctor.device import Device
 from asd_edge.doctor.disk import existing
 from asd_edge.doctor.finding import Finding, ok, warning
-from asd_edge.errors import BundleError
+from asd_edge.errors import AsdEdgeError
 from asd_edge.serving.choice import Choice, kept_choice
 from asd_edge.serving.failures import FailureBook
 from asd_edge.serving.served import known_precision
@@ -21,7 +21,7 @@ def served_bundle_of(device: Device) -> Bundle:
     """Return the bundle seen as the variant that this device serves; as it was loaded where none is chosen yet.
 
     Raises:
-        BundleError: it cannot be used, or has no such variant.
+        AsdEdgeError: it cannot be used, is not trusted, or has no such variant.
     """
     bundle = device.bundle
     precision = None if device.config is None else known_precision(device.config, bundle)
@@ -29,10 +29,10 @@ def served_bundle_of(device: Device) -> Bundle:
 
 
 def usable_served_bundle(device: Device) -> Bundle | None:
-    """Return the same; None where there is an error, which the check `bundle` tells."""
+    """Return the same; None where there is an error, which the checks `bundle` and `signature` tell."""
     try:
         return served_bundle_of(device)
-    except BundleError:
+    except AsdEdgeError:
         return None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_edge.config import DeviceConfig, load_config
+from asd_edge.doctor.finding import Finding, warning
 from asd_edge.errors import AsdEdgeError, ConfigError
 
 if TYPE_CHECKING:
@@ -55,18 +56,23 @@ class Device:
 
     @cached_property
     def bundle(self) -> Bundle:
-        """The bundle, whoever signed it: check `signature` says whether this device may run it.
+        """The bundle. With a device file it is one that the device may run: a stranger's graphs are not looked into.
 
         Raises:
+            UntrustedError: the device file's policy refuses it.
             BundleError: it cannot be used.
+            ConfigError: the trusted keys cannot be used.
         """
         from asd_edge.bundle.archive import load_bundle
+        from asd_edge.bundle.trust import load_trusted
 
-        return load_bundle(self.bundle_name)
+        if self.config is None:
+            return load_bundle(self.bundle_name)
+        return load_trusted(self.config.bundle.model_copy(update={"path": self.bundle_name}))
 
     @property
     def usable_bundle(self) -> Bundle | None:
-        """The bundle; None when it cannot be used, which the check `bundle` says."""
+        """The bundle; None when it cannot be used, which the checks `bundle` and `signature` say."""
         try:
             return self.bundle
         except AsdEdgeError:
@@ -157,6 +163,11 @@ def ask(program: str, *arguments: str, timeout_s: float) -> Answer | None:
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"{program} did not answer within {timeout_s:g} s") from None
     return Answer(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+
+def silent(error: TimeoutError, *, subject: str | None = None) -> Finding:
+    """Return the finding of a program that `ask` has waited for in vain."""
+    return warning(str(error), "Look at `dmesg`: a driver or a disk may hang.", subject=subject)
 
 
 def is_denied(error: AsdEdgeError) -> bool:

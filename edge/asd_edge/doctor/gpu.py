@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from asd_edge.doctor.device import Answer, Device, ask, read_number
+from asd_edge.doctor.device import Answer, Device, ask, read_number, silent
 from asd_edge.doctor.finding import Finding, ok, warning
 from asd_edge.doctor.tensorrt import has_nvidia_gpu
 
 _JETPACK = {35: 5, 36: 6, 38: 7}  # by major release of L4T
 _OLDEST_JETPACK = 6  # Python 3.10
+_SMI_S = 8.0  # without its persistence mode a driver of many GPUs takes seconds
 _ASKED = ("name", "compute_cap", "driver_version", "memory.total", "memory.used", "temperature.gpu")
 _LOADS = ("/sys/devices/gpu.0/load", "/sys/devices/platform/gpu.0/load", "/sys/devices/platform/*.gpu/load",
           "/sys/devices/platform/bus@0/*.gpu/load")  # fmt: skip
@@ -21,7 +22,11 @@ def check_gpu(device: Device) -> Iterator[Finding]:
     if device.is_jetson:
         yield jetson(device)
         return
-    answer = ask("nvidia-smi", f"--query-gpu={','.join(_ASKED)}", "--format=csv,noheader,nounits", timeout_s=8.0)
+    try:
+        answer = ask("nvidia-smi", f"--query-gpu={','.join(_ASKED)}", "--format=csv,noheader,nounits", timeout_s=_SMI_S)
+    except TimeoutError as error:
+        yield silent(error)
+        return
     if answer is not None:
         yield from judge_nvidia_smi(answer)
     elif has_nvidia_gpu(device):

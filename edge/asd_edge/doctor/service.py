@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asd_edge.control import NoDaemonError, ping
-from asd_edge.doctor.device import Device, ask, is_denied
+from asd_edge.doctor.device import Device, ask, is_denied, silent
 from asd_edge.doctor.disk import state_dir
 from asd_edge.doctor.finding import Finding, fault, ok, warning
 from asd_edge.errors import StateError
@@ -18,7 +18,11 @@ _ASKED = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NR
 def check_service(device: Device) -> Iterator[Finding]:
     """Yield what systemd says of the unit, and whether a daemon answers."""
     if device.path("/run/systemd/system").exists():
-        answer = ask("systemctl", "show", UNIT, f"--property={','.join(_ASKED)}", timeout_s=3.0)
+        try:
+            answer = ask("systemctl", "show", UNIT, f"--property={','.join(_ASKED)}", timeout_s=3.0)
+        except TimeoutError as error:
+            answer = None
+            yield silent(error, subject="unit")
         if answer is not None and answer.status == 0:
             yield judge_unit(dict(line.partition("=")[::2] for line in answer.output.splitlines()))
     yield _daemon(state_dir(device))

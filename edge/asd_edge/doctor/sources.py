@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asd_edge.config import MachineTable
 from asd_edge.doctor.cards import Capture, Card, cards_of
-from asd_edge.doctor.device import Device, ask
+from asd_edge.doctor.device import Device, ask, silent
 from asd_edge.doctor.finding import Finding, fault, ok, warning
 from asd_edge.errors import AsdEdgeError
 from asd_edge.sources.open import open_machine
@@ -99,7 +99,10 @@ def _held(machine: MachineTable, card: Card, capture: Capture) -> Finding:
 
 def _plugin(machine: MachineTable, name: str) -> Finding:
     """Say whether ALSA's configuration knows a name that tells no card, like `default`."""
-    answer = ask("arecord", "-L", timeout_s=3.0)
+    try:
+        answer = ask("arecord", "-L", timeout_s=3.0)
+    except TimeoutError as error:
+        return silent(error, subject=machine.id)
     if answer is None:
         return fault("no program arecord", "Install it: apt-get install alsa-utils", subject=machine.id)
     known = [line.strip() for line in answer.output.splitlines() if line and not line[0].isspace()]

@@ -29,13 +29,18 @@ def check_tensorrt(device: Device) -> Iterator[Finding]:
     if device.config is not None and device.config.engine.tensorrt == "off":
         yield ok(f"off, as engine.tensorrt says: {_CPU}")
         return
-    found = [flavour for flavour in FLAVOURS if find_spec(flavour) is not None]
-    for flavour in found:
+    there = [flavour for flavour in FLAVOURS if find_spec(flavour) is not None]
+    for flavour in there:
         # In a child: the import takes hundreds of megabytes, and a library that does not fit ends the process.
-        answer = ask(sys.executable, "-c", _PROGRAM.format(flavour=flavour), timeout_s=_IMPORT_S)
+        try:
+            answer = ask(sys.executable, "-c", _PROGRAM.format(flavour=flavour), timeout_s=_IMPORT_S)
+        except TimeoutError:
+            found = f"installed, but its import did not end within {_IMPORT_S:g} s; {_CPU}"
+            yield warning(found, "Look at `dmesg`: the driver or the disk may hang.", subject=flavour)
+            continue
         if answer is not None:
             yield judge_import(flavour, answer)
-    if not found:
+    if not there:
         yield why_none(device, python=sys.version_info[:2], closed_venv=in_venv() and not _sees_system_packages())
 
 

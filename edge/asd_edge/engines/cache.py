@@ -2,7 +2,8 @@
 
 An engine is code for the GPU: a file is loaded only when its header says exactly what is asked for, its SHA-256 is the
 header's, and both belong to this user or root and nobody else may write them. Anything else is as good as absent, and
-is built again.
+is built again. What root builds in the service's folder stays root's: both may load it, while root loads nothing that
+the service could have written.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import hashlib
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from asd_edge.atomic import atomic_write, own_like
+from asd_edge.atomic import atomic_write, make_folder
 from asd_edge.engines.embedder import Precision
 from asd_edge.engines.tensorrt_module import Flavour
 from asd_edge.errors import StateError
@@ -72,10 +73,14 @@ class EngineHeader(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One engine on the disk. `header` is None, and `problem` says why, where it cannot be loaded."""
+    """One engine on the disk. `header` is None, and `problem` says why, where the folder's owner cannot load it.
+
+    `owner`: user id of the file, who can load it, and with root's everybody.
+    """
 
     path: Path
     size: int
+    owner: int
     header: EngineHeader | None
     problem: str | None = None
 
@@ -94,12 +99,12 @@ class EngineCache:
 
     def load(self, key: EngineKey) -> bytes | None:
         """Return the engine of this key; None, with the reason in the log, where it must be built."""
-        path = self._path(key)
+        path, users = self._path(key), {0, os.geteuid()}
         try:
-            header = _header(path)
+            header = _header(path, users)
             if header.key != key:
                 raise RefusalError("an engine of another key", "the key that its name stands for")
-            engine = _read(path, header.size)
+            engine = _read(path, header.size, users)
             if hashlib.sha256(engine).hexdigest() != header.sha256:
                 raise RefusalError("an engine with another SHA-256", "that of its header")
         except FileNotFoundError:
@@ -126,11 +131,10 @@ class EngineCache:
         )
         try:
             if not self.folder.exists():
-                self.folder.mkdir(mode=0o755, parents=True)
-                own_like(self.folder, self.folder.parent)
-            with atomic_write(path, like=self.folder) as stream:
+                make_folder(self.folder, self.folder.parent)
+            with atomic_write(path) as stream:
                 stream.write(engine)
-            with atomic_write(path.with_suffix(".json"), like=self.folder) as stream:  # last: without it there is none
+            with atomic_write(path.with_suffix(".json")) as stream:  # last: without it there is none
                 stream.write(header.model_dump_json(indent=2).encode() + b"\n")
             self._shrink(keep=path)
         except OSError as error:
@@ -173,16 +177,18 @@ class EngineCache:
     def _entries(self) -> Iterator[Entry]:
         for path in self.folder.glob("*.engine"):
             try:
-                size = path.lstat().st_size
+                users = {0, os.geteuid(), self.folder.stat().st_uid}
+                status = path.lstat()
             except FileNotFoundError:  # another process has just removed it
                 continue
+            size, owner = status.st_size, status.st_uid
             try:
-                header = _header(path)
-                if hashlib.sha256(_read(path, header.size)).hexdigest() != header.sha256:
+                header = _header(path, users)
+                if hashlib.sha256(_read(path, header.size, users)).hexdigest() != header.sha256:
                     raise RefusalError("an engine with another SHA-256", "that of its header")
-                yield Entry(path, size, header)
+                yield Entry(path, size, owner, header)
             except (OSError, RefusalError) as reason:
-                yield Entry(path, size, None, _said(reason))
+                yield Entry(path, size, owner, None, _said(reason))
 
     def _shrink(self, *, keep: Path) -> None:
         entries = self.entries()
@@ -195,13 +201,13 @@ class EngineCache:
                 total -= entry.size
 
 
-def _header(path: Path) -> EngineHeader:
-    data = _read(path.with_suffix(".json"), _LARGEST_HEADER)
+def _header(path: Path, users: Collection[int]) -> EngineHeader:
+    data = _read(path.with_suffix(".json"), _LARGEST_HEADER, users)
     return parse_versioned(data, EngineHeader, format=FORMAT, version=VERSION)
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """Read a file that only this user or root can have written.
+def _read(path: Path, limit: int, users: Collection[int]) -> bytes:
+    """Read a file that only these users can have written.
 
     Raises:
         OSError: it cannot be read, or is a link.
@@ -212,7 +218,7 @@ def _read(path: Path, limit: int) -> bytes:
         status = os.fstat(descriptor)  # of what was opened: nobody can exchange it any more
         if not stat.S_ISREG(status.st_mode):
             raise RefusalError(f"{path.name}, which is no file", "a file")
-        if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if status.st_uid not in users or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise RefusalError(
                 f"{path.name} of user {status.st_uid} with mode {stat.S_IMODE(status.st_mode):o}",
                 "a file of this user or root that nobody else can write",

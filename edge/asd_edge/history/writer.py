@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.atomic import atomic_write, own_like
+from asd_edge.atomic import atomic_write, make_folder
 from asd_edge.errors import StateError
 from asd_edge.history.format import HistoryLayout, Records, checksums, whole
 from asd_edge.history.reader import parts_of
@@ -135,8 +135,7 @@ class HistoryWriter:
     def _open(self) -> IO[bytes]:
         """Open the file, a new one where there is none to go on with."""
         state_dir = self.path.parent.parent
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        own_like(self.path.parent, state_dir)
+        make_folder(self.path.parent, state_dir)
         for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):  # of a writer that was killed
             leftover.unlink(missing_ok=True)
         if not self._is_usable():

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.archive import read_bundle
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.variants import Kind, Precision
 from asd_edge.engines.build import build_engines
 from asd_edge.engines.cache import EngineCache
 from asd_edge.errors import AsdEdgeError, BundleError
+from asd_edge.serving.place import previous_of
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,16 +30,24 @@ def main(arguments: Sequence[str]) -> None:
         print(json.dumps({"error": f"{error.what}: {error.found}"}))
 
 
+def bundle_of(path: str, bundle_id: str) -> Bundle:
+    """Return the bundle that the daemon runs, and whose signature it has verified. No other is looked into.
+
+    An installation may have put another one at `path` since then; what the daemon runs lies beside that.
+
+    Raises:
+        BundleError: it is at neither place.
+    """
+    try:
+        return read_bundle(path, only=bundle_id)[0]
+    except BundleError:
+        if path == "default" or not (previous := previous_of(Path(path))).exists():
+            raise
+    return read_bundle(previous, only=bundle_id)[0]
+
+
 def _build(path: str, bundle_id: str, kind: Kind, precision: Precision, folder: Path) -> dict[str, Any]:
-    bundle = load_bundle(path)
-    if bundle.bundle_id != bundle_id:  # nobody has looked at its signature
-        raise BundleError(
-            "The bundle is another one than the daemon runs",
-            found=bundle.bundle_id,
-            expected=bundle_id,
-            remedy="Restart asd-edge run.",
-        )
-    view = bundle.at(precision, kind)
+    view = bundle_of(path, bundle_id).at(precision, kind)
     seconds = 0.0
     graphs = {name: view.graphs[name] for name in view.variant.members}
     for built in build_engines(graphs, precision, EngineCache(folder)):

@@ -1,7 +1,8 @@
 """`asd-edge install`: another bundle takes the place of the one a device runs, after everything was checked.
 
 The lowest release that may come is the highest that ever was, so that a bundle with a known weakness, genuinely signed
-at its time, is not brought back by whoever can start an installation (rollback attack; The Update Framework, 1.5.2).
+at its time, is not brought back by mistake or by whoever hands a file to those who install (rollback attack; The
+Update Framework, 1.5.2). Who installs can go past that with --force, and the record says so.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from pathlib import Path
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.trust import read_trusted
+from asd_edge.bundle.variants import Precision
 from asd_edge.config import DeviceConfig, MachineTable
-from asd_edge.errors import BundleError, StateError
+from asd_edge.errors import BundleError, EngineError, StateError
 from asd_edge.serving.installed import How, Installed, InstallRecord, Release, extended, read_record
 from asd_edge.serving.place import Place
-from asd_edge.serving.verify import verify
+from asd_edge.serving.served import known_precision, precisions
+from asd_edge.serving.verify import LIMITS, verify
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Outcome:
         replaced: what was, as far as it could be read.
         changed: false where the very same file was there already.
         idle: what was enrolled and is not compared with any more, by machine.
+        untrue: of each precision that fails parity here and does not serve, what was found.
     """
 
     present: Installed
     replaced: Installed | None
     changed: bool
     idle: dict[str, list[str]]
+    untrue: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,12 @@ def install(
         return _put(candidate, place, config, "forced" if force else "installed", author, enroll_again)
 
 
-def take_back(config: DeviceConfig, *, author: str, enroll_again: bool = False) -> Outcome:
+def take_back(config: DeviceConfig, *, author: str, force: bool = False, enroll_again: bool = False) -> Outcome:
     """Install the bundle before the present one, whatever its release; the present one becomes the one before.
+
+    Args:
+        config, author, enroll_again: as for `install`.
+        force: whether it may be one that the record does not know.
 
     Raises:
         AsdEdgeError: there is none, or as `install`.
@@ -81,7 +90,7 @@ def take_back(config: DeviceConfig, *, author: str, enroll_again: bool = False) 
                 expected="the bundle before the present one, which an installation keeps",
                 remedy="Install the one that you want: asd-edge install BUNDLE --force.",
             )
-        return _put(place.previous, place, config, "taken back", author, enroll_again)
+        return _put(place.previous, place, config, "forced" if force else "taken back", author, enroll_again)
 
 
 def status(config: DeviceConfig) -> Status:
@@ -108,16 +117,18 @@ def _put(candidate: Path, place: Place, config: DeviceConfig, how: How, author: 
     entry = Installed.of(bundle, archive, how, author)
     if how == "installed" and record is not None:
         _check_release(candidate, entry, record)
+    if how == "taken back":
+        _check_known(candidate, entry, record)
     _check_machines(bundle, config.machines)
     idle = _idle(bundle, present, config)
     if idle and not enroll_again:
         raise _would_be_idle(candidate, idle)
-    _check_golden(candidate, bundle)
+    untrue = _check_golden(candidate, bundle, known_precision(config, bundle))
     replaced = record.history[-1] if record is not None and present is not None else None
     if replaced is not None and replaced.bundle_id == entry.bundle_id:
-        return Outcome(replaced, None, changed=False, idle=idle)
+        return Outcome(replaced, None, changed=False, idle=idle, untrue=untrue)
     place.replace(archive, extended(record, entry))
-    return Outcome(entry, replaced, changed=True, idle=idle)
+    return Outcome(entry, replaced, changed=True, idle=idle, untrue=untrue)
 
 
 def _agreed(place: Place, config: DeviceConfig) -> tuple[InstallRecord | None, Bundle | None]:
@@ -156,6 +167,17 @@ def _check_release(candidate: Path, new: Release, record: InstallRecord) -> None
         expected=f"more than release {highest.release}, or that one itself",
         remedy=f"{remedy}. To go back to the bundle before this one: --previous. To install it all the same: --force.",
     )
+
+
+def _check_known(candidate: Path, entry: Installed, record: InstallRecord | None) -> None:
+    """Refuse any other genuine bundle that somebody put in the place of the one before."""
+    if record is None or entry.bundle_id not in {known.bundle_id for known in record.history}:
+        raise BundleError(
+            f"The bundle {candidate} was never installed on this device",
+            found=f"release {entry.release} ({entry.bundle_id[:12]}), which the record does not know",
+            expected="the bundle before the present one, as an installation kept it",
+            remedy="See asd-edge install --list. To install it all the same: --previous --force.",
+        )
 
 
 def _check_machines(bundle: Bundle, machines: Sequence[MachineTable]) -> None:
@@ -199,12 +221,25 @@ def _would_be_idle(candidate: Path, idle: dict[str, list[str]]) -> BundleError:
     )
 
 
-def _check_golden(candidate: Path, bundle: Bundle) -> None:
-    verdict = verify(bundle)  # with "auto" in fp32, which every device can run: what is chosen instead has to pass too
-    if not verdict.passed:
-        raise BundleError(
-            f"The bundle {candidate} does not embed its golden segments here as it should",
-            found=str(verdict),
-            expected=f"a deviation of at most {verdict.limit:.0e}",
-            remedy="Do not use it on this device. `asd-edge verify` tries each of its graphs; try another onnxruntime.",
-        )
+def _check_golden(candidate: Path, bundle: Bundle, served: Precision | None) -> tuple[str, ...]:
+    """Hold each precision of the kind that serves to the golden segments; return what fails and does not serve.
+
+    Every device must be able to fall back on fp32. Where the fastest is still to be measured, `served` is None: what
+    fails here will not be chosen.
+    """
+    untrue = []
+    for precision in precisions(bundle):
+        try:
+            verdict = verify(bundle.at(precision))
+            found = None if verdict.passed else str(verdict)
+        except EngineError as error:
+            found = f"{bundle.kind}/{precision}: {error.what}: {error.found}"
+        if found is not None and precision in ("fp32", served):
+            raise BundleError(
+                f"The bundle {candidate} does not embed its golden segments here as it should",
+                found=found,
+                expected=f"a deviation of at most {LIMITS[precision]:.0e} of what is served, and of fp32",
+                remedy="Do not use it here; try another onnxruntime, or another precision in the device file.",
+            )
+        untrue += [found] if found is not None else []
+    return tuple(untrue)

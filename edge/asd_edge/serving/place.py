@@ -20,6 +20,11 @@ from asd_edge.lock import holder_of, locked
 from asd_edge.serving.installed import InstallRecord
 
 
+def previous_of(path: Path) -> Path:
+    """Return where the bundle is kept that was at `path` before the present one."""
+    return path.with_name(f"{path.stem}.previous.asd")
+
+
 @dataclass(frozen=True)
 class Place:
     """`path`: bundle.path of the device file. `state_dir`: where the record and the lock are."""
@@ -46,7 +51,7 @@ class Place:
     @property
     def previous(self) -> Path:
         """The bundle before the present one."""
-        return self.path.with_name(f"{self.path.stem}.previous.asd")
+        return previous_of(self.path)
 
     @property
     def record(self) -> Path:

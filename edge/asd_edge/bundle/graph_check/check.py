@@ -16,7 +16,7 @@ from asd_edge.bundle.graph_check import wire
 from asd_edge.bundle.graph_check.limits import CAPS, GraphLimits
 from asd_edge.bundle.graph_check.operators import ATTRIBUTES, OPERATORS
 from asd_edge.bundle.graph_check.sizes import called, costs_of, shown
-from asd_edge.bundle.graph_check.tensors import FLOAT, INT8, INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
+from asd_edge.bundle.graph_check.tensors import FLOAT, INT64, ITEM_BYTES, MOST_DIMS, GraphTensors
 from asd_edge.strict import RefusalError
 
 if TYPE_CHECKING:
@@ -179,8 +179,8 @@ def _check_tensors(graph: onnx.GraphProto, tensors: GraphTensors) -> None:
         for value in values:
             what, shape = f"the {role} {shown(value.name)}", declared[value.name]
             kind = value.type.tensor_type.elem_type
-            if kind not in ((FLOAT, INT8) if value.name in tensors.memory else (FLOAT,)):
-                raise RefusalError(f"{what} of the data type {kind}", f"float32 ({FLOAT}), int8 ({INT8}) for a past")
+            if kind != FLOAT:
+                raise RefusalError(f"{what} of the data type {kind}", f"float32 ({FLOAT}), whatever is inside")
             dims = value.type.tensor_type.shape.dim
             found_shape = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims)
             if found_shape != shape:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from asd_edge.bundle.graphs import Graphs
 
@@ -19,11 +19,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class GraphTensors:
-    """Inputs and outputs of one graph. `memory`: the names of those that may have another type than float32."""
+    """Inputs and outputs of one graph, all of float32, a stream's memory too."""
 
     inputs: Shapes
     outputs: Shapes
-    memory: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
     def of(cls, graphs: Graphs, member: str) -> GraphTensors:
@@ -39,7 +38,7 @@ class GraphTensors:
             following = {past.output: past.input.shape for past in stream.pasts}
             given = {tensor.name: tensor.shape for tensor in (stream.frame_features, stream.logits)}
             inputs = {stream.features.name: stream.features.shape} | pasts
-            return cls(inputs, given | following, frozenset(pasts) | frozenset(following))
+            return cls(inputs, given | following)
         if kind == "head" and graphs.stream is not None:
             stream = graphs.stream
             moments = {tensor.name: tensor.shape for tensor in (stream.mean, stream.variance)}

@@ -1,0 +1,42 @@
+"""Going back to the bundle before: only to one that an installation put there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asd_edge.errors import BundleError, StateError
+from asd_edge.serving.install import status, take_back
+from tests.edge.installing import Box
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+def test_going_back_and_forth(box: Box) -> None:
+    with pytest.raises(StateError, match="no bundle to go back to"):
+        take_back(box.config, author="bob")
+    box.install(box.bundle("a.asd", 1))
+    box.install(box.bundle("b.asd", 2))
+    for releases in ((1, 2), (2, 1)):
+        done = take_back(box.config, author="bob")
+        assert (done.present.how, done.present.author) == ("taken back", "bob")
+        assert box.releases() == releases
+    assert status(box.config).highest == 2
+
+
+def test_a_genuine_bundle_that_was_never_installed_does_not_come_back(box: Box) -> None:
+    """An old release with a known weakness, copied to where the one before lies."""
+    for release in (2, 3):
+        box.install(box.bundle(f"{release}.asd", release))
+    box.previous.write_bytes(box.bundle("1.asd", 1).read_bytes())
+    before = box.everything()
+    with pytest.raises(BundleError, match=r"never installed(?s:.*)release 1 (?s:.*)--previous --force"):
+        take_back(box.config, author="bob")
+    assert box.everything() == before
+    assert take_back(box.config, author="bob", force=True).present.how == "forced"
+    assert box.releases() == (1, 3)
+    assert take_back(box.config, author="bob").present.release == 3
