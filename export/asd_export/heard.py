@@ -30,7 +30,7 @@ Embeds = Callable[[Mapping[str, bytes]], Sequence[Array]]
 _MOST = 64  # feeds: ranges of twice as many are hardly wider, and at full width one of a stream takes a megabyte
 
 
-class _Some:
+class FeedSample:
     """Of all feeds that come, at most so many, each as likely as any other: a stream's pasts are large, and many.
 
     Algorithm R of Vitter, Random sampling with a reservoir (ACM TOMS, 1985); the same feeds give the same choice.
@@ -56,7 +56,7 @@ class _Segments:
 
     inner: Embedder
     graph: SegmentGraph
-    segment: _Some
+    segment: FeedSample
 
     @property
     def dims(self) -> int:
@@ -77,8 +77,8 @@ class _Stream:
 
     inner: StreamEmbedder
     graph: StreamGraph
-    stream: _Some
-    head: _Some
+    stream: FeedSample
+    head: FeedSample
 
     @property
     def dims(self) -> int:
@@ -128,11 +128,11 @@ def feeds_of(
     if kind == "segment":
         assert graphs.segment is not None
         assert not isinstance(pipeline.embedder, StreamEmbedder)
-        embedder = _Segments(pipeline.embedder, graphs.segment, _Some(most))
+        embedder = _Segments(pipeline.embedder, graphs.segment, FeedSample(most))
     else:
         assert graphs.stream is not None
         assert isinstance(pipeline.embedder, StreamEmbedder)
-        embedder = _Stream(pipeline.embedder, graphs.stream, _Some(most), _Some(most))
+        embedder = _Stream(pipeline.embedder, graphs.stream, FeedSample(most), FeedSample(most))
     listening = replace(pipeline, embedder=embedder)
     embed_clips(listening, clips, channel=channel, what=f"hearing for {kind} graphs", progress=Progress(enabled=False))
     if isinstance(embedder, _Segments):

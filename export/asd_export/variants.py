@@ -26,7 +26,7 @@ from .graphs import ExportedGraphs
 from .heard import Embeds, Feed, embeds_of, feeds_of, learned, spread
 
 CALIBRATING = 48
-"""Training normals that int8 is calibrated with."""
+"""Training normals that int8 is calibrated with, and more where machines and sections are many."""
 _EMBEDDED, _AT_MOST = 4, 48
 """Held-out normals that tell which layers int8 harms: of each machine and section, and of all."""
 _SPEED_S = 1.0
@@ -96,7 +96,8 @@ class Material:
 
     def feeds(self, graphs: ExportedGraphs, kind: Kind) -> dict[str, list[Feed]]:
         """Return what graphs are fed with when they hear normals that training saw."""
-        heard = learned(self.clips, self.held_out, CALIBRATING)
+        most = max(CALIBRATING, 2 * len({clip.unit for clip in self.clips}))
+        heard = learned(self.clips, self.held_out, most)
         pipeline = replace(self.pipeline, embedder=graphs.embedder(kind))
         return feeds_of(graphs.described, kind, pipeline, heard, channel=self.channel)
 

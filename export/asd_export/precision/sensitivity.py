@@ -68,20 +68,21 @@ def sweep(
 
     Layers of few channels stay in float32, which is faster there. Then, while embeddings have more noise than the
     budget, the layer that alone adds the most keeps float32 activations, as long as such layers are a small part of the
-    graphs; one that would be too much is passed over. The same inputs always give the same plans.
+    graphs. One that would be too much is passed over, and one whose noise is that of its weights, which stay int8. The
+    same inputs always give the same plans.
 
     Args:
         graphs: all fp32 graphs between features and embeddings, as exported, by part.
         feeds: inputs that make the tensors of each what they are on training normals.
         embeds: embeds normals that the ranges were not taken from, several of each machine.
-        budget: noise as a share of the variance within a machine (`_noise`).
+        budget: noise as a share of the variance within a machine (`noise_of`).
     """
     views = {part: GraphView(onnx.load_from_string(graph)) for part, graph in graphs.items()}
     ranges = {part: find_ranges(graph, feeds[part]) for part, graph in graphs.items()}
     exact = embeds(graphs)
 
     def noise(plans: Plans) -> float:
-        return _noise(embeds({part: written(graphs[part], ranges[part], plans[part]) for part in graphs}), exact)
+        return noise_of(embeds({part: written(graphs[part], ranges[part], plans[part]) for part in graphs}), exact)
 
     nothing = {part: QuantisationPlan(float32=tuple(node.name for node in view.layers)) for part, view in views.items()}
     plans = {part: unmeasured(graph) for part, graph in graphs.items()}
@@ -95,9 +96,10 @@ def sweep(
             break
         if weights[part, name] > spare:
             continue
-        spare -= weights[part, name]
-        plans[part] = QuantisationPlan(weights=(*plans[part].weights, name), float32=plans[part].float32)
-        left = noise(plans)
+        kept = QuantisationPlan(weights=(*plans[part].weights, name), float32=plans[part].float32)
+        if (less := noise(plans | {part: kept})) < left:
+            plans[part], left = kept, less
+            spare -= weights[part, name]
     layers = (
         Sensitivity(
             part,
@@ -140,7 +142,7 @@ def _precision(plan: QuantisationPlan, layer: str) -> str:
     return "float32" if layer in plan.float32 else "int8"
 
 
-def _noise(found: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]) -> float:
+def noise_of(found: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]) -> float:
     """Return Σ |d − mean d|² / Σ |e − mean e|², of the machine where it is largest.
 
     e: embeddings of the exact graphs; d: what the others add to them. Scores tell a machine's sounds from its own
