@@ -3,7 +3,8 @@
     python -m tests.bench.calibration --run RUN [--data DATA ...]
 
 Prints for each method the noise of embeddings within a machine (asd_export.precision.sensitivity) and how scores of
-the test clips compare with those of fp32, each with its own centres. Everything that is not too narrow for it is int8.
+the test clips compare with those of fp32, each with its own centres: with everything in int8 that is not too narrow
+for it, and as the sweep plans it (with ranges of the first method).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +26,7 @@ from asd_export.graphs import export_graphs
 from asd_export.heard import Feed
 from asd_export.precision.calibration import Range, find_ranges, tensors
 from asd_export.precision.quantise import written
-from asd_export.precision.sensitivity import noise_of, unmeasured
+from asd_export.precision.sensitivity import noise_of, sweep, unmeasured
 from asd_export.variants import Material
 from asd_train.data.dcase import read_datasets
 from asd_train.embedder import torch_pipeline
@@ -104,7 +106,7 @@ def _entropy(counts: NDArray[np.int64]) -> int:
 
 
 def measure(run_folder: Path, datasets: Sequence[str]) -> None:
-    """Print a line for each method and kind of graph."""
+    """Print a line for each method, with and without a plan."""
     (run,) = load_runs(run_folder)
     clips = run.labelled(read_datasets(datasets or run.datasets))
     exported, quiet = export_graphs(run, both=False), Progress(enabled=False)
@@ -119,15 +121,19 @@ def measure(run_folder: Path, datasets: Sequence[str]) -> None:
     fp32 = {part: exported.members[f"{part}.fp32.onnx"] for part in feeds}
     exact = embeds(fp32)
     seen = {part: observe(graph, feeds[part]) for part, graph in fp32.items()}
-    for method in METHODS:
-        ranges = {part: {name: each.range(method) for name, each in seen[part].items()} for part in fp32}
-        int8 = {part: written(graph, ranges[part], unmeasured(graph)) for part, graph in fp32.items()}
+    plans = {
+        "all wide layers": {part: unmeasured(graph) for part, graph in fp32.items()},
+        "as planned": sweep(fp32, feeds, embeds).plans,
+    }
+    for method, (name, plan) in product(METHODS, plans.items()):
+        ranges = {part: {tensor: each.range(method) for tensor, each in seen[part].items()} for part in fp32}
+        int8 = {part: written(graph, ranges[part], plan[part]) for part, graph in fp32.items()}
         members = {**exported.members, **{f"{part}.int8.onnx": graph for part, graph in int8.items()}}
         whole = replace(exported, members=members)
         compared = compare_scores(reference, scored(replace(pipeline, embedder=whole.embedder(kind, "int8"))))
         print(
-            f"{kind} {method:<10} noise {noise_of(embeds(int8), exact):.2e}, correlation {compared.correlation:.4f}, "
-            f"AUC lost {compared.auc_drop or 0.0:+.2f} points",
+            f"{kind} {name}, {method}: noise {noise_of(embeds(int8), exact):.2e}, correlation "
+            f"{compared.correlation:.4f}, AUC lost {compared.auc_drop or 0.0:+.2f} points",
             flush=True,
         )
 
