@@ -15,7 +15,7 @@ from asd_edge.bundle.calibration import Calibration
 from asd_edge.bundle.fields import FrontEndFields, SegmentFields, WindowFields
 from asd_edge.bundle.fitted import joined, shapes_of
 from asd_edge.bundle.manifest import Description, GoldenFields, Provenance
-from asd_edge.bundle.variants import FactoryCondition, FactoryMachine, Precision, Variant
+from asd_edge.bundle.variants import FactoryCondition, FactoryMachine, Kind, Precision, Variant
 from asd_edge.errors import DataError
 from asd_edge.imprint import Imprint
 from asd_train.commission import MachineReference, commission
@@ -29,6 +29,7 @@ from asd_train.run import Run
 from .golden import golden_of
 from .graphs import export_graphs
 from .parity import check_parity
+from .precision.sensitivity import Sweep
 from .variants import Commission, LeftOut, Material, make_variants, refuse
 
 
@@ -44,6 +45,7 @@ def export_bundle(
     precisions: Sequence[Precision] = ("fp32",),
     both_graphs: bool = True,
     left_out: Callable[[LeftOut], None] = refuse,
+    planned: Callable[[Kind, Sweep], None] | None = None,
     progress: Progress,
 ) -> Bundle:
     """Export a run, commission every machine in `clips` with each exported graph, write the bundle.
@@ -60,6 +62,7 @@ def export_bundle(
         precisions: of every kind of graph; fp32 is always there.
         both_graphs: put the segment graph beside the stream graph that serves, to compare the two; it costs its size.
         left_out: told of each graph that fails the parity gate and is not packed; by default that is an error.
+        planned: told of each int8 graph that is packed: which layers it keeps in higher precision, and why.
         progress: shows progress bars.
 
     Raises:
@@ -78,11 +81,14 @@ def export_bundle(
     golden = golden_of(run.network, exported.described, pipeline, clips, held_out=run.held_out, channel=run.channel)
 
     material = Material(
-        pipeline, clips, run.held_out, run.channel, _commissioned(run, recipe, clips, progress), progress
+        pipeline, clips, run.held_out, run.channel, commissioner(run, recipe, clips, progress), progress
     )
     made = make_variants(exported, golden, material, precisions=precisions)
     for one in made.left_out:
         left_out(one)
+    for kind, sweep in made.graphs.sweeps.items():
+        if planned is not None:
+            planned(kind, sweep)
     created = created or datetime.now(timezone.utc)
     description = Description(
         name=name,
@@ -114,7 +120,8 @@ def export_bundle(
     return write_bundle(path, description, graphs=made.graphs.members, arrays=arrays, golden=made.golden)
 
 
-def _commissioned(run: Run, recipe: Recipe, clips: Sequence[Clip], progress: Progress) -> Commission:
+def commissioner(run: Run, recipe: Recipe, clips: Sequence[Clip], progress: Progress) -> Commission:
+    """Return what commissions these clips' machines as a run's recipe asks, with any pipeline."""
     return partial(
         commission,
         backend=recipe.scorer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from asd_edge.bundle.embedder import load_embedder
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph, Tensor
@@ -14,20 +14,21 @@ from asd_train.networks.tf_resnet import TFResNet
 from asd_train.run import Run
 
 from .graph import INPUT, OPSET, OUTPUT, SPECTRUM, ExportedGraph, export_graph
-from .heard import Feed
+from .heard import Embeds, Feed
 from .precision.half import halved
 from .precision.quantise import quantised
 from .precision.rounded import rounded
-from .precision.sensitivity import sweep
+from .precision.sensitivity import Sweep, sweep
 from .stream_graph import export_stream
 
 
 @dataclass(frozen=True)
 class ExportedGraphs:
-    """What the manifest says of the graphs, and the graphs by member of the bundle."""
+    """What the manifest says of the graphs, the graphs by member of the bundle, and how those in int8 were planned."""
 
     described: Graphs
     members: Mapping[str, bytes]
+    sweeps: Mapping[Kind, Sweep] = field(default_factory=dict)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -43,16 +44,24 @@ class ExportedGraphs:
         """Load one of them as the parity gate runs it."""
         return judged(self.described, self.members, kind, precision)
 
-    def with_precision(self, precision: Precision, kind: Kind, feeds: Mapping[str, Sequence[Feed]]) -> ExportedGraphs:
+    def with_precision(
+        self, precision: Precision, kind: Kind, feeds: Mapping[str, Sequence[Feed]], embeds: Embeds
+    ) -> ExportedGraphs:
         """Return these graphs and those of a kind in another precision, made from the ones in fp32.
 
         `feeds`: what each graph is fed with when it hears training normals (`feeds_of`); int8 is calibrated with it.
+        `embeds`: embeds other normals with graphs of the kind (`embeds_of`); it tells which layers int8 harms.
         """
-        made = {
-            f"{part}.{precision}.onnx": _in_precision(self.members[f"{part}.fp32.onnx"], precision, heard)
-            for part, heard in feeds.items()
-        }
-        return replace(self, members={**self.members, **made})
+        graphs = {part: self.members[f"{part}.fp32.onnx"] for part in feeds}
+        sweeps = self.sweeps
+        if precision == "int8":
+            found = sweep(graphs, feeds, embeds)
+            sweeps = {**sweeps, kind: found}
+            made = {part: quantised(graph, feeds[part], found.plans[part]) for part, graph in graphs.items()}
+        else:
+            made = {part: halved(graph) for part, graph in graphs.items()}
+        members = {f"{part}.{precision}.onnx": graph for part, graph in made.items()}
+        return replace(self, members={**self.members, **members}, sweeps=sweeps)
 
 
 def judged(
@@ -61,12 +70,6 @@ def judged(
     """Load graphs as the parity gate runs them: what is in half precision is rounded, which a CPU may leave out."""
     names = members_of(kind, precision) if precision == "fp16" else ()
     return load_embedder(described, {**members, **{name: rounded(members[name]) for name in names}}, kind, precision)
-
-
-def _in_precision(graph: bytes, precision: Precision, feeds: Sequence[Feed]) -> bytes:
-    if precision == "fp16":
-        return halved(graph)
-    return quantised(graph, feeds, sweep(graph, feeds).plan)
 
 
 def export_graphs(run: Run, *, both: bool) -> ExportedGraphs:

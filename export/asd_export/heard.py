@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge.bundle.embedder import load_embedder
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph
 from asd_edge.bundle.variants import Kind
 from asd_edge.engines.embedder import Embedder, FrameFeatures, Pasts, StreamEmbedder
@@ -22,6 +24,31 @@ Feed = dict[str, NDArray[Any]]
 
 Array = NDArray[np.float32]
 
+Embeds = Callable[[Mapping[str, bytes]], Sequence[Array]]
+"""From graphs, by part, to the embeddings of some normals: float32 [segments, dims] for each machine and section."""
+
+_MOST = 64  # feeds: ranges of twice as many are hardly wider, and at full width one of a stream takes a megabyte
+
+
+class FeedSample:
+    """Of all feeds that come, at most so many, each as likely as any other: a stream's pasts are large, and many.
+
+    Algorithm R of Vitter, Random sampling with a reservoir (ACM TOMS, 1985); the same feeds give the same choice.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.kept: list[Feed] = []
+        self._most, self._heard = most, 0
+        self._random = np.random.default_rng(0)
+
+    def offer(self, names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> None:
+        """Keep a copy of these inputs, or not."""
+        self._heard += 1
+        place = self._heard - 1 if self._heard <= self._most else int(self._random.integers(self._heard))
+        if place < self._most:
+            feed = {name: array.copy() for name, array in zip(names, arrays, strict=True)}
+            self.kept[place : place + 1] = [feed]
+
 
 @dataclass
 class _Segments:
@@ -29,7 +56,7 @@ class _Segments:
 
     inner: Embedder
     graph: SegmentGraph
-    segment: list[Feed] = field(default_factory=list)
+    segment: FeedSample
 
     @property
     def dims(self) -> int:
@@ -40,7 +67,7 @@ class _Segments:
             feed = {self.graph.input.name: features}
             if spectra is not None and self.graph.spectrum is not None:
                 feed[self.graph.spectrum.name] = spectra
-            self.segment.append({name: array.copy() for name, array in feed.items()})
+            self.segment.offer(list(feed), list(feed.values()))
         return self.inner.embed(features, spectra)
 
 
@@ -50,8 +77,8 @@ class _Stream:
 
     inner: StreamEmbedder
     graph: StreamGraph
-    stream: list[Feed] = field(default_factory=list)
-    head: list[Feed] = field(default_factory=list)
+    stream: FeedSample
+    head: FeedSample
 
     @property
     def dims(self) -> int:
@@ -71,18 +98,18 @@ class _Stream:
     def advance(self, features: Array, pasts: Pasts) -> tuple[FrameFeatures, Pasts]:
         tensors = self.graph.tensors
         names = [tensors.features, *(past.input for past in tensors.pasts)]
-        self.stream.append({name: array.copy() for name, array in zip(names, [features, *pasts], strict=True)})
+        self.stream.offer(names, [features, *pasts])
         return self.inner.advance(features, pasts)
 
     def embed(self, mean: Array, variance: Array) -> Array:
         if len(mean):
             tensors = self.graph.tensors
-            self.head.append({tensors.mean: mean.copy(), tensors.variance: variance.copy()})
+            self.head.offer([tensors.mean, tensors.variance], [mean, variance])
         return self.inner.embed(mean, variance)
 
 
 def feeds_of(
-    graphs: Graphs, kind: Kind, pipeline: Pipeline, clips: Sequence[Clip], *, channel: int | None
+    graphs: Graphs, kind: Kind, pipeline: Pipeline, clips: Sequence[Clip], *, channel: int | None, most: int = _MOST
 ) -> dict[str, list[Feed]]:
     """Return what each graph of a kind is fed with while it hears these clips: `segment`, or `stream` and `head`.
 
@@ -92,6 +119,7 @@ def feeds_of(
         pipeline: with the fp32 graphs.
         clips: to hear.
         channel: of multi-channel clips.
+        most: feeds of a graph that are kept, chosen at random from more.
 
     Raises:
         SourceError: a clip cannot be read or is too short.
@@ -100,25 +128,54 @@ def feeds_of(
     if kind == "segment":
         assert graphs.segment is not None
         assert not isinstance(pipeline.embedder, StreamEmbedder)
-        embedder = _Segments(pipeline.embedder, graphs.segment)
+        embedder = _Segments(pipeline.embedder, graphs.segment, FeedSample(most))
     else:
         assert graphs.stream is not None
         assert isinstance(pipeline.embedder, StreamEmbedder)
-        embedder = _Stream(pipeline.embedder, graphs.stream)
+        embedder = _Stream(pipeline.embedder, graphs.stream, FeedSample(most), FeedSample(most))
     listening = replace(pipeline, embedder=embedder)
     embed_clips(listening, clips, channel=channel, what=f"hearing for {kind} graphs", progress=Progress(enabled=False))
     if isinstance(embedder, _Segments):
-        return {"segment": embedder.segment}
-    return {"stream": embedder.stream, "head": embedder.head}
+        return {"segment": embedder.segment.kept}
+    return {"stream": embedder.stream.kept, "head": embedder.head.kept}
+
+
+def embeds_of(graphs: Graphs, kind: Kind, pipeline: Pipeline, clips: Sequence[Clip], *, channel: int | None) -> Embeds:
+    """Return what embeds these clips with any int8 graphs of a kind as a device does."""
+
+    def embeds(parts: Mapping[str, bytes]) -> list[Array]:
+        members = {f"{part}.int8.onnx": graph for part, graph in parts.items()}
+        listening = replace(pipeline, embedder=load_embedder(graphs, members, kind, "int8"))
+        heard = embed_clips(listening, clips, channel=channel, what=f"int8 {kind}", progress=Progress(enabled=False))
+        units: dict[str, list[Array]] = {}
+        for clip, embedded in heard.items():
+            units.setdefault(clip.unit, []).append(embedded.segments.embeddings)
+        return [np.concatenate(embeddings) for embeddings in units.values()]
+
+    return embeds
 
 
 def spread(clips: Sequence[Clip], held_out: Sequence[str], most: int) -> list[Clip]:
     """Choose some training normals: of every machine and section in turn, held-out ones first, in a fixed order."""
     kept = set(held_out)
-    units: dict[str, list[Clip]] = {}
-    for clip in sorted(clips, key=lambda clip: (clip.key not in kept, clip.key)):
+    first = sorted(clips, key=lambda clip: (clip.key not in kept, clip.key))
+    return _in_turn([(clip.unit, clip) for clip in first], most)
+
+
+def learned(clips: Sequence[Clip], held_out: Sequence[str], most: int) -> list[Clip]:
+    """Choose some normals that training saw: of every domain of every machine and section in turn, in a fixed order.
+
+    Held-out ones set thresholds; ranges that fit just them would flatter an int8 graph.
+    """
+    seen = sorted((clip for clip in clips if clip.key not in set(held_out)), key=lambda clip: clip.key)
+    return _in_turn([(f"{clip.unit}/{clip.domain}", clip) for clip in seen], most)
+
+
+def _in_turn(labelled: Sequence[tuple[str, Clip]], most: int) -> list[Clip]:
+    """Choose training normals of each label in turn."""
+    groups: dict[str, list[Clip]] = {}
+    for label, clip in labelled:
         if clip.split == "train" and clip.anomalous is False:
-            units.setdefault(clip.unit, []).append(clip)
-    turns = max((len(members) for members in units.values()), default=0)
-    chosen = [members[turn] for turn in range(turns) for _, members in sorted(units.items()) if turn < len(members)]
-    return chosen[:most]
+            groups.setdefault(label, []).append(clip)
+    turns = zip_longest(*(members for _, members in sorted(groups.items())))
+    return [clip for turn in turns for clip in turn if clip is not None][:most]

@@ -23,13 +23,15 @@ from asd_train.progress import Progress
 
 from .accept import golden_deviation, refusal, too_far, with_scores
 from .graphs import ExportedGraphs
-from .heard import Feed, feeds_of, spread
+from .heard import Embeds, Feed, embeds_of, feeds_of, learned, spread
 from .precision.layers import deviations, table
 from .precision.rounded import rounded
 from .scores import Compared, compare_scores
 
 CALIBRATING = 48
-"""Training normals that int8 is calibrated with."""
+"""Training normals that int8 is calibrated with, and more where machines and sections are many."""
+_EMBEDDED, _AT_MOST = 4, 48
+"""Held-out normals that tell which layers int8 harms: of each machine and section, and of all."""
 _SPEED_S = 1.0
 _WORTH = 1.5  # times as fast: less is not worth eight bits
 _STEP = 31  # frames of a second of sound
@@ -109,10 +111,17 @@ class Material:
         return [clip for clip in self.clips if clip.split == "test"]
 
     def feeds(self, graphs: ExportedGraphs, kind: Kind) -> dict[str, list[Feed]]:
-        """Return what graphs are fed with when they hear training normals."""
-        heard = spread(self.clips, self.held_out, CALIBRATING)
+        """Return what graphs are fed with when they hear normals that training saw."""
+        most = max(CALIBRATING, 2 * len({clip.unit for clip in self.clips}))
+        heard = learned(self.clips, self.held_out, most)
         pipeline = replace(self.pipeline, embedder=graphs.embedder(kind))
         return feeds_of(graphs.described, kind, pipeline, heard, channel=self.channel)
+
+    def embeds(self, graphs: ExportedGraphs, kind: Kind) -> Embeds:
+        """Return what embeds normals that training did not see with graphs of a kind."""
+        most = min(_AT_MOST, _EMBEDDED * len({clip.unit for clip in self.clips}))
+        heard = spread(self.clips, self.held_out, most)
+        return embeds_of(graphs.described, kind, self.pipeline, heard, channel=self.channel)
 
     def scored(self, pipeline: Pipeline, references: Sequence[MachineReference]) -> list[ScoredClip]:
         """Score the test clips with a variant; none where there are none."""
@@ -139,7 +148,9 @@ def make_variants(
         feeds = material.feeds(graphs, kind) if set(precisions) - {"fp32"} else {}
         reference: list[ScoredClip] = []
         for precision in sorted({"fp32", *precisions}, key=("fp32", "fp16", "int8").index):
-            whole = graphs if precision == "fp32" else graphs.with_precision(precision, kind, feeds)
+            whole = graphs
+            if precision != "fp32":
+                whole = graphs.with_precision(precision, kind, feeds, material.embeds(graphs, kind))
             pipeline = replace(material.pipeline, embedder=whole.embedder(kind, precision))
             found = golden_embeddings(replace(pipeline, embedder=whole.judged(kind, precision)), golden)
             parity = Parity(deviation=golden_deviation(found, golden, kind))

@@ -73,6 +73,7 @@ def bundle(
         precisions=_precisions(precision),
         both_graphs=not served_only,
         left_out=left_out.append,
+        planned=lambda kind, sweep: typer.echo(f"Layers of {kind}/int8, {sweep.table()}"),
         progress=Progress(),
     )
     if key is not None:

@@ -20,10 +20,9 @@ from asd_edge.engines.onnx_unsigned import SIGNED_ZERO
 from ..heard import Feed
 from .calibration import Range, find_ranges
 from .plan import QuantisationPlan
-from .regions import Regions, bound_at_work, find_regions, moved, result_of
+from .regions import LEVELS, Regions, bound_at_work, find_regions, moved, result_of
 from .view import GraphView
 
-_LEVELS = 127
 _LEAST_SCALE = 1e-12  # of a tensor or a channel that is zero
 
 
@@ -33,9 +32,9 @@ def quantised(graph: bytes, feeds: Sequence[Feed], plan: QuantisationPlan) -> by
     Args:
         graph: an fp32 graph as exported.
         feeds: inputs that make tensors what they are on training normals.
-        plan: which layers stay in higher precision, and how ranges follow from what was seen.
+        plan: which layers stay in higher precision.
     """
-    return written(graph, find_ranges(graph, feeds, plan.method), plan)
+    return written(graph, find_ranges(graph, feeds), plan)
 
 
 def written(graph: bytes, ranges: Mapping[str, Range], plan: QuantisationPlan) -> bytes:
@@ -145,9 +144,9 @@ class _Writer:
             self._dequantise(kept, result, result)
 
     def _bound(self, result: str) -> int | None:
-        """Return the upper bound of a clip in levels, or None where nothing reaches it."""
+        """Return the upper bound of a clip in levels, or None where the type itself ends before it."""
         high = bound_at_work(self._regions, self._view, result)
-        return None if high is None else min(255, round(high / self._scale(result)))
+        return None if high is None else round(high / self._scale(result))
 
     def _dequantised(self, tensor: str) -> str:
         """Return a tensor as an int8 node takes it, from a DequantizeLinear of its own."""
@@ -186,7 +185,7 @@ class _Writer:
         return name
 
     def _scale(self, tensor: str) -> float:
-        return max(self._regions.largest[tensor] / _LEVELS, _LEAST_SCALE)
+        return max(self._regions.largest[tensor] / LEVELS, _LEAST_SCALE)
 
     def _scale_name(self, tensor: str) -> str:
         return self._constant(np.array(self._scale(tensor), np.float32))
@@ -215,7 +214,7 @@ class _Writer:
         values = self._value(weights)
         others = tuple(i for i in range(values.ndim) if i != axis % values.ndim)
         largest = np.abs(values).max(axis=others, keepdims=True)
-        scale = np.maximum(largest / _LEVELS, _LEAST_SCALE).astype(np.float32)
+        scale = np.maximum(largest / LEVELS, _LEAST_SCALE).astype(np.float32)
         return np.rint(values / scale).astype(np.int8), scale
 
     def _value(self, name: str) -> NDArray[np.float32]:

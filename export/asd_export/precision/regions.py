@@ -24,7 +24,9 @@ from .calibration import Range
 from .view import GraphView
 
 _MOVING = ("Concat", "Slice", "MaxPool")
-_CLIPPED = 0.99  # a clip is at work if a tensor reaches this share of its bound
+LEVELS = 127
+"""Of an int8 on either side of 0; a uint8 of the same scale has twice as many."""
+_LARGEST = 255
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "Sqrt", "Exp")
 
 
@@ -99,9 +101,12 @@ def _keep_result(found: Regions, view: GraphView, node: onnx.NodeProto, result: 
 
 
 def bound_at_work(found: Regions, view: GraphView, tensor: str) -> float | None:
-    """Return the upper bound of a clip if the tensor reaches it, else None."""
+    """Return the upper bound of a clip if the tensor's uint8 reaches beyond it, else None: then it saturates before.
+
+    Calibration need not have reached the bound: what is twice as loud as any normal does.
+    """
     high = view.upper_bound(tensor)
-    return None if high is None or found.largest[tensor] < _CLIPPED * high else high
+    return None if high is None or round(high * LEVELS / found.largest[tensor]) >= _LARGEST else high
 
 
 def _keep_between_bounds(found: Regions, view: GraphView, result: str) -> None:
