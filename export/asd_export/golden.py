@@ -24,6 +24,7 @@ from asd_train.networks.network import EmbeddingNetwork
 from asd_train.networks.tf_resnet import TFResNet
 
 from .heard import Feed, feeds_of, spread
+from .parity import unit_numbers
 
 SEGMENTS = 4
 """At most, each of another clip."""
@@ -73,7 +74,7 @@ def golden_of(
     spectrum = graphs.segment.spectrum
     spectra = None if spectrum is None else np.stack([middle[spectrum.name] for middle in middles])
     trained = TorchEmbedder(network).embed(features, spectra)
-    return Golden(features, spectra, {"segment": trained}, {}, unit=_unit_numbers(network, trained))
+    return Golden(features, spectra, {"segment": trained}, {}, unit=unit_numbers(network, trained))
 
 
 def _chosen(clips: Sequence[Clip], held_out: Sequence[str]) -> list[Clip]:
@@ -102,7 +103,7 @@ def _with_context(
         trained["stream"] = network.eval()(torch.from_numpy(whole), context=reach).numpy()
     if graphs.segment is not None:
         trained["segment"] = TorchEmbedder(network).embed(np.ascontiguousarray(whole[:, reach : reach + frames]))
-    return Golden(whole, None, trained, {}, unit=_unit_numbers(network, trained["stream"]))
+    return Golden(whole, None, trained, {}, unit=unit_numbers(network, trained["stream"]))
 
 
 def _frames(pipeline: Pipeline, clip: Clip, channel: int | None) -> Array:
@@ -118,10 +119,3 @@ def _frames(pipeline: Pipeline, clip: Clip, channel: int | None) -> Array:
 def _middle(features: Array, frames: int) -> Array:
     start = (len(features) - frames) // 2
     return features[start : start + frames]
-
-
-def _unit_numbers(network: EmbeddingNetwork, embeddings: Array) -> int:
-    """Return how many leading numbers of the network's vectors are of unit length together: what class losses see,
-    where it is normalised."""
-    lengths = np.linalg.norm(embeddings[:, : network.embedding_dims], axis=1)
-    return network.embedding_dims if np.allclose(lengths, 1.0, atol=1e-3) else 0
