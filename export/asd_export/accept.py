@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Final
 
 import numpy as np
@@ -14,92 +12,74 @@ from numpy.typing import NDArray
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.golden import Golden, deviation
 from asd_edge.bundle.variants import Kind, Parity, Precision
+from asd_edge.errors import DataError
 from asd_edge.serving.verify import LIMITS, golden_embeddings, verify
 from asd_train.data.clip import Clip
-from asd_train.evaluation.metrics import auc
 from asd_train.evaluation.scored import ScoredClip, score_clips
 from asd_train.progress import Progress
 
 from .graphs import judged
+from .scores import LEAST_CLIPS, Compared, compare_scores
 
-INT8_DEVIATION: Final = 0.02
-"""Largest deviation of int8 where no clips are there whose scores would say more."""
+INT8_DEVIATION: Final = 0.1
+"""Largest deviation of int8: beyond it a graph is broken, whatever its scores."""
+INT8_UNJUDGED: Final = 0.02
+"""Largest deviation of int8 where a machine has too few clips whose scores would say more."""
 CORRELATION: Final = 0.99
-"""Smallest correlation of int8 scores with fp32's, over the clips of each machine and section."""
+"""Smallest correlation of scores with fp32's, over the clips of each machine and section."""
 AUC_DROP: Final = 1.0
 """Largest loss of AUC in percentage points, the mean over machines and sections."""
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Scores of a variant beside those of its kind in fp32.
-
-    `correlation`: of the machine and section where it is smallest; `auc_drop`: percentage points, the mean over those
-    with both normals and anomalies, None without any. `worst`: the machine and section of `correlation`. `resolution`:
-    what it costs, in the same mean, when one normal and one anomaly change places.
-    """
-
-    correlation: float
-    auc_drop: float | None
-    clips: int
-    worst: str
-    resolution: float
+def too_far(precision: Precision, found: float) -> str | None:
+    """Return why golden embeddings this far from the trained network's are refused at once; None if they are not."""
+    limit = INT8_DEVIATION if precision == "int8" else LIMITS[precision]
+    return _above("a deviation from the trained network", found, limit)
 
 
-def compare_scores(fp32: Sequence[ScoredClip], other: Sequence[ScoredClip]) -> Compared:
-    """Compare the scores that two variants gave the same clips, in the same order; at least two clips a machine."""
-    units: dict[str, list[tuple[ScoredClip, ScoredClip]]] = defaultdict(list)
-    for first, second in zip(fp32, other, strict=True):
-        units[first.clip.unit].append((first, second))
-    correlations = {unit: _correlation(pairs) for unit, pairs in units.items()}
-    worst = min(correlations, key=lambda unit: correlations[unit])
-    both = [pairs for pairs in units.values() if all(_split(pairs, 0))]
-    drops = [100.0 * (auc(*_split(pairs, 0)) - auc(*_split(pairs, 1))) for pairs in both]
-    steps = [100.0 / prod(map(len, _split(pairs, 0))) for pairs in both]
-    drop, step = (float(np.mean(each)) if both else None for each in (drops, steps))
-    return Compared(correlations[worst], drop, len(fp32), worst, step or 0.0)
-
-
-def _correlation(pairs: Sequence[tuple[ScoredClip, ScoredClip]]) -> float:
-    """Return Pearson's correlation; 1 where all scores are the same in both, which is no difference."""
-    a, b = (np.asarray([pair[i].score for pair in pairs], np.float64) for i in (0, 1))
-    if np.ptp(a) == 0.0 or np.ptp(b) == 0.0:
-        return 1.0 if np.allclose(a, b, rtol=1e-3) else 0.0
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _split(pairs: Sequence[tuple[ScoredClip, ScoredClip]], side: int) -> tuple[list[float], list[float]]:
-    """Return the scores of the normals and of the anomalies that one side gave."""
-    scored = [pair[side] for pair in pairs]
-    normals = [item.score for item in scored if item.clip.anomalous is False]
-    return normals, [item.score for item in scored if item.clip.anomalous]
-
-
-def refusal(precision: Precision, parity: Parity, *, resolution: float = 0.0) -> str | None:
+def refusal(precision: Precision, found: float, compared: Compared) -> str | None:
     """Return why a variant is not packed; None when it may be.
 
-    fp32 and fp16 are held to the trained network's embeddings. int8 is held to what fp32 makes of clips, for eight bits
-    move every embedding, and what counts is whether they move judgements. `resolution`: of the AUC with these clips;
-    where they are too few to tell a point, two of them may change places.
+    All are held to the trained network's embeddings, and what is not fp32 to what fp32 makes of clips too. Eight bits
+    move every embedding, and what counts is whether they move judgements: so they may move them further, as far as
+    there are clips to show it.
+
+    Args:
+        precision: of the variant.
+        found: deviation of its golden embeddings from the trained network's.
+        compared: its scores beside those of its kind in fp32.
     """
-    if precision != "int8":
-        return _above("a deviation from the trained network", parity.deviation, LIMITS[precision])
-    if parity.correlation is None:
-        return _above("a deviation from the trained network, without clips to score", parity.deviation, INT8_DEVIATION)
-    if not parity.correlation >= CORRELATION:
-        return f"scores correlate by {parity.correlation:.4f} with those of fp32, at least {CORRELATION} is due"
-    if parity.auc_drop is None:
-        return None
-    return _above("an AUC drop in percentage points", parity.auc_drop, max(AUC_DROP, resolution))
+    why = too_far(precision, found)
+    if precision == "fp32" or why is not None:
+        return why
+    if precision == "int8" and (compared.unjudged or compared.correlation is None):
+        few = f"a deviation from the trained network, with fewer than {LEAST_CLIPS} clips of {_some(compared.unjudged)}"
+        why = _above(few, found, INT8_UNJUDGED)
+    if why is None and compared.correlation is not None and not compared.correlation >= CORRELATION:
+        shown = f"{compared.correlation:.4f}, at least {CORRELATION} is due"
+        why = f"scores of {compared.worst} correlate with those of fp32 by {shown}"
+    if why is None and compared.auc_drop is not None:
+        why = _above("percentage points of AUC lost", compared.auc_drop, max(AUC_DROP, compared.resolution))
+    return why
 
 
 def _above(what: str, found: float, limit: float) -> str | None:
-    return None if found <= limit else f"{what} of {found:.2e}, at most {limit:.0e} is due"
+    return None if found <= limit else f"{what}: {found:.3g}, at most {limit:.3g} is due"
+
+
+def _some(units: Sequence[str]) -> str:
+    return ", ".join(units[:3]) + (" and others" if len(units) > 3 else "") if units else "any machine"
 
 
 def golden_deviation(embeddings: NDArray[np.float32], golden: Golden, kind: Kind) -> float:
     """Return how far golden embeddings of a kind are from the trained network's, 2 at the most."""
     return min(2.0, deviation(embeddings, golden.trained[kind], unit=golden.unit))
+
+
+def with_scores(parity: Parity, compared: Compared) -> Parity:
+    """Return a variant's parity with what its scores say."""
+    told = {"correlation": compared.correlation, "auc_drop": compared.auc_drop, "clips": compared.clips}
+    return Parity(**parity.model_dump() | told)
 
 
 @dataclass(frozen=True)
@@ -118,49 +98,45 @@ def accept(bundle: Bundle, clips: Sequence[Clip], *, channel: int | None = None,
     Args:
         bundle: to accept.
         clips: test clips among them, of machines that the bundle knows, are scored with every variant; there may be
-            none.
+            none at all.
         channel: of multi-channel clips.
         progress: shows bars.
 
     Raises:
+        DataError: there are clips, and none can be scored.
         EngineError: a graph cannot be run here.
         SourceError: a clip cannot be read.
     """
-    scored: dict[tuple[Kind, Precision], list[ScoredClip]] = {}
-    found = []
-    for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.precision != "fp32"):
-        seen = bundle.at(variant.precision, variant.kind)
-        own = verify(seen)
-        runs = replace(
-            seen.pipeline(), embedder=judged(bundle.manifest.graphs, bundle.graphs, variant.kind, variant.precision)
+    units = [machine.key for machine in bundle.machines]
+    tests = [clip for clip in clips if clip.split == "test" and clip.unit in units]
+    if clips and not tests:
+        raise DataError(
+            "None of these clips can be scored with the bundle",
+            found=f"clips of {_some(sorted({clip.unit for clip in clips}))}",
+            expected=f"test clips of {_some(units)}",
+            remedy="Give a data set whose machines and sections have the names that the bundle knows.",
         )
-        parity = Parity(deviation=golden_deviation(golden_embeddings(runs, bundle.golden), bundle.golden, own.kind))
-        tests = [clip for clip in clips if clip.split == "test" and clip.unit in {m.key for m in variant.machines}]
-        if tests:
-            scored[variant.kind, variant.precision] = scores_of(seen, tests, channel=channel, progress=progress)
-        fp32 = scored.get((variant.kind, "fp32"))
-        resolution = 0.0
-        if fp32 is not None and variant.precision != "fp32":
-            compared = compare_scores(fp32, scored[variant.kind, variant.precision])
-            parity, resolution = with_scores(parity, compared), compared.resolution
-        why = refusal(variant.precision, parity, resolution=resolution) if own.passed else f"{own}"
-        found.append(Accepted(variant.kind, variant.precision, parity, why))
+    found: list[Accepted] = []
+    fp32: dict[Kind, list[ScoredClip]] = {}
+    for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.precision != "fp32"):
+        kind, precision = variant.kind, variant.precision
+        seen = bundle.at(precision, kind)
+        pipeline, own = seen.pipeline(), verify(seen)
+        runs = replace(pipeline, embedder=judged(bundle.manifest.graphs, bundle.graphs, kind, precision))
+        parity = Parity(deviation=golden_deviation(golden_embeddings(runs, bundle.golden), bundle.golden, kind))
+        compared = Compared(unjudged=tuple(units))
+        why = too_far(precision, parity.deviation) or (None if own.passed else str(own))
+        if tests and why is None:
+            known = {m.key: bundle.at(precision, kind).factory_conditions(m.machine, m.section) for m in seen.machines}
+            conditions = {key: each for key, each in known.items() if each is not None}
+            scored = score_clips(pipeline, conditions, tests, channel=channel, progress=progress)
+            if precision == "fp32":
+                fp32[kind] = scored
+            elif kind in fp32:
+                compared = compare_scores(fp32[kind], scored, units)
+                parity = with_scores(parity, compared)
+        found.append(Accepted(kind, precision, parity, why or refusal(precision, parity.deviation, compared)))
     return found
-
-
-def scores_of(bundle: Bundle, tests: Sequence[Clip], *, channel: int | None, progress: Progress) -> list[ScoredClip]:
-    """Score test clips with the variant in view: its own graphs, conditions and thresholds."""
-    known = {m.key: bundle.factory_conditions(m.machine, m.section) for m in bundle.machines}
-    conditions = {key: each for key, each in known.items() if each is not None}
-    return score_clips(bundle.pipeline(), conditions, tests, channel=channel, progress=progress)
-
-
-def with_scores(parity: Parity, compared: Compared) -> Parity:
-    """Return a variant's parity with what its scores say."""
-    return Parity(
-        **parity.model_dump()
-        | {"correlation": compared.correlation, "auc_drop": compared.auc_drop, "clips": compared.clips}
-    )
 
 
 def packed(bundle: Bundle) -> list[Accepted]:
@@ -170,7 +146,7 @@ def packed(bundle: Bundle) -> list[Accepted]:
 
 def table(found: Sequence[Accepted]) -> str:
     """Return what the gate found as text, a line a variant."""
-    lines = [f"{'graph':16}{'deviation':>11}{'correlation':>13}{'AUC drop':>10}{'speed':>9}  verdict"]
+    lines = [f"{'graph':16}{'deviation':>11}{'correlation':>13}{'AUC drop':>10}{'clips':>7}{'speed':>9}  verdict"]
     for one in found:
         parity = one.parity
         shown: Mapping[str, str] = {
@@ -180,6 +156,6 @@ def table(found: Sequence[Accepted]) -> str:
         }
         lines.append(
             f"{one.kind + '/' + one.precision:16}{parity.deviation:11.1e}{shown['correlation']:>13}"
-            f"{shown['drop']:>10}{shown['speed']:>9}  {one.why or 'ok'}"
+            f"{shown['drop']:>10}{parity.clips or '-':>7}{shown['speed']:>9}  {one.why or parity.note or 'ok'}"
         )
     return "\n".join(lines)

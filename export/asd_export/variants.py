@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -21,13 +21,17 @@ from asd_train.data.clip import Clip
 from asd_train.evaluation.scored import ScoredClip, score_clips
 from asd_train.progress import Progress
 
-from .accept import compare_scores, golden_deviation, refusal, with_scores
+from .accept import golden_deviation, refusal, too_far, with_scores
 from .graphs import ExportedGraphs
 from .heard import Feed, feeds_of, spread
+from .precision.layers import deviations, table
+from .precision.rounded import rounded
+from .scores import Compared, compare_scores
 
 CALIBRATING = 48
 """Training normals that int8 is calibrated with."""
 _SPEED_S = 1.0
+_WORTH = 1.5  # times as fast: less is not worth eight bits
 _STEP = 31  # frames of a second of sound
 
 Commission = Callable[[Pipeline], list[MachineReference]]
@@ -69,8 +73,15 @@ def refuse(left_out: LeftOut) -> NoReturn:
         f"The graph {left_out.kind}/{left_out.precision} is not as good as the trained network",
         found=f"{left_out.why}\n{left_out.layers}",
         expected="a graph that passes the parity gate (docs/parity.md)",
-        remedy="Leave the precision out, or train for it: asd-train quantise-aware.",
+        remedy=REMEDIES[left_out.precision],
     )
+
+
+REMEDIES: Final[Mapping[Precision, str]] = {
+    "fp32": "Pin torch, onnx and onnxscript as in constraints.txt and export again.",
+    "fp16": "Leave fp16 out: numbers of this network do not fit half precision where the table jumps.",
+    "int8": "Leave int8 out, or train for it: asd-train quantise-aware (docs/training.md).",
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,11 @@ class Material:
     channel: int | None
     commissioned: Commission
     progress: Progress
+
+    @property
+    def units(self) -> list[str]:
+        """The machines and sections that are commissioned."""
+        return sorted({clip.unit for clip in self.clips if clip.split == "train" and clip.anomalous is False})
 
     @property
     def tests(self) -> list[Clip]:
@@ -125,21 +141,19 @@ def make_variants(
         for precision in sorted({"fp32", *precisions}, key=("fp32", "fp16", "int8").index):
             whole = graphs if precision == "fp32" else graphs.with_precision(precision, kind, feeds)
             pipeline = replace(material.pipeline, embedder=whole.embedder(kind, precision))
-            embeddings = golden_embeddings(pipeline, golden)
-            heard = replace(golden, exported={**golden.exported, (kind, precision): embeddings})
-            judged = golden_embeddings(replace(pipeline, embedder=whole.judged(kind, precision)), golden)
-            apart = golden_deviation(judged, golden, kind)
-            parity = _timed(Parity(deviation=apart), whole, kind, precision, golden)
-            references = material.commissioned(pipeline)
-            scored, resolution = material.scored(pipeline, references), 0.0
-            if precision == "fp32":
-                reference = scored
-            elif scored:
-                compared = compare_scores(reference, scored)
-                parity, resolution = with_scores(parity, compared), compared.resolution
-            why = refusal(precision, parity, resolution=resolution)
+            found = golden_embeddings(replace(pipeline, embedder=whole.judged(kind, precision)), golden)
+            parity = Parity(deviation=golden_deviation(found, golden, kind))
+            why = too_far(precision, parity.deviation)
+            if why is None:  # before hours are spent on a graph that is broken
+                references = material.commissioned(pipeline)
+                scored = material.scored(pipeline, references)
+                compared = compare_scores(reference, scored, material.units) if reference else Compared()
+                reference = reference or scored
+                why = refusal(precision, parity.deviation, compared)
             if why is None:
-                graphs, golden = whole, heard
+                exported = {**golden.exported, (kind, precision): golden_embeddings(pipeline, golden)}
+                parity = _timed(with_scores(parity, compared), whole, kind, precision, golden)
+                graphs, golden = whole, replace(golden, exported=exported)
                 variants.append(VariantMade(kind, precision, parity, references))
             else:
                 left_out.append(LeftOut(kind, precision, why, _layers(graphs, whole, kind, precision, feeds)))
@@ -149,7 +163,7 @@ def make_variants(
 
 
 def _timed(parity: Parity, graphs: ExportedGraphs, kind: Kind, precision: Precision, golden: Golden) -> Parity:
-    """Measure how many times as fast as fp32 a graph runs on one thread of this CPU; it says so if it is slower."""
+    """Measure how many times as fast as fp32 a graph runs on one thread here; int8 says so if it gains little."""
     if precision == "fp32":
         return parity
     runs = {each: _run(graphs, kind, each, golden) for each in ("fp32", precision)}
@@ -157,7 +171,8 @@ def _timed(parity: Parity, graphs: ExportedGraphs, kind: Kind, precision: Precis
     fp32, own = times["fp32"], times[precision]
     speed = fp32.median / own.median
     spread_of = speed * (fp32.deviation / fp32.median + own.deviation / own.median)
-    note = None if speed > 1.0 else f"{precision} is no faster than fp32 on the CPU where it was exported"
+    slow = precision == "int8" and speed < _WORTH
+    note = f"int8 is no more than {speed:.2f} times as fast as fp32 on the CPU where it was exported" if slow else None
     return Parity(**parity.model_dump() | {"speed": speed, "speed_deviation": spread_of, "note": note})
 
 
@@ -180,10 +195,10 @@ def _layers(
 ) -> str:
     if precision == "fp32":
         return "the graph was held to the network it was exported from, which has no layers by these names"
-    from .precision.layers import deviations, table
-
     tables = []
     for part, heard in feeds.items():
         names = f"{part}.fp32.onnx", f"{part}.{precision}.onnx"
-        tables.append(f"{part}:\n" + table(deviations(fp32.members[names[0]], other.members[names[1]], heard[:4])))
+        graph = other.members[names[1]]
+        judged = rounded(graph) if precision == "fp16" else graph
+        tables.append(f"{part}:\n" + table(deviations(fp32.members[names[0]], judged, heard[:4])))
     return "\n".join(tables)

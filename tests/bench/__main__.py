@@ -6,13 +6,24 @@ kept.
 
 import os
 
-from tests.bench import conditions, enrollment, render, runtime, streaming, systems, tensorrt_matrix, training_cost
+from tests.bench import (
+    bundles,
+    conditions,
+    enrollment,
+    render,
+    runtime,
+    streaming,
+    systems,
+    tensorrt_matrix,
+    training_cost,
+)
 
 runtime.main()
 streaming.measure(list(streaming.PARTS))
 conditions.measure()
 enrollment.main()
 training_cost.main()
+bundles.main()
 tensorrt_matrix.main([])
 if real := os.environ.get("ASD_EDGE_REAL_DATA"):
     systems.main(["--real-data", real])

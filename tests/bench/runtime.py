@@ -8,6 +8,7 @@ Writes docs/benchmarks/runtime.json. Every speed stands beside the deviation fro
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,10 @@ from typing import Any
 
 import numpy as np
 import psutil
+import soundfile
 
 from asd_edge.dsp.front_end import FrontEnd, FrontEndSpec
+from asd_edge.simulator import SimulatedMachine
 from tests.bench.machine import machine
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "runtime.json"
@@ -33,6 +36,7 @@ def main() -> None:
     results = {
         "machine": machine("numpy", "scipy", "onnxruntime", "pydantic", "paho-mqtt", "librosa"),
         "import": measure_import(),
+        "first_score": measure_first_score(),
         "front_end": measure_front_end(),
         "daemon": measure_daemon(LISTENING_S),
     }
@@ -51,6 +55,24 @@ def measure_import(runs: int = 11) -> dict[str, Any]:
         "worst_s": max(seconds),
         "heavy_modules_loaded": _python(loaded).strip(),
     }
+
+
+def measure_first_score(runs: int = 11) -> dict[str, Any]:
+    """Seconds from the start of `asd-edge score` on a file of ten seconds to its first line with a score."""
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "fan.wav"
+        soundfile.write(clip, SimulatedMachine("fan", seed=1).render(160_000), 16_000)
+        seconds = [_first_score(clip) for _ in range(runs)]
+    return {"median_s": median(seconds), "worst_s": max(seconds)}
+
+
+def _first_score(clip: Path) -> float:
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "asd_edge.cli", "score", "--factory", "fan/00", "--json", str(clip)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"}) as process:
+        assert process.stdout is not None
+        assert b'"score"' in process.stdout.readline()
+        return time.perf_counter() - began
 
 
 def _python(code: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pytest
 import torch
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.variants import PRECISIONS, Parity
-from asd_edge.errors import EngineError
+from asd_edge.bundle.variants import PRECISIONS
+from asd_edge.errors import DataError, EngineError
 from asd_edge.serving.verify import verify
-from asd_export.accept import accept, compare_scores, packed, refusal, table
+from asd_export.accept import accept, packed, refusal, table
 from asd_export.bundle import export_bundle
+from asd_export.scores import Compared, compare_scores
 from asd_export.variants import LeftOut, refuse
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
@@ -60,32 +62,32 @@ class TestABundleOfAllVariants:
         for variant in bundle.manifest.variants:
             assert verify(bundle.at(variant.precision, variant.kind)).passed
 
-    def test_it_says_how_true_and_how_fast_each_is(self, bundle: Bundle, clips: list[Clip]) -> None:
-        tests = sum(clip.split == "test" for clip in clips)
+    def test_it_says_how_true_and_how_fast_each_is(self, bundle: Bundle) -> None:
         for variant in bundle.manifest.variants:
             parity = variant.parity
             if variant.precision == "fp32":
                 assert parity.deviation <= 1e-5
                 assert parity.correlation is None
                 continue
-            assert parity.clips == tests
-            assert parity.correlation is not None
-            assert parity.correlation >= 0.99
+            assert parity.clips == 0  # four clips a machine and section tell too little
+            assert parity.deviation <= {"fp16": 1e-3, "int8": 0.02}[variant.precision]
             assert parity.speed is not None
-            assert (parity.note is not None) == (parity.speed <= 1.0)
+            assert (parity.note is not None) == (variant.precision == "int8" and parity.speed < 1.5)
         sizes = {p: sum(len(bundle.graphs[f"{part}.{p}.onnx"]) for part in ("stream", "head")) for p in PRECISIONS}
         assert sizes["fp16"] < 0.65 * sizes["fp32"]  # at a quarter of the width names and shapes weigh much
         assert sizes["int8"] < 0.5 * sizes["fp32"]
 
-    def test_accept_finds_the_same_again_and_scores_what_it_is_given(self, bundle: Bundle, clips: list[Clip]) -> None:
+    def test_accept_finds_the_same_again(self, bundle: Bundle, clips: list[Clip]) -> None:
         again = {(one.kind, one.precision): one for one in accept(bundle, clips, progress=SILENT)}
         for one in packed(bundle):
             found = again[one.kind, one.precision]
             assert found.why is None
-            assert found.parity.correlation == pytest.approx(one.parity.correlation, abs=1e-6)
+            assert found.parity.deviation == pytest.approx(one.parity.deviation, rel=1e-3, abs=1e-12)
         without = accept(bundle, [], progress=SILENT)
         assert all(one.parity.correlation is None and one.why is None for one in without)
-        assert table(without).count("ok") == 6
+        assert [line.split()[0] for line in table(without).splitlines()[1:]] == [
+            f"{one.kind}/{one.precision}" for one in without
+        ]
 
     def test_accept_refuses_a_graph_that_is_not_the_one_that_was_judged(self, bundle: Bundle) -> None:
         swapped = {**bundle.graphs, "stream.int8.onnx": bundle.graphs["stream.fp32.onnx"]}
@@ -142,38 +144,102 @@ def scored(clip: Clip, score: float) -> ScoredClip:
     return ScoredClip(clip, score, 0)
 
 
-def test_scores_are_compared_by_machine_and_the_worst_one_is_named(clips: list[Clip]) -> None:
-    tests = [clip for clip in clips if clip.split == "test"]
-    random = np.random.default_rng(0)
-    fp32 = [scored(clip, float(clip.anomalous or 0) + random.random()) for clip in tests]
-    same = compare_scores(fp32, fp32)
-    assert same.correlation == pytest.approx(1.0)
-    assert same.auc_drop == pytest.approx(0.0)
-    bad = tests[0].unit
-    other = [replace(each, score=-each.score) if each.clip.unit == bad else each for each in fp32]
-    turned = compare_scores(fp32, other)
-    assert turned.worst == bad
-    assert turned.correlation == pytest.approx(-1.0)
-    assert turned.auc_drop is not None
-    assert turned.auc_drop > 10.0
-    normals = [each for each in fp32 if not each.clip.anomalous]
-    assert compare_scores(normals, normals).auc_drop is None
+def many(units: Sequence[str], *, normals: int, anomalies: int, seed: int = 0) -> list[ScoredClip]:
+    """Scores of some machines and sections: anomalies lie higher, not all of them."""
+    random = np.random.default_rng(seed)
+    found = []
+    for unit in units:
+        machine, section = unit.split("/")
+        for i in range(normals + anomalies):
+            anomalous = i >= normals
+            clip = Clip(Path(f"{unit}-{i}.wav"), machine, section, "source", "test", anomalous, "")
+            found.append(scored(clip, float(anomalous) + random.random() * 1.5))
+    return found
+
+
+UNITS = ["fan/00", "pump/00", "valve/00"]
+
+
+class TestScores:
+    def test_the_same_scores_are_the_same(self) -> None:
+        fp32 = many(UNITS, normals=8, anomalies=6)
+        same = compare_scores(fp32, fp32, UNITS)
+        assert same.correlation == pytest.approx(1.0)
+        assert same.auc_drop == pytest.approx(0.0)
+        assert (same.clips, same.unjudged) == (42, ())
+
+    def test_the_worst_machine_is_named(self) -> None:
+        fp32 = many(UNITS, normals=8, anomalies=6)
+        other = [replace(each, score=-each.score) if each.clip.machine == "pump" else each for each in fp32]
+        turned = compare_scores(fp32, other, UNITS)
+        assert turned.worst == "pump/00"
+        assert turned.correlation == pytest.approx(-1.0)
+        assert turned.auc_drop is not None
+        assert turned.auc_drop > 10.0
+
+    def test_a_machine_of_few_clips_is_not_judged(self) -> None:
+        fp32 = [*many(UNITS[:2], normals=8, anomalies=6), *many(UNITS[2:], normals=2, anomalies=2)]
+        other = [replace(each, score=-each.score) if each.clip.machine == "valve" else each for each in fp32]
+        found = compare_scores(fp32, other, UNITS)
+        assert found.correlation == pytest.approx(1.0)
+        assert (found.clips, found.unjudged) == (28, ("valve/00",))
+        assert compare_scores(fp32[-4:], other[-4:], UNITS) == Compared(unjudged=tuple(UNITS))
+
+    def test_normals_alone_tell_nothing_of_the_auc(self) -> None:
+        fp32 = many(UNITS, normals=12, anomalies=0)
+        assert compare_scores(fp32, fp32, UNITS).auc_drop is None
+
+    def test_scores_that_are_no_numbers_compare_as_the_worst(self) -> None:
+        fp32 = many(UNITS, normals=8, anomalies=6)
+        other = [replace(fp32[0], score=float("nan")), *fp32[1:]]
+        found = compare_scores(fp32, other, UNITS)
+        assert (found.correlation, found.worst) == (-1.0, "fan/00")
+        assert found.auc_drop == pytest.approx(100.0 / 3)
+
+    def test_the_resolution_is_what_two_clips_cost_that_change_places(self) -> None:
+        """By hand: three machines of 5 normals and 5 anomalies, told apart but for one pair in one machine."""
+        fp32 = [replace(each, score=float(each.clip.anomalous)) for each in many(UNITS, normals=5, anomalies=5)]
+        other = list(fp32)
+        other[4], other[5] = (
+            replace(fp32[4], score=0.7),
+            replace(fp32[5], score=0.6),
+        )  # the last normal, the first anomaly
+        found = compare_scores(fp32, other, UNITS)
+        assert found.resolution == pytest.approx(100.0 / 25 / 3)
+        assert found.auc_drop == pytest.approx(found.resolution)
+
+
+GOOD = Compared(correlation=1.0, auc_drop=0.0, clips=90, worst="fan/00")
 
 
 @pytest.mark.parametrize(
-    ("precision", "parity", "refused"),
+    ("precision", "deviation", "compared", "refused"),
     [
-        ("fp32", Parity(deviation=1e-5), False),
-        ("fp32", Parity(deviation=1.1e-5), True),
-        ("fp16", Parity(deviation=1e-3), False),
-        ("fp16", Parity(deviation=1.1e-3, correlation=1.0, auc_drop=0.0, clips=9), True),
-        ("int8", Parity(deviation=0.02), False),
-        ("int8", Parity(deviation=0.021), True),
-        ("int8", Parity(deviation=0.1, correlation=0.99, auc_drop=1.0, clips=9), False),
-        ("int8", Parity(deviation=0.0, correlation=0.989, auc_drop=-1.0, clips=9), True),
-        ("int8", Parity(deviation=0.0, correlation=1.0, auc_drop=1.1, clips=9), True),
-        ("int8", Parity(deviation=0.1, correlation=1.0, clips=9), False),
+        ("fp32", 1e-5, Compared(), None),
+        ("fp32", 1.1e-5, Compared(), "deviation"),
+        ("fp16", 1e-3, Compared(), None),
+        ("fp16", 1.1e-3, GOOD, "deviation"),
+        ("fp16", 1e-4, replace(GOOD, correlation=0.3), "correlate"),
+        ("fp16", 1e-4, replace(GOOD, auc_drop=40.0), "AUC"),
+        ("int8", 0.02, Compared(), None),
+        ("int8", 0.021, Compared(), "fewer than 10 clips of any machine"),
+        ("int8", 0.09, GOOD, None),
+        ("int8", 0.09, replace(GOOD, unjudged=("pump/00",)), "fewer than 10 clips of pump/00"),
+        ("int8", 0.11, GOOD, "deviation"),
+        ("int8", 0.0, replace(GOOD, correlation=0.99, auc_drop=1.0), None),
+        ("int8", 0.0, replace(GOOD, correlation=0.989), "fan/00 correlate"),
+        ("int8", 0.0, replace(GOOD, auc_drop=1.1), "AUC"),
+        ("int8", 0.0, replace(GOOD, auc_drop=1.1, resolution=1.2), None),
+        ("int8", 0.0, replace(GOOD, auc_drop=None), None),
     ],
 )
-def test_the_limits_of_the_gate(precision, parity, refused) -> None:
-    assert (refusal(precision, parity) is not None) == refused
+def test_the_limits_of_the_gate(precision, deviation, compared, refused) -> None:
+    why = refusal(precision, deviation, compared)
+    assert (why is None) == (refused is None), why
+    assert refused is None or (why is not None and refused in why)
+
+
+def test_clips_that_the_bundle_does_not_know_are_an_error_and_no_approval(bundle: Bundle, clips: list[Clip]) -> None:
+    strangers = [replace(clip, machine="press") for clip in clips]
+    with pytest.raises(DataError, match=r"clips of press/00, press/01\n.*test clips of fan/00"):
+        accept(bundle, strangers, progress=SILENT)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from asd_edge.bundle.graphs import Graphs, SegmentGraph, StreamGraph
 from asd_edge.bundle.variants import Kind, Precision, members_of
@@ -26,32 +27,10 @@ def load_embedder(
         EngineError: the engine cannot load a graph, or it is not as the manifest says.
         ValueError: there is no graph of this kind.
     """
-    graph: SegmentGraph | StreamGraph
-    embedder: AnyEmbedder
-    graph_bytes = [members[name] for name in members_of(kind, precision)]
-    if kind == "segment" and graphs.segment is not None:
-        graph = graphs.segment
-        embedder = OnnxEmbedder(
-            *graph_bytes,
-            input_name=graph.input.name,
-            output_name=graph.output.name,
-            spectrum_name=None if graph.spectrum is None else graph.spectrum.name,
-            threads=threads,
-        )
-    elif kind == "stream" and graphs.stream is not None:
-        graph = graphs.stream
-        embedder = OnnxStreamEmbedder(
-            *graph_bytes,
-            tensors=graph.tensors,
-            bands=graph.features.shape[-1],
-            pooled_shape=graph.pooled_shape,
-            reach=graph.reach,
-            threads=threads,
-        )
-    else:
-        raise ValueError(f"there is no {kind} graph")
-    _check_dims(embedder.dims, graph.dims, kind)
-    return embedder
+    given = [members[name] for name in members_of(kind, precision)]
+    return _loaded(
+        graphs, given, kind, partial(OnnxEmbedder, threads=threads), partial(OnnxStreamEmbedder, threads=threads)
+    )
 
 
 def load_engines(graphs: Graphs, engines: Mapping[str, bytes], kind: Kind, precision: Precision) -> AnyEmbedder:
@@ -63,21 +42,32 @@ def load_engines(graphs: Graphs, engines: Mapping[str, bytes], kind: Kind, preci
     """
     from asd_edge.engines.tensorrt import TensorRTEmbedder, TensorRTStreamEmbedder
 
+    given = [engines[name] for name in members_of(kind, precision)]
+    return _loaded(graphs, given, kind, TensorRTEmbedder, TensorRTStreamEmbedder)
+
+
+def _loaded(
+    graphs: Graphs,
+    given: Sequence[bytes],
+    kind: Kind,
+    of_segments: Callable[..., Embedder],
+    of_streams: Callable[..., StreamEmbedder],
+) -> AnyEmbedder:
+    """Give an engine's embedder for this kind the names and shapes that the manifest says."""
     graph: SegmentGraph | StreamGraph
     embedder: AnyEmbedder
-    engine_bytes = [engines[name] for name in members_of(kind, precision)]
     if kind == "segment" and graphs.segment is not None:
         graph = graphs.segment
-        embedder = TensorRTEmbedder(
-            *engine_bytes,
+        embedder = of_segments(
+            *given,
             input_name=graph.input.name,
             output_name=graph.output.name,
             spectrum_name=None if graph.spectrum is None else graph.spectrum.name,
         )
     elif kind == "stream" and graphs.stream is not None:
         graph = graphs.stream
-        embedder = TensorRTStreamEmbedder(
-            *engine_bytes,
+        embedder = of_streams(
+            *given,
             tensors=graph.tensors,
             bands=graph.features.shape[-1],
             pooled_shape=graph.pooled_shape,
@@ -85,15 +75,11 @@ def load_engines(graphs: Graphs, engines: Mapping[str, bytes], kind: Kind, preci
         )
     else:
         raise ValueError(f"there is no {kind} graph")
-    _check_dims(embedder.dims, graph.dims, kind)
-    return embedder
-
-
-def _check_dims(found: int, expected: int, kind: Kind) -> None:
-    if found != expected:
+    if embedder.dims != graph.dims:
         raise EngineError(
             f"The {kind} graph does not match its manifest",
-            found=f"embeddings of {found} numbers",
-            expected=f"embeddings of {expected} numbers",
+            found=f"embeddings of {embedder.dims} numbers",
+            expected=f"embeddings of {graph.dims} numbers",
             remedy="Export the bundle again.",
         )
+    return embedder

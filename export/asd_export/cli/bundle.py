@@ -54,7 +54,7 @@ def bundle(
     from asd_export.accept import packed, table
     from asd_export.bundle import export_bundle
     from asd_export.sign import sign_bundle
-    from asd_export.variants import LeftOut
+    from asd_export.variants import REMEDIES, LeftOut
     from asd_train.data.dcase import read_datasets
     from asd_train.progress import Progress
     from asd_train.run import load_runs, run_for
@@ -83,6 +83,7 @@ def bundle(
     typer.echo(table(packed(made)))
     for one in left_out:
         typer.echo(f"Not packed: {one.kind}/{one.precision}: {one.why}\n{one.layers}", err=True)
+        typer.echo(f"  remedy: {REMEDIES[one.precision]}", err=True)
     if left_out:
         raise typer.Exit(1)
 
