@@ -29,6 +29,21 @@ def embed_clip(pipeline: Pipeline, samples: NDArray[np.float32], *, name: str) -
     Raises:
         SourceError: the clip is shorter than one segment.
     """
+    check_length(pipeline, samples, name=name)
+    stream = SegmentStream(pipeline)
+    step = int(_BLOCK_S * pipeline.front_end.sample_rate)
+    segments = stream.push(samples[:step])
+    for start in range(step, len(samples), step):
+        segments = segments.joined(stream.push(samples[start : start + step]))
+    return EmbeddedClip(name, segments)
+
+
+def check_length(pipeline: Pipeline, samples: NDArray[np.float32], *, name: str) -> None:
+    """Refuse a clip, float32 [n] at the pipeline's rate, that has no whole segment.
+
+    Raises:
+        SourceError: it is shorter than one segment and the context that this needs.
+    """
     rate = pipeline.front_end.sample_rate
     if len(samples) < pipeline.shortest_samples:
         raise SourceError(
@@ -37,12 +52,6 @@ def embed_clip(pipeline: Pipeline, samples: NDArray[np.float32], *, name: str) -
             expected=f"at least {pipeline.shortest_samples / rate:.2f} s (one segment and the context it needs)",
             remedy="Record a longer clip; ten seconds is a good length.",
         )
-    stream = SegmentStream(pipeline)
-    step = int(_BLOCK_S * rate)
-    segments = stream.push(samples[:step])
-    for start in range(step, len(samples), step):
-        segments = segments.joined(stream.push(samples[start : start + step]))
-    return EmbeddedClip(name, segments)
 
 
 def windows_of(pipeline: Pipeline, clip: EmbeddedClip) -> list[EmbeddedSegments]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import platform
 
+import numpy as np
 import pytest
 
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.bundle.golden import deviation
 from asd_edge.serving.verify import golden_embeddings, verify
 from tests.edge.default_bundle import RECORDED, SEEDS, scores
 
-# Kernels of another processor add in another order, and round a·b + c once: 5e-7 of a score was seen.
 TOLERANCE = 1e-5
+"""Of a number of an fp32 embedding, and of a score: kernels of another processor add in another order, and round
+a·b + c once. 5e-7 of a score was seen.
+
+Other precisions are held to the parity gate alone, 1e-3 in cosine distance. In fp16 this processor rounds every number
+where x86 rounds none (1.1e-5 was seen); in int8 what lies between two levels may fall to either.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def test_fp32_embeds_golden_segments_as_on_x86(bundle: Bundle) -> None:
     for kind, precision in golden.exported:
         if precision == "fp32":
             found = golden_embeddings(bundle.at(precision, kind).pipeline(), golden)
-            far = deviation(found, golden.exported[kind, precision], unit=golden.unit)
+            far = float(np.abs(found - golden.exported[kind, precision]).max())
             print(f"{kind}/{precision}: {far:.1e}")
             assert far <= TOLERANCE
 

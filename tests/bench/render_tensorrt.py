@@ -11,10 +11,11 @@ from tests.bench.machine import told
 _TITLE = "## What TensorRT builds\n\n`python -m tests.bench.tensorrt_matrix`"
 _MEANING = """
 The real parser and builder of tensorrt-rtx, strongly typed, ahead of time for its default compute capabilities, without
-a GPU; full-size networks of every recipe. A cell: size of the graph → of the engine, seconds of the build on a busy
-machine. **It says that graphs parse and build, no more**: TensorRT-RTX does not run on Jetsons, and lists int8 for
-weights of matrix products alone. That they run on an Orin or a Thor is unproven until `asd-edge verify` has run on one
-([what is proved](tensorrt.md#what-is-proved)).
+a GPU; full-size networks of every recipe. int8 leaves layers of few channels in float32, as every shipped graph does;
+which others a shipped graph keeps is measured on sound, and these networks have heard noise. A cell: size of the graph
+→ of the engine, seconds of the build on a busy machine. **It says that graphs parse and build, no more**: TensorRT-RTX
+does not run on Jetsons, and lists int8 for weights of matrix products alone. That they run on an Orin or a Thor is
+unproven until `asd-edge verify` has run on one ([what is proved](tensorrt.md#what-is-proved)).
 """
 
 Cell = Mapping[str, Any]

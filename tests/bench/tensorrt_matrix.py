@@ -4,7 +4,8 @@
 
 The builder is that of tensorrt-rtx, for its default compute capabilities, which needs no GPU. Networks are full size
 and untrained: neither the parser nor the builder looks at what a weight is worth. int8 is calibrated on noise for the
-same reason. Rows are kept in docs/benchmarks/tensorrt.json and made again when they are asked for; nothing else is.
+same reason, with the plan that the export begins with. Rows are kept in docs/benchmarks/tensorrt.json and made again
+when they are asked for; nothing else is.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from asd_edge.errors import EngineError
 from asd_export.graphs import ExportedGraphs, export_graphs
 from asd_export.heard import Feed
 from asd_export.precision.half import halved
-from asd_export.precision.plan import QuantisationPlan
 from asd_export.precision.quantise import quantised
+from asd_export.precision.sensitivity import unmeasured
 from asd_train.networks.build import trained_network
 from asd_train.recipe import Recipe, load_recipe, recipe_names
 from asd_train.recipe.load import variant_names
@@ -94,13 +95,13 @@ def built(graphs: ExportedGraphs, precisions: Sequence[Precision]) -> Iterator[t
 
 
 def in_precision(graph: bytes, precision: Precision, feeds: Sequence[Feed]) -> bytes:
-    """Return a graph in a precision; int8 with every layer in eight bits, which is most of what a builder could refuse.
+    """Return a graph in a precision; int8 as the export begins: with layers of few channels in float32.
 
-    A shipped graph leaves sensitive layers in float32; finding them takes sound, and minutes.
+    A shipped graph may keep the activations of sensitive layers too; finding those takes sound, and minutes.
     """
     if precision == "fp32":
         return graph
-    return halved(graph) if precision == "fp16" else quantised(graph, feeds, QuantisationPlan())
+    return halved(graph) if precision == "fp16" else quantised(graph, feeds, unmeasured(graph))
 
 
 def build(graph: bytes) -> dict[str, Any]:

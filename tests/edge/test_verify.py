@@ -147,6 +147,10 @@ class TestDeviation:
         a[0, 0], b[0, :2] = 1.0, (np.cos(angle), np.sin(angle))
         assert deviation(b, a, unit=8) == pytest.approx(1.0 - np.cos(angle), rel=1e-3)
 
+    def test_a_vector_that_should_be_of_unit_length_and_is_not_deviates(self) -> None:
+        expected = np.eye(4, dtype=np.float32)
+        assert deviation(expected * np.float32(1.1), expected, unit=4) == pytest.approx(0.5 * 0.1**2, rel=1e-3)
+
     def test_of_other_numbers_it_is_half_the_square_of_their_error_as_a_share_of_their_size(self) -> None:
         expected = np.asarray([[100.0, -1e-3], [-50.0, 5e-4]], np.float32)
         assert deviation(expected * np.float32(1.01), expected, unit=0) == pytest.approx(0.5 * 0.01**2, rel=1e-2)

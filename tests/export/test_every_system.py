@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asd_edge.bundle.archive import load_bundle
+from asd_edge.bundle.variants import PRECISIONS, Precision
 from asd_edge.detector import Detector
 from asd_edge.events import WindowScore
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
+from asd_edge.serving.verify import verify
 from asd_edge.sources.block import Block
 from asd_edge.sources.file import read_clip
+from asd_export import variants
 from asd_export.bundle import export_bundle
+from asd_export.variants import LeftOut
 from asd_train.data.clip import Clip
 from asd_train.data.dcase import read_datasets
 from asd_train.evaluation.scored import score_clips
@@ -40,6 +45,8 @@ SYSTEMS = [
     "two_branch_2023",
 ]
 """Every kind of graph output and backend; tf_resnet and mobilenetv2_embed have tests of their own."""
+IN_EVERY_PRECISION = ("dcase_ae", "oe_flow_2023", "two_branch_2023")
+"""An autoencoder, a flow, and a network that hears a spectrum beside the frames."""
 MEMBERS = {"two_branch_2023": 2, "subcluster_adacos_2021": 2}
 
 
@@ -52,8 +59,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_system_reaches_the_device_and_judges_there_as_it_did_in_training(
-    name: str, clips: list[Clip], tmp_path: Path
+    name: str, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(variants, "_SPEED_S", 0.05)  # how fast a precision is does not matter here
     recipe = small(name, epochs=4 if name == "dcase_mobilenetv2" else 1)
     recipe = Recipe.model_validate(recipe.model_dump(mode="json") | {"members": MEMBERS.get(name, 1)})
     machine = "valve" if recipe.scope == "machine" or recipe.machines else None
@@ -64,8 +72,24 @@ def test_a_system_reaches_the_device_and_judges_there_as_it_did_in_training(
     trained = score_system([run], own, progress=SILENT)
 
     path = tmp_path / "system.asd"
-    export_bundle(run, own, path, name="system", machine=machine, progress=SILENT)
+    precisions: Sequence[Precision] = PRECISIONS if name in IN_EVERY_PRECISION else ("fp32",)
+    left_out: list[LeftOut] = []
+    export_bundle(
+        run,
+        own,
+        path,
+        name="system",
+        machine=machine,
+        precisions=precisions,
+        left_out=left_out.append,
+        progress=SILENT,
+    )
     bundle = load_bundle(str(path))
+    packed = {variant.precision for variant in bundle.manifest.variants}
+    assert packed.isdisjoint(one.precision for one in left_out)
+    assert packed.union(one.precision for one in left_out) == set(precisions)
+    assert all(one.why and "segment:" in one.layers for one in left_out)
+    assert all(verify(bundle.at(precision)).passed for precision in packed)
     known = {m.key: bundle.factory_conditions(m.machine, m.section) for m in bundle.machines}
     pipeline = bundle.pipeline()
     conditions = {unit: each for unit, each in known.items() if each is not None}

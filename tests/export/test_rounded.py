@@ -74,6 +74,45 @@ def test_what_is_too_large_for_a_half_becomes_infinite_where_a_cpu_would_not_not
     assert np.isfinite(run(rounded(halved(chain(small))), x)).all()
 
 
+def alone() -> bytes:
+    """x float32 [n] → rounded to half → y float32."""
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 18]>
+        alone (float[n] x) => (float[n] y) { half = Cast <to = 10> (x)  y = Cast <to = 1> (half) }
+    """)
+    return bytes(model.SerializeToString())
+
+
+def test_every_half_and_what_lies_between_two_is_rounded_as_numpy_does() -> None:
+    halves = np.arange(np.float16(np.inf).view(np.uint16), dtype=np.uint16).view(np.float16).astype(np.float32)
+    ties = halves[:-1] + np.diff(halves) / 2.0
+    beside = [np.nextafter(ties, np.float32(to), dtype=np.float32) for to in (-np.inf, np.inf)]
+    ends = np.array([65_519.0, 65_520.0, 1e6, 1e38, np.inf], np.float32)
+    x = np.concatenate([halves, ties, *beside, ends])
+    x = np.concatenate([x, -x])
+    with np.errstate(over="ignore"):
+        expected = x.astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(run(rounded(alone()), x), expected)
+
+
+def test_no_number_stays_none() -> None:
+    assert np.isnan(run(rounded(alone()), np.full(2, np.nan, np.float32))).all()
+
+
+def test_what_is_too_small_for_a_half_is_lost() -> None:
+    small = np.stack([np.eye(8, dtype=np.float32) * factor for factor in (1e-4, 1e3, 1e2)])
+    x = np.full((1, 8), 2e-4, np.float32)  # the first product is 2e-8, less than half of the smallest half
+    assert run(chain(small), x).min() > 1e-3
+    np.testing.assert_array_equal(run(rounded(halved(chain(small))), x), by_numpy(small, x))
+
+
+def test_what_is_too_low_is_minus_infinity_which_a_rectifier_makes_zero() -> None:
+    model = onnx.load_from_string(chain(np.stack([np.eye(8, dtype=np.float32) * f for f in (1e4, 1.0, 1.0)])))
+    model.graph.node[1].CopyFrom(helper.make_node("Relu", ["t1"], ["t2"], name="n1"))
+    x = np.full((1, 8), -100.0, np.float32)
+    np.testing.assert_array_equal(run(rounded(halved(model.SerializeToString())), x), np.zeros((1, 8)))
+
+
 def test_a_graph_without_halves_stays_what_it_is(weights: np.ndarray) -> None:
     x = np.random.default_rng(2).standard_normal((ROWS, 8)).astype(np.float32)
     graph = chain(weights)

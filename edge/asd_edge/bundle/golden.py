@@ -98,7 +98,7 @@ def deviation(found: Array, expected: Array, *, unit: int) -> float:
 
     Numbers of any size may stand beside a unit vector in an embedding, decibels and distances, and have no direction.
     They count as an error e, the root mean square of each one's error as a share of the largest value that it takes:
-    a unit vector that is off by e is one at a cosine distance of e²/2.
+    a unit vector that is off by e is one at a cosine distance of e²/2, and so is one that is not of unit length.
 
     Args:
         found, expected: float32 [segments, dims]. What is not finite is infinitely far.
@@ -109,8 +109,7 @@ def deviation(found: Array, expected: Array, *, unit: int) -> float:
         return float("inf")
     distances = np.zeros(len(a))
     if unit:
-        lengths = np.linalg.norm(a[:, :unit], axis=1) * np.linalg.norm(b[:, :unit], axis=1)
-        distances = 1.0 - np.sum(a[:, :unit] * b[:, :unit], axis=1) / np.maximum(lengths, 1e-30)
+        distances = 0.5 * np.square(a[:, :unit] - b[:, :unit]).sum(axis=1)
     if unit < a.shape[1]:
         largest = np.abs(b[:, unit:]).max(axis=0)
         shares = (a[:, unit:] - b[:, unit:]) / np.where(largest > 0.0, largest, 1.0)

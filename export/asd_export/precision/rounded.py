@@ -16,16 +16,25 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 _SPLIT = np.float32(2.0**13 + 1.0)
 """Veltkamp's constant: x·s − (x·s − x) keeps the 24 − 13 = 11 leading bits of a float32, which is a half's precision
-(Dekker, A floating-point technique for extending the available precision, 1971). Numbers below 2⁻¹⁴, where a half
-has fewer bits, keep all eleven."""
+(Dekker, A floating-point technique for extending the available precision, 1971)."""
+_NORMAL = np.float32(2.0**-14)
+_SHIFT = np.float32(0.75)
+"""Below 2⁻¹⁴ halves are the multiples of 2⁻²⁴, and such is the spacing of float32 from ½ to 1: (x + ¾) − ¾ rounds to
+them."""
 _LARGEST = np.float32(65_504.0)
-_CONSTANTS = {"half_split": _SPLIT, "half_largest": _LARGEST, "half_infinity": np.float32(np.inf)}
+_CONSTANTS = {
+    "to_half.split": _SPLIT,
+    "to_half.normal": _NORMAL,
+    "to_half.shift": _SHIFT,
+    "to_half.largest": _LARGEST,
+    "to_half.infinity": np.float32(np.inf),
+}
 
 
 def rounded(graph: bytes) -> bytes:
     """Return a graph that gives in float32 what a half-precision graph gives where half precision is computed.
 
-    Sums within a node stay float32, as tensor cores accumulate them. A number beyond 65,504 becomes infinite.
+    Sums within a node stay float32, as tensor cores accumulate them. A number beyond ±65,504 becomes ±infinity.
     """
     model = onnx.load_from_string(graph)
     halves = _halves(onnx.shape_inference.infer_shapes(model, strict_mode=True))
@@ -62,14 +71,25 @@ def _halves(model: onnx.ModelProto) -> set[str]:
 
 
 def _rounding(name: str) -> Iterator[NodeProto]:
-    """Yield what makes a tensor from its exact numbers: x·s − (x·s − x), and infinity beyond the largest half."""
-    exact, scaled, low, kept, size, fits = (f"{name}_{part}" for part in ("exact", "by", "low", "kept", "size", "fits"))
+    """Yield what makes a tensor from its exact numbers: the nearest halves, infinity beyond the largest."""
+
+    def part(label: str) -> str:
+        return f"{name}_{label}"
+
+    exact = part("exact")
     for operator, inputs, output in (
-        ("Mul", [exact, "half_split"], scaled),
-        ("Sub", [scaled, exact], low),
-        ("Sub", [scaled, low], kept),
-        ("Abs", [kept], size),
-        ("LessOrEqual", [size, "half_largest"], fits),
-        ("Where", [fits, kept, "half_infinity"], name),
+        ("Mul", [exact, "to_half.split"], part("by")),
+        ("Sub", [part("by"), exact], part("low")),
+        ("Sub", [part("by"), part("low")], part("normal")),
+        ("Add", [exact, "to_half.shift"], part("shifted")),
+        ("Sub", [part("shifted"), "to_half.shift"], part("subnormal")),
+        ("Abs", [exact], part("size")),
+        ("Less", [part("size"), "to_half.normal"], part("small")),
+        ("Where", [part("small"), part("subnormal"), part("normal")], part("kept")),
+        ("Abs", [part("kept")], part("kept_size")),
+        ("LessOrEqual", [part("kept_size"), "to_half.largest"], part("fits")),
+        ("Sign", [exact], part("sign")),
+        ("Mul", [part("sign"), "to_half.infinity"], part("beyond")),
+        ("Where", [part("fits"), part("kept"), part("beyond")], name),
     ):
         yield helper.make_node(operator, inputs, [output], name=f"{output}_rounding")

@@ -20,6 +20,23 @@ def embed_features(pipeline: Pipeline, features: NDArray[np.float32], *, name: s
     Raises:
         DataError: fewer frames than a segment with its context, or segments that need samples.
     """
+    check_features(pipeline, features, name=name)
+    spec = pipeline.front_end
+    power = np.power(10.0, 0.1 * features.astype(np.float64))
+    peaks = spec.mel().argmax(axis=0) * (spec.sample_rate / spec.window)  # Hz, where each band hears best
+    levels = power.sum(axis=1), power[:, peaks >= spec.pass_hz].sum(axis=1)
+    frames = Frames(0, features, *(level.astype(np.float32) for level in levels))
+    embedding = pipeline.embedding()
+    (segments,) = embedding.advance([embedding.initial_state()], [frames])
+    return EmbeddedClip(name, segments)
+
+
+def check_features(pipeline: Pipeline, features: NDArray[np.float32], *, name: str) -> None:
+    """Refuse a clip given as log-mel, float32 [frames, bands], that has no whole segment or not enough for one.
+
+    Raises:
+        DataError: fewer frames than a segment with its context, or segments that need samples.
+    """
     spec, needed = pipeline.front_end, pipeline.segment.frames + 2 * pipeline.context
     if spec.feature != "log_mel" or pipeline.segment.spectrum:
         raise DataError(
@@ -35,10 +52,3 @@ def embed_features(pipeline: Pipeline, features: NDArray[np.float32], *, name: s
             expected=f"at least {needed} frames: a segment and the context it needs",
             remedy="Leave it out, or make a longer one.",
         )
-    power = np.power(10.0, 0.1 * features.astype(np.float64))
-    peaks = spec.mel().argmax(axis=0) * (spec.sample_rate / spec.window)  # Hz, where each band hears best
-    levels = power.sum(axis=1), power[:, peaks >= spec.pass_hz].sum(axis=1)
-    frames = Frames(0, features, *(level.astype(np.float32) for level in levels))
-    embedding = pipeline.embedding()
-    (segments,) = embedding.advance([embedding.initial_state()], [frames])
-    return EmbeddedClip(name, segments)
