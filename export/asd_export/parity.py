@@ -22,8 +22,12 @@ from asd_train.networks.tf_resnet import TFResNet
 from .graphs import ExportedGraphs
 from .precision.half import halved
 
-STORAGE_ONLY = "half precision in storage only: computed in it, a steady or silent sound is not heard as in fp32"
+STORAGE_ONLY = "half precision in storage only: computed in it, sounds are not heard as in fp32"
 """What a bundle notes of an fp16 graph that computes in float32."""
+
+NOISE_DB = -40.0
+"""Noise below a steady sound, of those that fp16 is held to: beside a machine a microphone gives nothing purer, and of
+what is perfectly steady only rounding varies (docs/decisions/18-half-precision.md)."""
 
 Array = NDArray[np.float32]
 
@@ -54,9 +58,9 @@ def check_parity(network: EmbeddingNetwork, exported: Pipeline) -> None:
 def true_on_sounds(
     graphs: ExportedGraphs, kind: Kind, pipeline: Pipeline, *, unit: int
 ) -> tuple[ExportedGraphs, str | None]:
-    """Hold graphs in fp16 to those in fp32 on the sounds of `check_parity`, as hardware with half precision hears them.
+    """Hold graphs in fp16 to those in fp32 on noisy sounds, as hardware with half precision hears them.
 
-    Golden segments are sound of machines, which varies. On a sound that does not, rounding may be all that varies.
+    Golden segments are normal sound of known machines; these are louder, softer and steadier.
 
     Args:
         graphs: of `kind` in fp32 and fp16.
@@ -69,7 +73,7 @@ def true_on_sounds(
         weights in half precision and computes in float32, and a note that says so.
     """
     fp32 = replace(pipeline, embedder=graphs.embedder(kind, "fp32"))
-    sounds = _sounds(fp32)
+    sounds = _noisy(_sounds(fp32))
     found = _heard(replace(pipeline, embedder=graphs.judged(kind, "fp16")), sounds)
     if all(apart <= LIMITS["fp16"] for apart in _apart(found, _heard(fp32, sounds), unit).values()):
         return graphs, None
@@ -110,6 +114,16 @@ def _trained(network: EmbeddingNetwork, exported: Pipeline, sound: Array) -> Arr
     with torch.inference_mode():
         embeddings = network.eval()(torch.from_numpy(frames[rows]), context=context)
     return np.asarray(embeddings.numpy(), np.float32)
+
+
+def _noisy(sounds: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the noise, and the steady sounds with noise that is NOISE_DB below them."""
+    noise = np.random.default_rng(1).normal(0.0, 1.0, len(sounds["noise"]))
+    noisy = {"noise": sounds["noise"]}
+    for name in ("a tone", "a hum in noise"):
+        level = float(np.sqrt(np.mean(np.square(sounds[name], dtype=np.float64)))) * 10.0 ** (NOISE_DB / 20.0)
+        noisy[name] = sounds[name] + (level * noise).astype(np.float32)
+    return noisy
 
 
 def _sounds(pipeline: Pipeline) -> dict[str, Array]:

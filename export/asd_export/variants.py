@@ -24,6 +24,7 @@ from asd_train.progress import Progress
 from .accept import golden_deviation, refusal, too_far, with_scores
 from .graphs import ExportedGraphs
 from .heard import Embeds, Feed, embeds_of, feeds_of, learned, spread
+from .parity import true_on_sounds
 from .precision.layers import deviations, table
 from .precision.rounded import rounded
 from .scores import Compared, compare_scores
@@ -148,12 +149,14 @@ def make_variants(
         feeds = material.feeds(graphs, kind) if set(precisions) - {"fp32"} else {}
         reference: list[ScoredClip] = []
         for precision in sorted({"fp32", *precisions}, key=("fp32", "fp16", "int8").index):
-            whole = graphs
+            whole, note = graphs, None
             if precision != "fp32":
                 whole = graphs.with_precision(precision, kind, feeds, material.embeds(graphs, kind))
+            if precision == "fp16":
+                whole, note = true_on_sounds(whole, kind, material.pipeline, unit=golden.unit)
             pipeline = replace(material.pipeline, embedder=whole.embedder(kind, precision))
             found = golden_embeddings(replace(pipeline, embedder=whole.judged(kind, precision)), golden)
-            parity = Parity(deviation=golden_deviation(found, golden, kind))
+            parity = Parity(deviation=golden_deviation(found, golden, kind), note=note)
             why = too_far(precision, parity.deviation)
             if why is None:  # before hours are spent on a graph that is broken
                 references = material.commissioned(pipeline)
@@ -183,8 +186,9 @@ def _timed(parity: Parity, graphs: ExportedGraphs, kind: Kind, precision: Precis
     speed = fp32.median / own.median
     spread_of = speed * (fp32.deviation / fp32.median + own.deviation / own.median)
     slow = precision == "int8" and speed < _WORTH
-    note = f"int8 is no more than {speed:.2f} times as fast as fp32 on the CPU where it was exported" if slow else None
-    return Parity(**parity.model_dump() | {"speed": speed, "speed_deviation": spread_of, "note": note})
+    note = f"int8 is no more than {speed:.2f} times as fast as fp32 on the CPU where it was exported"
+    told = {"speed": speed, "speed_deviation": spread_of} | ({"note": note} if slow else {})
+    return Parity(**parity.model_dump() | told)
 
 
 def _run(graphs: ExportedGraphs, kind: Kind, precision: Precision, golden: Golden) -> Callable[[], object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from asd_edge.errors import DataError, EngineError
 from asd_edge.serving.verify import verify
 from asd_export.accept import accept, packed, refusal, table
 from asd_export.bundle import export_bundle
+from asd_export.parity import STORAGE_ONLY
 from asd_export.scores import Compared, compare_scores
 from asd_export.variants import LeftOut, refuse
 from asd_train.data.clip import Clip
@@ -100,7 +102,7 @@ class TestABundleOfAllVariants:
             assert [key for key, why in found.items() if why] in ([variant], []), found
 
 
-def test_a_graph_that_half_precision_cannot_hold_is_left_out_with_its_layers(
+def test_a_graph_that_half_precision_cannot_hold_stores_it_only_and_says_so(
     run: Run, clips: list[Clip], tmp_path: Path
 ) -> None:
     """The first stage's numbers are made 2²⁰ times as large, and the layer behind takes that back: exactly, in fp32."""
@@ -108,26 +110,33 @@ def test_a_graph_that_half_precision_cannot_hold_is_left_out_with_its_layers(
     state = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
     enlarge(run.network, 2.0**20)
     try:
-        left_out: list[LeftOut] = []
         made = export_bundle(
-            run,
-            clips,
-            tmp_path / "b.asd",
-            name="b",
-            precisions=("fp32", "fp16"),
-            both_graphs=False,
-            left_out=left_out.append,
-            progress=SILENT,
+            run, clips, tmp_path / "b.asd", name="b", precisions=("fp16",), both_graphs=False, progress=SILENT
         )
-        assert [(v.kind, v.precision) for v in made.manifest.variants] == [("stream", "fp32")]
-        (one,) = left_out
-        assert (one.kind, one.precision) == ("stream", "fp16")
-        assert "deviation" in one.why
-        assert "<- jump" in one.layers
-        with pytest.raises(EngineError, match=r"stream/fp16 is not as good(.|\n)*<- jump"):
-            refuse(one)  # what happens where nobody asks to be told
     finally:
         run.network.load_state_dict(state)
+    half = made.manifest.variant("stream", "fp16")
+    assert half is not None
+    assert half.parity.note == STORAGE_ONLY
+    assert half.parity.deviation <= 1e-3
+
+
+def test_a_graph_that_is_not_true_is_left_out_with_its_layers(
+    run: Run, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate's own limits are moved: what passes otherwise is refused, and nothing is written where nobody asked."""
+    monkeypatch.setattr("asd_export.accept.INT8_DEVIATION", 1e-12)
+    left_out: list[LeftOut] = []
+    path = tmp_path / "b.asd"
+    export = partial(export_bundle, run, clips, path, name="b", precisions=("int8",), both_graphs=False)
+    made = export(left_out=left_out.append, progress=SILENT)
+    assert [(v.kind, v.precision) for v in made.manifest.variants] == [("stream", "fp32")]
+    (one,) = left_out
+    assert (one.kind, one.precision) == ("stream", "int8")
+    assert "a deviation from the trained network" in one.why
+    assert "layers.12.cached.convolution.weight" in one.layers
+    with pytest.raises(EngineError, match=r"stream/int8 is not as good(.|\n)*layers.12(.|\n)*quantise-aware"):
+        refuse(one)  # what happens where nobody asks to be told
 
 
 def enlarge(network: TFResNet, factor: float) -> None:

@@ -8,7 +8,7 @@ precision training, ICLR 2018, section 3.3). Operator and place decide, never a 
 
 Half precision rounds every number by up to 5e-4 of itself. Where a network measures how its own activations vary in
 time (attention pooling), a sound that does not vary at all has that rounding for its variance: `weights_only` is for
-graphs that fail parity on such sounds. It halves the size, changes no arithmetic, and gains no speed.
+graphs that fail parity. It halves the size, changes no arithmetic, and gains no speed.
 
 Strongly typed builders (TensorRT 11) compute each tensor in the type that the graph gives it; the casts stand here, at
 most one for a tensor. onnxruntime's converter is no substitute: between two neighbours that are to stay in float32 it
