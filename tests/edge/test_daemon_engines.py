@@ -115,7 +115,8 @@ def test_it_is_built_in_the_background_judged_and_the_choice_is_kept(box: Box) -
     assert choice.precision_why == "the device file names it"
     assert {c.name for c in choice.candidates} == {"onnxruntime/fp32", "tensorrt/fp32"}
 
-    again = box.settle(accelerator)  # nothing is built or measured again
+    accelerator._engine = lambda plain: pytest.fail("it was loaded")
+    again = box.settle(accelerator)  # nothing is built, loaded or measured again
     assert again == report
     assert len(accelerator.builds.read_text().splitlines()) == 1
     assert kept_choice(box.config.device.state_dir, box.bundle) == choice
@@ -144,6 +145,8 @@ def test_one_that_is_not_true_does_not_serve(box: Box, kept: bool) -> None:
     assert report.name == "onnxruntime"
     assert report.reason is not None
     assert "fails parity: stream/fp32 on tensorrt: FAILED, deviation" in report.reason
+    accelerator._engine = lambda plain: pytest.fail("it was loaded again at the next start")
+    assert str(box.settle(accelerator).reason).startswith(f"tensorrt/fp32 failed: {report.reason}; it is tried again")
 
 
 @pytest.mark.parametrize(
