@@ -15,8 +15,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.graphs import Graphs
 from asd_edge.bundle.variants import PRECISIONS
 from tests.edge.fuzz.child import read_notes, watch
@@ -93,6 +95,15 @@ def test_no_mutant_does_any_harm(whole: Path) -> None:
 
 KINDS = ("flipped", "cut", "spliced", "header", "rezipped", "renamed", "swapped", "told", "array")
 KINDS += ("attacked", "signature", "graph_bytes", "graph")
+
+
+def test_what_is_mutated_is_signed_and_computes_in_three_precisions(whole: Path) -> None:
+    bundle = load_bundle(whole)
+    assert bundle.signatures is not None
+    assert bundle.signatures.keys == (PLANT.fingerprint,)
+    for kind in ("segment", "stream"):
+        exact, half, eight_bits = (bundle.golden.exported[kind, precision] for precision in PRECISIONS)
+        assert 0.0 < np.abs(half - exact).max() < 0.05 < np.abs(eight_bits - exact).max()
 
 
 def test_a_mutant_is_made_from_its_number_alone(whole: Path) -> None:
