@@ -15,11 +15,11 @@ COMMAND: dict[str, Any] = {"machine": "fan-1", "action": "propose", "condition":
 
 
 class Operator:
-    """Holds a key and signs with it."""
+    """Holds a key and signs with it: a new one, or that of 32 bytes."""
 
-    def __init__(self, name: str = "anna") -> None:
+    def __init__(self, name: str = "anna", seed: bytes | None = None) -> None:
         self.name = name
-        self.key = Ed25519PrivateKey.generate()
+        self.key = Ed25519PrivateKey.generate() if seed is None else Ed25519PrivateKey.from_private_bytes(seed)
         raw = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         wire = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + raw  # RFC 8709, 4
         self.line = f"ssh-ed25519 {base64.b64encode(wire).decode()} {name}"

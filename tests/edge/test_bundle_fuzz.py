@@ -15,25 +15,36 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.graphs import Graphs
+from asd_edge.bundle.variants import PRECISIONS
 from tests.edge.fuzz.child import read_notes, watch
 from tests.edge.fuzz.mutants import Mutants
-from tests.edge.tiny_bundle import SEGMENT, STREAM, make_tiny_bundle
+from tests.edge.fuzz.precisions import in_eight_bits, in_half_precision
+from tests.edge.fuzz.signature_mutants import PLANT
+from tests.edge.signer import sign
+from tests.edge.tiny_bundle import GOLDEN, GRAPHS, SEGMENT, STREAM, make_tiny_bundle
 
-MUTANTS = int(os.environ.get("ASD_EDGE_FUZZ", "2400"))
+MUTANTS = int(os.environ.get("ASD_EDGE_FUZZ", "2000"))
 FIRST = int(os.environ.get("ASD_EDGE_FUZZ_FIRST", "0"))
-BATCH = 1200
+BATCH = 1000
 PEAK_MIB = 512
 """Of the child: 190 after it has loaded and run a whole bundle once, and the largest tensors that the limits allow."""
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both kinds in all precisions, signed."""
     path = tmp_path_factory.mktemp("fuzz") / "whole.asd"
-    make_tiny_bundle(path, graphs=Graphs(segment=SEGMENT, stream=STREAM))
-    return path
+    graphs: dict[str, bytes] = {}
+    for part, file in GRAPHS.items():
+        plain = (GOLDEN / file).read_bytes()
+        graphs |= {f"{part}.fp16.onnx": in_half_precision(plain), f"{part}.int8.onnx": in_eight_bits(plain)}
+    make_tiny_bundle(path, graphs=Graphs(segment=SEGMENT, stream=STREAM), precisions=PRECISIONS, graphs_bytes=graphs)
+    return sign(path, PLANT)
 
 
 def tried(whole: Path, first: int, stop: int) -> dict[str, Any]:
@@ -62,26 +73,37 @@ def tried(whole: Path, first: int, stop: int) -> dict[str, Any]:
 
 
 def test_no_mutant_does_any_harm(whole: Path) -> None:
-    outcomes: dict[str, set[str]] = defaultdict(set)
+    outcomes: dict[tuple[str, str], set[str]] = defaultdict(set)
     count = 0
     for first in range(FIRST, FIRST + MUTANTS, BATCH):
         found = tried(whole, first, min(first + BATCH, FIRST + MUTANTS))
         assert found["failures"] == []
         assert found["peak_mib"] < PEAK_MIB
         for what, times in found["counts"].items():
-            kind, _, outcome = what.partition(" ")
-            outcomes[kind].add(outcome)
+            kind, trusted, outcome = what.split(" ", 2)
+            outcomes[kind, trusted].add(outcome)
             count += times
     assert count == MUTANTS
     # Damage to the file is always found; behind right digests some mutants are bundles, or the fuzzing is too shallow.
-    for kind in ("flipped", "cut", "spliced", "header", "rezipped", "renamed", "swapped", "attacked"):
-        assert outcomes[kind] <= {"refused", "equal"}, kind
-    for kind in ("told", "array", "graph_bytes", "graph"):
-        assert {"refused", "loaded and ran"} <= outcomes[kind], kind
+    for kind, how in outcomes:
+        if kind in ("flipped", "cut", "spliced", "header", "rezipped", "renamed", "attacked"):
+            assert outcomes[kind, how] <= {"refused", "equal"}, (kind, how)
+        elif kind != "swapped":  # a graph is as good in the place of another precision's, or does not fit at all
+            assert {"refused", "loaded and ran"} <= outcomes[kind, how], (kind, how)
+    assert set(outcomes) == {(kind, how) for kind in KINDS for how in ("untrusted", "trusted")}
 
 
 KINDS = ("flipped", "cut", "spliced", "header", "rezipped", "renamed", "swapped", "told", "array")
-KINDS += ("attacked", "graph_bytes", "graph")
+KINDS += ("attacked", "signature", "graph_bytes", "graph")
+
+
+def test_what_is_mutated_is_signed_and_computes_in_three_precisions(whole: Path) -> None:
+    bundle = load_bundle(whole)
+    assert bundle.signatures is not None
+    assert bundle.signatures.keys == (PLANT.fingerprint,)
+    for kind in ("segment", "stream"):
+        exact, half, eight_bits = (bundle.golden.exported[kind, precision] for precision in PRECISIONS)
+        assert 0.0 < np.abs(half - exact).max() < 0.05 < np.abs(eight_bits - exact).max()
 
 
 def test_a_mutant_is_made_from_its_number_alone(whole: Path) -> None:

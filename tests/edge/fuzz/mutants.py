@@ -16,6 +16,7 @@ from typing import Any
 from asd_edge.bundle.container import LIMITS, pack
 from asd_edge.bundle.graph_check.limits import CAPS, GraphLimits
 from tests.edge.fuzz.graph_mutants import NUMBERS, mutated
+from tests.edge.fuzz.signature_mutants import PLANT, mutated_signature, signed
 from tests.edge.graph_attacks import ATTACKS
 
 NAMES = ["../mel.npy", "/etc/passwd", "mel.npy\0.txt", "C:\\mel.npy", "m\u00e9l.npy", "mel.npy/", ".", "MEL.NPY"]
@@ -27,7 +28,7 @@ class Mutants:
     """Mutants of one bundle.
 
     Args:
-        archive: the file of a valid bundle.
+        archive: the file of a valid bundle, signed by PLANT.
     """
 
     def __init__(self, archive: bytes) -> None:
@@ -42,7 +43,7 @@ class Mutants:
             *[self.rezipped, self.renamed, self.swapped],
             *[self.told] * 5,
             *[self.array] * 3,
-            *[self.attacked],
+            *[self.attacked, self.signature] * 2,
             *[self.graph_bytes] * 3,
             *[self.graph] * 9,
         ]
@@ -105,8 +106,8 @@ class Mutants:
     # behind right digests
 
     def swapped(self, random: Random) -> bytes:
-        one, other = random.sample([name for name in self._members if name != "manifest.json"], 2)
-        return self._with({one: self._members[other], other: self._members[one]})
+        one, other = random.sample(sorted(set(self._members) - {"manifest.json", "signature.json"}), 2)
+        return self._with(random, {one: self._members[other], other: self._members[one]})
 
     def told(self, random: Random) -> bytes:
         """The manifest says something else."""
@@ -121,7 +122,7 @@ class Mutants:
                 for _ in range(random.choice([1, 1, 1, 2, 5])):
                     _change(random, manifest)
                 text = json.dumps(manifest).encode()
-        return packed(self._members | {"manifest.json": text})
+        return self._signed(random, self._members | {"manifest.json": text})
 
     def array(self, random: Random) -> bytes:
         name = random.choice([name for name in self._members if name.endswith(".npy")])
@@ -138,10 +139,10 @@ class Mutants:
                     data.extend(bytes(132 - len(data)) if len(data) < 132 else b"")
                 case 3:
                     data.extend(random.randbytes(random.choice([1, 4, 128])))
-        return self._with({name: bytes(data)})
+        return self._with(random, {name: bytes(data)})
 
     def attacked(self, random: Random) -> bytes:
-        return self._with({random.choice(self._graphs): random.choice(self._attacks)})
+        return self._with(random, {random.choice(self._graphs): random.choice(self._attacks)})
 
     def graph_bytes(self, random: Random) -> bytes:
         """Bytes of the protobuf, mostly of its structure: it lies around the weights."""
@@ -159,21 +160,32 @@ class Mutants:
                     data[at:at] = random.randbytes(random.randrange(1, 9))
                 case 3:
                     del data[at : at + random.randrange(1, 9)]
-        return self._with({name: bytes(data)})
+        return self._with(random, {name: bytes(data)})
 
     def graph(self, random: Random) -> bytes:
         name = random.choice(self._graphs)
         limits = CAPS if random.random() < 0.7 else None  # or whatever was added would be above the limits
-        return self._with({name: mutated(random, self._members[name])}, limits)
+        return self._with(random, {name: mutated(random, self._members[name])}, limits)
 
-    def _with(self, changed: dict[str, bytes], limits: GraphLimits | None = None) -> bytes:
+    def signature(self, random: Random) -> bytes:
+        members = {name: data for name, data in self._members.items() if name != "signature.json"}
+        data = mutated_signature(random, members["manifest.json"])
+        return packed(members if data is None else members | {"signature.json": data})
+
+    def _with(self, random: Random, changed: dict[str, bytes], limits: GraphLimits | None = None) -> bytes:
         """The bundle with other members, whose digests are right, and other limits."""
         manifest = json.loads(self._members["manifest.json"])
         if limits is not None:
             manifest["limits"] = limits.model_dump()
         for name, data in changed.items():
             manifest["members"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-        return packed(self._members | changed | {"manifest.json": json.dumps(manifest).encode()})
+        return self._signed(random, self._members | changed | {"manifest.json": json.dumps(manifest).encode()})
+
+    def _signed(self, random: Random, members: dict[str, bytes]) -> bytes:
+        """The bundle of these members: half the time signed anew, so that whoever asks for that looks into it too."""
+        if random.random() < 0.5:
+            members = members | {"signature.json": signed(members["manifest.json"], PLANT)}
+        return packed(members)
 
 
 def _change(random: Random, manifest: dict[str, Any]) -> None:
@@ -222,5 +234,5 @@ def zipped(members: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -
     with warnings.catch_warnings(), zipfile.ZipFile(stream, "w", method) as archive:
         warnings.simplefilter("ignore")  # of members twice
         for name, data in members:
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, method)  # of 1980, whatever the clock says
     return stream.getvalue()
