@@ -47,7 +47,7 @@ SYSTEMS = [
 """Every kind of graph output and backend; tf_resnet and mobilenetv2_embed have tests of their own."""
 IN_EVERY_PRECISION = ("dcase_ae", "oe_flow_2023", "two_branch_2023")
 """An autoencoder, a flow, and a network that hears a spectrum beside the frames."""
-MEMBERS = {"two_branch_2023": 2, "subcluster_adacos_2021": 2}
+MEMBERS = {"subcluster_adacos_2021": 2}
 
 
 @pytest.fixture(scope="module")
