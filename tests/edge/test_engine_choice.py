@@ -104,10 +104,12 @@ def test_what_is_not_true_here_is_out_and_is_not_measured(bundle: Bundle, tmp_pa
     bad = replace(bad, graphs=graphs)
 
     ways: Any = {("onnxruntime", p): bad.at(p).pipeline for p in PRECISIONS}
-    fp32, fp16, int8 = judged(bad, ways, channels=1, seconds=QUICK_S)
+    ways["tensorrt", "fp16"] = bad.at("fp16").pipeline
+    fp32, fp16, int8, elsewhere = judged(bad, ways, channels=1, seconds=QUICK_S)
     assert (fp32.seconds, fp16.seconds, int8.seconds) == (None, None, None)
     assert str(fp32.out).startswith("onnxruntime cannot load the graph: ")
     assert fp16.out == "the bundle says: no faster on any CPU"
+    assert elsewhere.out is None  # what a CPU gains says nothing of another engine
     assert str(int8.out).startswith("it fails parity: stream/int8: FAILED, deviation 2.0e+00")
     assert int8.parity == pytest.approx(2.0)
 

@@ -47,7 +47,7 @@ def judged(
             said[way] = {"out": f"{error.what}: {error.found}"[:1000]}
             continue
         parity = verdict.deviation if math.isfinite(verdict.deviation) else None
-        said[way] = {"parity": parity, "out": _objection(view, verdict)}
+        said[way] = {"parity": parity, "out": _objection(view, verdict, way[0])}
         if said[way]["out"] is None:
             passed[way] = second_of_sound(pipeline, channels)
     times = in_turns(passed, seconds=seconds, clock=perf_counter) if passed else {}
@@ -57,12 +57,15 @@ def judged(
     return [Candidate(engine=way[0], precision=way[1], **fields) for way, fields in said.items()]
 
 
-def _objection(view: Bundle, verdict: Verdict) -> str | None:
-    """Say why a variant may not be chosen, whatever its speed; None where it may."""
+def _objection(view: Bundle, verdict: Verdict, engine: str) -> str | None:
+    """Say why a variant may not be chosen, whatever its speed; None where it may.
+
+    A bundle's note is of the CPU that exported it, and says nothing of what another engine makes of the graph.
+    """
     note = view.variant.parity.note
     if not verdict.passed:
         return f"it fails parity: {verdict}"
-    if note is not None and view.precision != "fp32":  # that is what every device can run
+    if note is not None and engine == "onnxruntime" and view.precision != "fp32":  # that is what every device can run
         return f"the bundle says: {note}"
     return None
 
