@@ -71,7 +71,9 @@ def verify(
 
 def _on_engines(bundle: Bundle, device: DeviceConfig) -> Iterator[Verdict | str]:
     """Yield a verdict for each engine that is built, and why there is no other."""
-    from asd_edge.errors import EngineError
+    from asd_edge.cli.owner import refuse_anothers_engines
+    from asd_edge.engines.cache import EngineCache
+    from asd_edge.errors import EngineError, StateError
     from asd_edge.serving.tensorrt import find_tensorrt_engines
     from asd_edge.serving.verify import verify_engines
 
@@ -80,6 +82,10 @@ def _on_engines(bundle: Bundle, device: DeviceConfig) -> Iterator[Verdict | str]
         return
     try:
         accelerator = find_tensorrt_engines(device.engine_cache)
+        refuse_anothers_engines(EngineCache(device.engine_cache))
+    except StateError as error:
+        yield f"tensorrt is not verified. {error.what}. {error.remedy}"
+        return
     except EngineError as error:
         yield f"tensorrt cannot be used. {error.what}: {error.found}"
         return
