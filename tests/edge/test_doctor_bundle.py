@@ -158,7 +158,7 @@ def test_what_serves_and_why_it_was_chosen(tmp_path: Path) -> None:
     FailureBook(tmp_path / "state" / "engines").note("key", "tensorrt/int8", "no kernel for it")
     failed = list(check_choice(device))[3]
     assert (failed.level, failed.subject) == (Level.WARNING, "tensorrt/int8")
-    assert failed.found.startswith("its build failed once, last 20")
+    assert failed.found.startswith("it failed once, last 20")
     assert failed.found.endswith(": no kernel for it")
     serving = [finding.subject for finding in checks.check_parity(device) if finding.found.endswith("serves")]
     assert serving == ["stream/int8"]

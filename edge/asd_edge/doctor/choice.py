@@ -55,7 +55,7 @@ def check_choice(device: Device) -> Iterator[Finding]:
     for failure in FailureBook(device.config.engine_cache).failures().values():
         times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
         yield warning(
-            f"its build failed {times}, last {failure.time_utc}: {failure.reason}",
+            f"it failed {times}, last {failure.time_utc}: {failure.reason}",
             'asd-edge engines build --config FILE tries again and says more; or set engine.tensorrt = "off".',
             subject=failure.what,
         )
