@@ -31,7 +31,7 @@ from asd_edge.timing import in_turns
 from asd_export.graph import INPUT, OUTPUT, export_graph
 from asd_export.heard import Feed
 from asd_export.precision.quantise import quantised
-from asd_export.precision.sensitivity import sweep
+from asd_export.precision.sensitivity import unmeasured
 from asd_train.networks.mobilenetv2 import MobileNetV2
 from tests.bench.machine import machine
 from tests.bench.quantise_with_onnxruntime import quantise as by_onnxruntime
@@ -188,7 +188,7 @@ def main() -> None:
     for name in [arguments.only] if arguments.only else SUBJECTS:
         subject = SUBJECTS[name]()
         graphs = {
-            "ours": quantised(subject.graph, subject.feeds, sweep(subject.graph, subject.feeds).plan),
+            "ours": quantised(subject.graph, subject.feeds, unmeasured(subject.graph)),
             "onnxruntime": by_onnxruntime(subject.graph, subject.feeds),
         }
         if arguments.modelopt:
