@@ -1,10 +1,11 @@
-"""Quantisation-aware training: a trained network learns to give in int8 what it gives in float32.
+"""Quantisation-aware training: a trained network learns to give with rounded layers what it gives in float32.
 
 Jacob et al. (CVPR 2018) and Krishnamoorthi (2018), as networks/fake_quantised.py says.
 
 The run that comes out is an ordinary one. Nothing of int8 is kept in it, for nothing has to be: the export rounds the
 weights as they were rounded here, with the largest of each output channel, and finds the activations' ranges again on
-the sound that this training heard. What the network has learned is to bear the rounding at such ranges.
+the sound that this training heard. The rounding here is near to the exported graph's and not the same
+(networks/fake_quantised.py), and on the networks tried the exported graph gained nothing (docs/training.md).
 
 The loss is not the recipe's own. A run keeps the network and not the class heads that it was trained through; fresh
 heads would first pull the embeddings elsewhere, and the centres with them. What int8 must not change are the

@@ -1,4 +1,8 @@
-"""A network that rounds as its int8 graph will: eight bits in front of every layer, float32 between.
+"""A network that rounds much as its int8 graph will: eight bits in front of every layer, float32 between.
+
+The exported graph differs in three ways. It also rounds what convolutions give and residual sums, where they stay in
+eight bits; it leaves layers of few channels, and those that a sweep finds, in float32; and its ranges are the largest
+values heard in calibration, while these are running means over batches, and clip more.
 
 Jacob et al.: Quantization and training of neural networks for efficient integer-arithmetic-only inference, CVPR 2018,
 section 3; Krishnamoorthi: Quantizing deep convolutional networks for efficient inference, arXiv 1806.08342, 2018,
@@ -56,7 +60,7 @@ class FakeQuantised(nn.Module):
         return self
 
     def forward(self, *inputs: Any, **options: Any) -> Tensor:
-        """Take what the network takes, and give what it would give in int8."""
+        """Take what the network takes, and give what it would give if every layer's input and weights were int8."""
         weights = {f"{name}.weight": rounded_weights(layer.weight) for name, layer in self._layers.items()}
         with self._rounded_inputs():
             given: Tensor = functional_call(self.network, weights, inputs, options)
