@@ -194,3 +194,23 @@ def test_the_file_is_a_quarter_of_fp32() -> None:
         x = graph.add("Relu", [graph.convolution(x, 64, 64, 3, 3)])
     fp32 = graph.finish({"embedding": x}, {"features": ["batch", 64, 4, 4]})
     assert len(quantised(fp32, int8_graphs.feeds(fp32, count=1), QuantisationPlan())) < 0.27 * len(fp32)
+
+
+def test_a_channel_of_nothing_but_its_bias_keeps_it() -> None:
+    """As a batch norm leaves it that has switched a channel off: weights of 1e-9, and a bias of 1."""
+    graph = int8_graphs.Graph(3)
+    random = np.random.default_rng(3)
+    weights = random.normal(0.0, 0.1, (16, 16, 3, 3)).astype(np.float32)
+    weights[5] *= 1e-8
+    weights[6] = 0.0
+    bias = np.ones(16, np.float32)
+    made = graph.add("Conv", ["x", graph.constant(weights), graph.constant(bias)], pads=[1, 1, 1, 1])
+    fp32 = graph.finish({"y": graph.add("Relu", [made])}, {"x": ["batch", 16, 8, 8]})
+    feed = {"x": np.abs(random.normal(0.0, 1.0, (2, 16, 8, 8))).astype(np.float32)}
+    int8 = quantised(fp32, [feed], QuantisationPlan())
+    found, expected = (
+        open_session(each, inputs=["x"], outputs=["y"], threads=1, arena=False).run(None, feed)[0]
+        for each in (int8, fp32)
+    )
+    np.testing.assert_allclose(found[:, 5:7], expected[:, 5:7], atol=0.05)
+    np.testing.assert_allclose(found, expected, atol=0.15)

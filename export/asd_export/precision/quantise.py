@@ -24,6 +24,7 @@ from .regions import LEVELS, Regions, bound_at_work, find_regions, moved, result
 from .view import GraphView
 
 _LEAST_SCALE = 1e-12  # of a tensor or a channel that is zero
+_BIAS_LEVELS = 2.0**30  # onnxruntime rounds a bias to int32 at the scale of the products
 
 
 def quantised(graph: bytes, feeds: Sequence[Feed], plan: QuantisationPlan) -> bytes:
@@ -85,17 +86,29 @@ class _Writer:
     def _convolution(self, node: onnx.NodeProto, int8: bool) -> None:
         x, weights, *bias = node.input
         taken = self._dequantised(x) if int8 else self._float(x)
-        kernel = self._constant_in_int8(weights, axis=0)
         result = result_of(self._view, node)
         middles = [self._regions.middle.get(name, 0.0) if int8 else 0.0 for name in (x, result)]
+        least = self._least_for(bias, x, middles) if int8 else None
+        kernel = self._constant_in_int8(weights, axis=0, least=least)
         if any(middles):  # w·(x − m) + (b + m·Σw − m') = (w·x + b) − m'
-            levels, scale = self._levels(weights, axis=0)
+            levels, scale = self._levels(weights, axis=0, least=least)
             sums = (levels * scale).reshape(len(levels), -1).sum(axis=1)
             value = self._value(bias[0]) if bias else np.zeros(len(levels), np.float32)
             bias = [self._constant((value + middles[0] * sums - middles[1]).astype(np.float32))]
         self._copy(node, [taken, kernel, *bias], list(node.output))
         if int8:
             self._store(node, result)
+
+    def _least_for(self, bias: Sequence[str], x: str, middles: Sequence[float]) -> NDArray[np.float32] | None:
+        """Return the least scale of each channel's weights: a channel of nothing but its bias would lose it.
+
+        A batch norm that has switched a channel off leaves weights of 1e-9 and a bias of 1: at their scale the bias has
+        more levels than an int32.
+        """
+        if not bias:
+            return None
+        size = np.abs(self._value(bias[0])) + sum(map(abs, middles))
+        return np.asarray(size / (_BIAS_LEVELS * self._scale(x)), np.float32)
 
     def _product(self, node: onnx.NodeProto, int8: bool) -> None:
         """Write a matrix product and behind it the bias: onnxruntime computes MatMul in int8 and Gemm in float32.
@@ -196,9 +209,11 @@ class _Writer:
         self.initializers.setdefault(SIGNED_ZERO, numpy_helper.from_array(np.array(0, np.int8), SIGNED_ZERO))
         return SIGNED_ZERO
 
-    def _constant_in_int8(self, weights: str, *, axis: int, across: bool = False) -> str:
+    def _constant_in_int8(
+        self, weights: str, *, axis: int, across: bool = False, least: NDArray[np.float32] | None = None
+    ) -> str:
         """Write weights with one scale an index of `axis`, transposed with `across`; return their float."""
-        levels, scale = self._levels(weights, axis)
+        levels, scale = self._levels(weights, axis, least)
         axis %= levels.ndim
         if across:
             levels, axis = np.ascontiguousarray(levels.T), 1 - axis
@@ -209,12 +224,16 @@ class _Writer:
         self.nodes[-1].attribute.append(helper.make_attribute("axis", axis))
         return name
 
-    def _levels(self, weights: str, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-        """Return weights in int8 and their scales, one an index of `axis`."""
+    def _levels(
+        self, weights: str, axis: int, least: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """Return weights in int8 and their scales, one an index of `axis`, none below its `least`."""
         values = self._value(weights)
         others = tuple(i for i in range(values.ndim) if i != axis % values.ndim)
         largest = np.abs(values).max(axis=others, keepdims=True)
         scale = np.maximum(largest / LEVELS, _LEAST_SCALE).astype(np.float32)
+        if least is not None:
+            scale = np.maximum(scale, least.reshape(scale.shape))
         return np.rint(values / scale).astype(np.int8), scale
 
     def _value(self, name: str) -> NDArray[np.float32]:
