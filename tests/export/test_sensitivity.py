@@ -97,7 +97,7 @@ def test_a_layer_that_is_too_large_is_passed_over() -> None:
     assert (small.precision, large.precision) == ("weights", "int8")
 
 
-def test_the_quarter_is_that_of_all_graphs() -> None:
+def test_the_share_is_that_of_all_graphs() -> None:
     """One layer is all of its own graph, and a fifth of both."""
     found = swept({"stream": layers(4, 16), "head": layers(5, 64)}, budget=0.0)
     assert found.plans["stream"].weights == ("node_conv_0",)
