@@ -210,7 +210,7 @@ def _layers(
 ) -> str:
     if precision == "fp32":
         return "the graph was held to the network it was exported from, which has no layers by these names"
-    tables = []
+    tables = [other.sweeps[kind].table()] if precision == "int8" else []
     for part, heard in feeds.items():
         names = f"{part}.fp32.onnx", f"{part}.{precision}.onnx"
         graph = other.members[names[1]]
