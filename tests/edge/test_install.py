@@ -150,9 +150,13 @@ def test_a_lower_release_comes_only_by_force_and_the_highest_is_remembered(box: 
     assert box.install(box.folder / "a.asd").changed  # the highest itself may come back
 
 
-def test_the_same_content_may_come_with_other_signatures(box: Box) -> None:
-    box.install(box.bundle("a.asd", 7))
-    assert box.install(sign(box.folder / "a.asd", FACTORY)).present.signed_by == ("factory",)
+def test_the_same_content_may_come_with_other_signatures_and_leaves_the_one_before(box: Box) -> None:
+    box.install(box.bundle("a.asd", 6))
+    box.install(box.bundle("b.asd", 7))
+    done = box.install(sign(box.folder / "b.asd", FACTORY))
+    assert (done.present.signed_by, done.replaced) == (("factory",), None)
+    assert "other signatures" in str(done.dropped)
+    assert box.releases() == (7, 6)
 
 
 def test_force_does_not_go_past_a_signature(box: Box) -> None:
@@ -177,7 +181,6 @@ def test_a_file_that_something_else_put_there_is_no_obstacle(box: Box, state: st
         make_tiny_bundle(box.path, release=5)
     else:
         box.path.write_bytes(by_hand if state == "copied by hand" else by_hand[:-1])
-    put = box.path.read_bytes()
     newer = box.bundle("c.asd", 3)
     if state == "copied by hand":  # it counts
         assert status(box.config).present.how == "found"  # type: ignore[union-attr]
@@ -186,8 +189,9 @@ def test_a_file_that_something_else_put_there_is_no_obstacle(box: Box, state: st
         last = json.loads((box.state / "installed.json").read_text())["history"][-1]
         assert (last["release"], last["how"]) == (5, "found")
         newer = box.bundle("c.asd", 6)
-    box.install(newer)
-    assert box.previous.read_bytes() == put
+    done = box.install(newer)
+    assert box.releases() == ((6, 5) if state == "copied by hand" else (3, 0))  # only what serves can be gone back to
+    assert (done.dropped is None) == (state == "copied by hand")
 
 
 def test_the_bundle_inside_the_package_is_not_replaced(box: Box) -> None:

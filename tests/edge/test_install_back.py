@@ -9,6 +9,7 @@ import pytest
 from asd_edge.errors import BundleError, StateError
 from asd_edge.serving.install import status, take_back
 from tests.edge.installing import Box
+from tests.edge.tiny_bundle import make_tiny_bundle
 
 
 @pytest.fixture
@@ -40,3 +41,27 @@ def test_a_genuine_bundle_that_was_never_installed_does_not_come_back(box: Box) 
     assert take_back(box.config, author="bob", force=True).present.how == "forced"
     assert box.releases() == (1, 3)
     assert take_back(box.config, author="bob").present.release == 3
+
+
+@pytest.mark.parametrize("state", ["damaged", "not signed"])
+def test_a_file_that_does_not_serve_never_takes_the_place_of_the_one_before(box: Box, state: str) -> None:
+    for release in (1, 2):
+        box.install(box.bundle(f"{release}.asd", release))
+    before = box.previous.read_bytes()
+    if state == "damaged":
+        box.path.write_bytes(box.path.read_bytes()[:-1])
+    else:
+        make_tiny_bundle(box.path, release=9)
+    done = box.install(box.bundle("3.asd", 3))
+    assert (done.replaced, box.previous.read_bytes()) == (None, before)
+    assert ("cut off" if state == "damaged" else "no signature") in str(done.dropped)
+    assert take_back(box.config, author="bob").present.release == 1
+
+
+def test_the_present_bundle_mends_its_own_file_after_going_back(box: Box) -> None:
+    for release in (1, 2):
+        box.install(box.bundle(f"{release}.asd", release))
+    take_back(box.config, author="bob")
+    box.path.write_bytes(b"")
+    assert box.install(box.folder / "1.asd").changed
+    assert box.releases() == (1, 2)

@@ -71,6 +71,8 @@ def _tell(done: Outcome, device: DeviceConfig, config: Path) -> None:
     typer.echo(f"{'Went back to' if done.present.how == 'taken back' else 'Installed'} {done.present}.")
     if done.replaced is not None:
         typer.echo(f"Before: {done.replaced}. To go back: asd-edge install --previous --config {config}")
+    if done.dropped is not None:
+        typer.echo(f"The file that was there is not kept ({done.dropped}); --previous goes back to what it did.")
     for machine, names in done.idle.items():
         typer.echo(f"Enroll again for {machine}: {', '.join(names)}.")
     if _daemon_runs(device):

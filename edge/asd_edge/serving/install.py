@@ -29,7 +29,8 @@ class Outcome:
 
     Args:
         present: what is in place now.
-        replaced: what was, as far as it could be read.
+        replaced: what was, and is the one before now; None where nothing was, or nothing to go back to.
+        dropped: why what was there is not the one before now, which stayed; None where it is, or nothing was.
         changed: false where the very same file was there already.
         idle: what was enrolled and is not compared with any more, by machine.
         untrue: of each precision that fails parity here and does not serve, what was found.
@@ -37,6 +38,7 @@ class Outcome:
 
     present: Installed
     replaced: Installed | None
+    dropped: str | None
     changed: bool
     idle: dict[str, list[str]]
     untrue: tuple[str, ...]
@@ -113,7 +115,7 @@ def _put(candidate: Path, place: Place, config: DeviceConfig, how: How, author: 
     bundle, archive = read_trusted(candidate, config.bundle)
     if config.bundle.precision != "auto":  # what is served of it
         bundle = bundle.at(config.bundle.precision)
-    record, present = _agreed(place, config)
+    record, present, refusal = _agreed(place, config)
     entry = Installed.of(bundle, archive, how, author)
     if how == "installed" and record is not None:
         _check_release(candidate, entry, record)
@@ -124,27 +126,31 @@ def _put(candidate: Path, place: Place, config: DeviceConfig, how: How, author: 
     if idle and not enroll_again:
         raise _would_be_idle(candidate, idle)
     untrue = _check_golden(candidate, bundle, known_precision(config, bundle))
-    replaced = record.history[-1] if record is not None and present is not None else None
-    if replaced is not None and replaced.bundle_id == entry.bundle_id:
-        return Outcome(replaced, None, changed=False, idle=idle, untrue=untrue)
-    place.replace(archive, extended(record, entry))
-    return Outcome(entry, replaced, changed=True, idle=idle, untrue=untrue)
+    was = record.history[-1] if record is not None and present is not None else None
+    if was is not None and was.bundle_id == entry.bundle_id:
+        return Outcome(was, None, None, changed=False, idle=idle, untrue=untrue)
+    # There is one place for a bundle to go back to: it is for one that serves, and is another than the new one.
+    dropped = refusal
+    if was is not None and was.content == entry.content and candidate != place.previous:
+        dropped = "it has the same content, with other signatures"
+    place.replace(archive, extended(record, entry), keep=dropped is None)
+    return Outcome(entry, was if dropped is None else None, dropped, changed=True, idle=idle, untrue=untrue)
 
 
-def _agreed(place: Place, config: DeviceConfig) -> tuple[InstallRecord | None, Bundle | None]:
-    """Return the record and the present bundle, its last entry; None for one that is damaged or not trusted.
+def _agreed(place: Place, config: DeviceConfig) -> tuple[InstallRecord | None, Bundle | None, str | None]:
+    """Return the record; the present bundle, its last entry; and why there is none though there is a file.
 
     A file that was copied there by hand, or by an installation killed before its last step, is written down now.
     """
     record = read_record(place.record)
     try:
         bundle, archive = read_trusted(place.path, config.bundle)
-    except BundleError:  # no reason not to install a good one
-        return record, None
+    except BundleError as error:  # no reason not to install a good one
+        return record, None, error.found if place.path.exists() else None
     if record is None or record.history[-1].bundle_id != bundle.bundle_id:
         record = extended(record, Installed.of(bundle, archive, "found", "unknown"))
         place.note(record)
-    return record, bundle
+    return record, bundle, None
 
 
 def _entry(path: Path, config: DeviceConfig, record: InstallRecord | None) -> Installed:
@@ -155,8 +161,9 @@ def _entry(path: Path, config: DeviceConfig, record: InstallRecord | None) -> In
 
 
 def _check_release(candidate: Path, new: Release, record: InstallRecord) -> None:
+    """Refuse an older one. What the record holds as the present one may come again, to mend its file."""
     highest = record.highest
-    if new.release > highest.release or (new.release, new.content) == (highest.release, highest.content):
+    if new.release > highest.release or new.content in (highest.content, record.history[-1].content):
         return
     found, remedy = f"release {new.release}", "Install a newer one"
     if new.release == highest.release:

@@ -94,8 +94,13 @@ class Place:
                 remedy="Make room on the disk, or run the command with sudo.",
             ) from error
 
-    def replace(self, archive: bytes, record: InstallRecord) -> None:
-        """Put `archive` at `path` and what was there at `previous`, and write the record; or change nothing.
+    def replace(self, archive: bytes, record: InstallRecord, *, keep: bool) -> None:
+        """Put `archive` at `path`, and write the record; or change nothing.
+
+        Args:
+            archive: the new bundle file.
+            record: the new record.
+            keep: whether what was at `path` goes to `previous`; else what is there stays.
 
         Raises:
             OSError: no room, or no leave.
@@ -105,7 +110,7 @@ class Place:
             try:
                 with atomic_write(self.path, like=self.path.parent) as stream:
                     _fill(stream, archive)
-                    if self.path.exists():
+                    if keep and self.path.exists():
                         os.link(self.path, self._replaced)
             finally:
                 self.settle()
