@@ -17,11 +17,13 @@ from asd_edge.control import ControlReply
 from asd_edge.daemon.control import ControlServer
 from asd_edge.errors import AsdEdgeError, BundleError, ConfigError, StateError
 from asd_edge.lock import locked
-from asd_edge.serving.install import status, take_back
+from asd_edge.serving.install import take_back
+from asd_edge.serving.installed import Installed
+from asd_edge.serving.status import status
 from tests.edge.device import asd_edge
 from tests.edge.installing import FACTORY, PLANT, Box
 from tests.edge.remote_operator import Operator
-from tests.edge.signer import members_of, sign, write_members
+from tests.edge.signer import members_of, sign, trust, write_members
 from tests.edge.tiny_bundle import make_tiny_bundle, tiny_description, tiny_golden
 
 
@@ -183,7 +185,8 @@ def test_a_file_that_something_else_put_there_is_no_obstacle(box: Box, state: st
         box.path.write_bytes(by_hand if state == "copied by hand" else by_hand[:-1])
     newer = box.bundle("c.asd", 3)
     if state == "copied by hand":  # it counts
-        assert status(box.config).present.how == "found"  # type: ignore[union-attr]
+        assert isinstance(present := status(box.config).present, Installed)
+        assert present.how == "found"
         with pytest.raises(BundleError, match="more than release 5"):
             box.install(newer)
         last = json.loads((box.state / "installed.json").read_text())["history"][-1]
@@ -239,6 +242,28 @@ def test_the_command_says_what_it_did(box: Box) -> None:
     lower = asd_edge("install", "--config", box.device, box.bundle("c.asd", 1, name="other"))
     assert lower.returncode == 1
     assert "--force" in lower.stderr
+
+
+def test_the_list_tells_of_files_that_cannot_be_used(box: Box) -> None:
+    for release in (1, 2):
+        box.install(box.bundle(f"{release}.asd", release))
+    trust(box.folder / "keys", FACTORY)  # the plant's key is revoked
+    box.path.write_bytes(b"damaged")
+    listed = asd_edge("install", "--config", box.device, "--list")
+    assert listed.returncode == 0, listed.stderr
+    installed, previous, highest = listed.stdout.splitlines()
+    assert installed.startswith("installed: damaged (a file that begins with")
+    assert installed.endswith("; last known: tiny, release 2)")
+    assert previous.startswith("previous: tiny, release 1 (")
+    assert "cannot be used: " in previous
+    assert highest == "highest release: 2"
+    box.bundle("3.asd", 3, FACTORY).rename(box.path)
+    box.previous.write_bytes(b"damaged")
+    installed, previous, _ = asd_edge("install", "--config", box.device, "--list").stdout.splitlines()
+    assert installed.endswith("; found, not installed by asd-edge install")
+    assert previous.startswith("previous: a file cannot be used: ")
+    told = json.loads(asd_edge("install", "--config", box.device, "--list", "--json").stdout)
+    assert (told["installed"]["how"], told["previous"]["untrusted"]) == ("found", False)
 
 
 def test_every_refusal_is_one_of_ours(box: Box) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from asd_edge.errors import BundleError, StateError
-from asd_edge.serving.install import status, take_back
+from asd_edge.serving.install import take_back
+from asd_edge.serving.status import status
 from tests.edge.installing import Box
 from tests.edge.tiny_bundle import make_tiny_bundle
 

@@ -44,15 +44,6 @@ class Outcome:
     untrue: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Status:
-    """The bundle in place and the one before it, None where there is none, and the highest release there ever was."""
-
-    present: Installed | None
-    before: Installed | None
-    highest: int | None
-
-
 def install(
     candidate: Path, config: DeviceConfig, *, author: str, force: bool = False, enroll_again: bool = False
 ) -> Outcome:
@@ -95,22 +86,6 @@ def take_back(config: DeviceConfig, *, author: str, force: bool = False, enroll_
         return _put(place.previous, place, config, "forced" if force else "taken back", author, enroll_again)
 
 
-def status(config: DeviceConfig) -> Status:
-    """Return what is installed; changes nothing.
-
-    Raises:
-        AsdEdgeError: the record cannot be used, or there is a file at `path` that cannot.
-    """
-    place = Place.of(config)
-    record = read_record(place.record)
-    present = _entry(place.path, config, record) if place.path.exists() else None
-    try:
-        before = _entry(place.previous, config, record) if place.previous.exists() else None
-    except BundleError:  # of another version, or of a key that is not trusted any more: none to go back to
-        before = None
-    return Status(present, before, record.highest.release if record is not None else None)
-
-
 def _put(candidate: Path, place: Place, config: DeviceConfig, how: How, author: str, enroll_again: bool) -> Outcome:
     bundle, archive = read_trusted(candidate, config.bundle)
     if config.bundle.precision != "auto":  # what is served of it
@@ -151,13 +126,6 @@ def _agreed(place: Place, config: DeviceConfig) -> tuple[InstallRecord | None, B
         record = extended(record, Installed.of(bundle, archive, "found", "unknown"))
         place.note(record)
     return record, bundle, None
-
-
-def _entry(path: Path, config: DeviceConfig, record: InstallRecord | None) -> Installed:
-    bundle, archive = read_trusted(path, config.bundle)
-    known = reversed(record.history if record is not None else ())
-    entry = next((entry for entry in known if entry.bundle_id == bundle.bundle_id), None)
-    return entry or Installed.of(bundle, archive, "found", "unknown")
 
 
 def _check_release(candidate: Path, new: Release, record: InstallRecord) -> None:
