@@ -114,7 +114,7 @@ def nothing(box: Box) -> Path:
 @pytest.mark.parametrize(
     ("candidate", "words"),
     [
-        (other_release, ("not newer", "release 6", "more than release 7", "--previous", "--force")),
+        (other_release, ("not newer", "release 6", "more than release 7", "--force")),
         (other_content, ("release 7 with another content", "--force")),
         (unsigned, ("not signed by a key", "no signature", "one of plant, factory")),
         (strange, ("not signed by a key", "one of plant, factory")),
@@ -123,8 +123,8 @@ def nothing(box: Box) -> Path:
         (ignorant, ("does not know the machine fan-1", "fan/00")),
         (another_embedding, ("fan-1: rpm1200", "--enroll-again")),
         (deaf, ("golden segments", "FAILED")),
-        (without_the_precision, ("segment/int8", "segment/fp32")),
-        (nothing, ("No such file",)),
+        (without_the_precision, ("segment/int8", "segment/fp32", 'bundle.precision = "int8" in the device file')),
+        (nothing, ("No such file", "Correct the name")),
     ],
 )
 def test_what_is_refused_leaves_everything_as_it_was(

@@ -19,8 +19,9 @@ def box(tmp_path: Path) -> Box:
 
 
 def test_going_back_and_forth(box: Box) -> None:
-    with pytest.raises(StateError, match="no bundle to go back to"):
+    with pytest.raises(StateError, match="no bundle to go back to") as caught:
         take_back(box.config, author="bob")
+    assert caught.value.remedy.endswith("asd-edge install BUNDLE --config FILE.")
     box.install(box.bundle("a.asd", 1))
     box.install(box.bundle("b.asd", 2))
     for releases in ((1, 2), (2, 1)):
@@ -57,6 +58,17 @@ def test_a_file_that_does_not_serve_never_takes_the_place_of_the_one_before(box:
     assert (done.replaced, box.previous.read_bytes()) == (None, before)
     assert ("cut off" if state == "damaged" else "no signature") in str(done.dropped)
     assert take_back(box.config, author="bob").present.release == 1
+
+
+def test_a_damaged_bundle_before_is_not_advised_again(box: Box) -> None:
+    for release in (1, 2):
+        box.install(box.bundle(f"{release}.asd", release))
+    with pytest.raises(BundleError, match="To go back to the bundle before this one: --previous"):
+        box.install(box.bundle("1.asd", 1))
+    box.previous.write_bytes(b"damaged")
+    with pytest.raises(BundleError) as caught:
+        take_back(box.config, author="bob")
+    assert caught.value.remedy == "Install the one that you want: asd-edge install BUNDLE --config FILE."
 
 
 def test_the_present_bundle_mends_its_own_file_after_going_back(box: Box) -> None:

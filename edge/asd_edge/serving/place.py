@@ -14,15 +14,11 @@ from pathlib import Path
 from typing import IO
 
 from asd_edge.atomic import atomic_write
+from asd_edge.bundle.trust import previous_of
 from asd_edge.config import DeviceConfig
 from asd_edge.errors import ConfigError, StateError
 from asd_edge.lock import holder_of, locked
 from asd_edge.serving.installed import InstallRecord
-
-
-def previous_of(path: Path) -> Path:
-    """Return where the bundle is kept that was at `path` before the present one."""
-    return path.with_name(f"{path.stem}.previous.asd")
 
 
 @dataclass(frozen=True)
