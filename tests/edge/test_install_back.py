@@ -8,6 +8,7 @@ import pytest
 
 from asd_edge.errors import BundleError, StateError
 from asd_edge.serving.install import take_back
+from asd_edge.serving.installed import Installed
 from asd_edge.serving.status import status
 from tests.edge.installing import Box
 from tests.edge.tiny_bundle import make_tiny_bundle
@@ -58,6 +59,16 @@ def test_a_file_that_does_not_serve_never_takes_the_place_of_the_one_before(box:
     assert (done.replaced, box.previous.read_bytes()) == (None, before)
     assert ("cut off" if state == "damaged" else "no signature") in str(done.dropped)
     assert take_back(box.config, author="bob").present.release == 1
+
+
+def test_an_old_bundle_that_was_copied_there_is_found_though_it_was_installed_once(box: Box) -> None:
+    for release in (1, 2):
+        box.install(box.bundle(f"{release}.asd", release))
+    box.path.write_bytes((box.folder / "1.asd").read_bytes())
+    present, before = status(box.config).present, status(box.config).before
+    assert isinstance(present, Installed)
+    assert isinstance(before, Installed)
+    assert (present.how, before.how) == ("found", "installed")
 
 
 def test_a_damaged_bundle_before_is_not_advised_again(box: Box) -> None:

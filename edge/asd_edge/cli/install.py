@@ -67,6 +67,9 @@ def install(
 
 
 def _tell(done: Outcome, device: DeviceConfig, config: Path) -> None:
+    from asd_edge.bundle.trust import previous_of
+
+    path = Path(device.bundle.path)
     if not done.changed:
         typer.echo(f"{done.present} is installed already.")
         return
@@ -74,7 +77,8 @@ def _tell(done: Outcome, device: DeviceConfig, config: Path) -> None:
     if done.replaced is not None:
         typer.echo(f"Before: {done.replaced}. To go back: asd-edge install --previous --config {config}")
     if done.dropped is not None:
-        typer.echo(f"The file that was there is not kept ({done.dropped}); --previous goes back to what it did.")
+        back = "; --previous still goes back to the one before it" if previous_of(path).exists() else ""
+        typer.echo(f"The file that was there is not kept ({done.dropped}){back}.")
     for machine, names in done.idle.items():
         typer.echo(f"Enroll again for {machine}: {', '.join(names)}.")
     if _daemon_runs(device):

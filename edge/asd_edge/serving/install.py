@@ -143,7 +143,7 @@ def _check_release(candidate: Path, new: Release, record: InstallRecord, place: 
     raise BundleError(
         f"The bundle {candidate} is not newer than what this device had",
         found=found,
-        expected=f"more than release {highest.release}, or that one itself",
+        expected=f"more than release {highest.release}, or that one itself, or the present one again",
         remedy=f"{remedy}.{back} To install it all the same: --force.",
     )
 
