@@ -101,22 +101,29 @@ def read_authorised_keys(path: Path) -> AuthorisedKeys:
 def write_private_key(path: Path, name: str) -> str:
     """Make a key, write it to a new file for its owner alone, and return the line for a device's file of public keys.
 
+    The line is also written to `public_file(path)`. OpenSSH has room for a name in the private key too, which
+    `cryptography` leaves empty.
+
     Raises:
-        ConfigError: the name is none, the file is there already, or cannot be written.
+        ConfigError: the name is none, one of the files is there already, or cannot be written.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ConfigError("The key needs a name", found=repr(name), expected=_LINE, remedy="Give it with --name.")
-    if path.exists():
+    public = public_file(path)
+    if there := [str(file) for file in (path, public) if file.exists()]:
         raise ConfigError(
             f"The key file {path} is not written",
-            found="a file of that name",
+            found=f"{' and '.join(there)} already",
             expected="none, because a lost key cannot be had back",
             remedy="Choose another name, or remove the file.",
         )
     key = Ed25519PrivateKey.generate()
+    line = f"{_public_text(key.public_key())} {name}"
     try:
         with atomic_write(path, mode=0o600) as stream:
             stream.write(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+            with atomic_write(public) as public_stream:
+                public_stream.write(f"{line}\n".encode())
     except OSError as error:
         raise ConfigError(
             f"The key file {path} is not written",
@@ -124,7 +131,12 @@ def write_private_key(path: Path, name: str) -> str:
             expected="a folder that can be written to",
             remedy="Choose another folder.",
         ) from error
-    return f"{_public_text(key.public_key())} {name}"
+    return line
+
+
+def public_file(path: Path) -> Path:
+    """Return the file beside a private key that its public key is written to, as ssh-keygen names it."""
+    return path.with_name(f"{path.name}.pub")
 
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
@@ -148,6 +160,8 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
 
 
 def _public_key(path: Path, number: int, parts: list[str]) -> tuple[str, Ed25519PublicKey]:
+    if len(parts) == 2 and parts[0] == "ssh-ed25519":
+        raise _unusable(path, f"line {number}: a key without a name", f"Append a name to the line: {_LINE}.")
     if len(parts) != 3 or not re.fullmatch(NAME_PATTERN, parts[2]):
         raise _unusable(path, f"line {number}: not {_LINE}", "`ssh-keygen -t ed25519 -C NAME` makes such keys too.")
     try:

@@ -138,10 +138,27 @@ class TestPolicy:
                 load_trusted(table)
             assert caught.value.found == (f"signatures of {MALLORY.fingerprint} alone" if signer else "no signature")
             assert caught.value.expected == "one of plant"
+            first, last = caught.value.remedy.split("; docs/security.md says how. ")
+            assert first.startswith(
+                f"Add the signer's line to {keys}" if signer else "Sign it with the key of one of p"
+            )
+            assert "allow_unsigned" in last
         sign(bundle, PLANT)
         caplog.set_level("INFO")
         assert load_trusted(table).signed_by == ("plant",)
         assert "release 1, is signed by plant" in caplog.text
+
+    def test_a_device_whose_file_is_gone_or_damaged_is_told_how_to_get_it_back(self, tmp_path: Path) -> None:
+        path = tmp_path / "bundle.asd"
+        table = BundleTable(path=str(path), allow_unsigned=True)
+        for damaged in (False, True):
+            if damaged:
+                path.write_bytes(b"damaged")
+                path.with_name("bundle.previous.asd").write_bytes(b"")
+            with pytest.raises(BundleError) as caught:
+                load_trusted(table)
+            assert "asd-edge install BUNDLE --config FILE" in caught.value.remedy
+            assert ("--previous" in caught.value.remedy) == damaged
 
     def test_nothing_of_a_stranger_s_file_is_looked_into(self, bundle: Path, tmp_path: Path) -> None:
         write_members(bundle, members_of(bundle) | {"manifest.json": b'{"format": "asd-edge-bundle", "version": 4}'})

@@ -164,6 +164,22 @@ def test_what_serves_and_why_it_was_chosen(tmp_path: Path) -> None:
     assert serving == ["stream/int8"]
 
 
+@pytest.mark.parametrize("where", ["default", "absent.asd", "fan.asd"])
+def test_trusted_keys_are_looked_at_whatever_bundle_there_is(path: Path, where: str) -> None:
+    keys = path.with_name("keys")
+    keys.write_text(f"{Operator('plant').line.rpartition(' ')[0]}\n")
+    keys.chmod(0o644)
+    device = box(path.with_name(where), keys=keys)
+    if where == "default":
+        assert device.config_file is not None
+        text = device.config_file.read_text()
+        device.config_file.write_text(text.replace(str(path.with_name(where)), "default"))
+        device = Device.of(device.config_file)
+        assert device.bundle_name == "default"
+    (found,) = checks.check_signature(device)
+    assert (found.level, "line 1: a key without a name" in found.found) == (Level.FAULT, True)
+
+
 def test_a_precision_that_the_bundle_lacks_is_one_fault(path: Path) -> None:
     device = box(path, precision="int8")
     with pytest.raises(BundleError, match="has no such graph"):  # which the doctor makes a line of

@@ -17,11 +17,13 @@ from asd_edge.control import ControlReply
 from asd_edge.daemon.control import ControlServer
 from asd_edge.errors import AsdEdgeError, BundleError, ConfigError, StateError
 from asd_edge.lock import locked
-from asd_edge.serving.install import status, take_back
+from asd_edge.serving.install import take_back
+from asd_edge.serving.installed import Installed
+from asd_edge.serving.status import status
 from tests.edge.device import asd_edge
 from tests.edge.installing import FACTORY, PLANT, Box
 from tests.edge.remote_operator import Operator
-from tests.edge.signer import members_of, sign, write_members
+from tests.edge.signer import members_of, sign, trust, write_members
 from tests.edge.tiny_bundle import make_tiny_bundle, tiny_description, tiny_golden
 
 
@@ -112,7 +114,7 @@ def nothing(box: Box) -> Path:
 @pytest.mark.parametrize(
     ("candidate", "words"),
     [
-        (other_release, ("not newer", "release 6", "more than release 7", "--previous", "--force")),
+        (other_release, ("not newer", "release 6", "more than release 7", "--force")),
         (other_content, ("release 7 with another content", "--force")),
         (unsigned, ("not signed by a key", "no signature", "one of plant, factory")),
         (strange, ("not signed by a key", "one of plant, factory")),
@@ -121,8 +123,8 @@ def nothing(box: Box) -> Path:
         (ignorant, ("does not know the machine fan-1", "fan/00")),
         (another_embedding, ("fan-1: rpm1200", "--enroll-again")),
         (deaf, ("golden segments", "FAILED")),
-        (without_the_precision, ("segment/int8", "segment/fp32")),
-        (nothing, ("No such file",)),
+        (without_the_precision, ("segment/int8", "segment/fp32", 'bundle.precision = "int8" in the device file')),
+        (nothing, ("No such file", "Correct the name")),
     ],
 )
 def test_what_is_refused_leaves_everything_as_it_was(
@@ -150,9 +152,13 @@ def test_a_lower_release_comes_only_by_force_and_the_highest_is_remembered(box: 
     assert box.install(box.folder / "a.asd").changed  # the highest itself may come back
 
 
-def test_the_same_content_may_come_with_other_signatures(box: Box) -> None:
-    box.install(box.bundle("a.asd", 7))
-    assert box.install(sign(box.folder / "a.asd", FACTORY)).present.signed_by == ("factory",)
+def test_the_same_content_may_come_with_other_signatures_and_leaves_the_one_before(box: Box) -> None:
+    box.install(box.bundle("a.asd", 6))
+    box.install(box.bundle("b.asd", 7))
+    done = box.install(sign(box.folder / "b.asd", FACTORY))
+    assert (done.present.signed_by, done.replaced) == (("factory",), None)
+    assert "other signatures" in str(done.dropped)
+    assert box.releases() == (7, 6)
 
 
 def test_force_does_not_go_past_a_signature(box: Box) -> None:
@@ -177,17 +183,18 @@ def test_a_file_that_something_else_put_there_is_no_obstacle(box: Box, state: st
         make_tiny_bundle(box.path, release=5)
     else:
         box.path.write_bytes(by_hand if state == "copied by hand" else by_hand[:-1])
-    put = box.path.read_bytes()
     newer = box.bundle("c.asd", 3)
     if state == "copied by hand":  # it counts
-        assert status(box.config).present.how == "found"  # type: ignore[union-attr]
+        assert isinstance(present := status(box.config).present, Installed)
+        assert present.how == "found"
         with pytest.raises(BundleError, match="more than release 5"):
             box.install(newer)
         last = json.loads((box.state / "installed.json").read_text())["history"][-1]
         assert (last["release"], last["how"]) == (5, "found")
         newer = box.bundle("c.asd", 6)
-    box.install(newer)
-    assert box.previous.read_bytes() == put
+    done = box.install(newer)
+    assert box.releases() == ((6, 5) if state == "copied by hand" else (3, 0))  # only what serves can be gone back to
+    assert (done.dropped is None) == (state == "copied by hand")
 
 
 def test_the_bundle_inside_the_package_is_not_replaced(box: Box) -> None:
@@ -235,6 +242,28 @@ def test_the_command_says_what_it_did(box: Box) -> None:
     lower = asd_edge("install", "--config", box.device, box.bundle("c.asd", 1, name="other"))
     assert lower.returncode == 1
     assert "--force" in lower.stderr
+
+
+def test_the_list_tells_of_files_that_cannot_be_used(box: Box) -> None:
+    for release in (1, 2):
+        box.install(box.bundle(f"{release}.asd", release))
+    trust(box.folder / "keys", FACTORY)  # the plant's key is revoked
+    box.path.write_bytes(b"damaged")
+    listed = asd_edge("install", "--config", box.device, "--list")
+    assert listed.returncode == 0, listed.stderr
+    installed, previous, highest = listed.stdout.splitlines()
+    assert installed.startswith("installed: damaged (a file that begins with")
+    assert installed.endswith("; last known: tiny, release 2)")
+    assert previous.startswith("previous: tiny, release 1 (")
+    assert "cannot be used: " in previous
+    assert highest == "highest release: 2"
+    box.bundle("3.asd", 3, FACTORY).rename(box.path)
+    box.previous.write_bytes(b"damaged")
+    installed, previous, _ = asd_edge("install", "--config", box.device, "--list").stdout.splitlines()
+    assert installed.endswith("; found, not installed by asd-edge install")
+    assert previous.startswith("previous: a file cannot be used: ")
+    told = json.loads(asd_edge("install", "--config", box.device, "--list", "--json").stdout)
+    assert (told["installed"]["how"], told["previous"]["untrusted"]) == ("found", False)
 
 
 def test_every_refusal_is_one_of_ours(box: Box) -> None:

@@ -20,7 +20,7 @@ PROGRAM = """
 import json, os, shutil, signal, sys
 from pathlib import Path
 
-from asd_edge.serving.install import status
+from asd_edge.serving.status import status
 from tests.edge.installing import Box
 
 TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "fchmod", "fchown", "replace", "rename",

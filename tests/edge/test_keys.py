@@ -11,6 +11,7 @@ from asd_edge.config import RemoteTable
 from asd_edge.daemon.remote import authorised_keys
 from asd_edge.errors import ConfigError
 from asd_edge.keys import KEYS_LIMIT, fingerprint, read_authorised_keys, read_private_key, write_private_key
+from tests.edge.device import asd_edge
 from tests.edge.remote_operator import Operator
 from tests.edge.required import required_tool
 
@@ -32,7 +33,9 @@ def keys_file(folder: Path, text: str) -> Path:
 def test_a_key_of_ours_is_one_that_ssh_keygen_reads(tmp_path: Path) -> None:
     path = tmp_path / "anna.key"
     line = write_private_key(path, "anna")
-    assert path.stat().st_mode & 0o777 == 0o600
+    public = tmp_path / "anna.key.pub"
+    assert [file.stat().st_mode & 0o777 for file in (path, public)] == [0o600, 0o644]
+    assert public.read_text() == f"{line}\n"
     assert ssh_keygen("-y", "-f", str(path)).split() == line.split()[:2]
     key = read_private_key(path)
     (tmp_path / "line").write_text(line)
@@ -66,6 +69,10 @@ def test_a_key_file_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not written"):
         write_private_key(path, "anna")
     assert path.read_bytes() == before
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"anna\.key\.pub already"):
+        write_private_key(path, "anna")
+    assert not path.exists()
     with pytest.raises(ConfigError, match="name"):
         write_private_key(tmp_path / "new.key", "anna@plant")
 
@@ -75,7 +82,7 @@ def test_a_key_file_is_not_overwritten(tmp_path: Path) -> None:
     [
         ("", "no key"),
         ("# nobody\n", "no key"),
-        (ANNA.line.rpartition(" ")[0], "line 1"),
+        (ANNA.line.rpartition(" ")[0], "line 1: a key without a name"),
         (f"# one\n{ANNA.line}@plant", "line 2"),
         (f"from=10.0.0.1 {ANNA.line}", "line 1"),
         (ANNA.line.replace("AAAAC3", "AAAAC4"), "line 1"),
@@ -128,3 +135,10 @@ def test_a_credential_of_systemd_comes_before_the_keys_file(tmp_path: Path, monk
     BERT.authorise(credentials / "keys")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     assert authorised_keys(table).names == ["bert"]
+
+
+def test_keygen_says_where_the_key_is_and_where_its_line_goes(tmp_path: Path) -> None:
+    done = asd_edge("keygen", tmp_path / "anna.key")
+    assert (done.returncode, done.stdout) == (0, (tmp_path / "anna.key.pub").read_text())
+    for words in (str(tmp_path / "anna.key"), "anna.key.pub", "trusted_keys_file"):
+        assert words in done.stderr

@@ -44,7 +44,9 @@ def load_bundle(path: Path | str) -> Bundle:
     return read_bundle(path)[0]
 
 
-def read_bundle(path: Path | str, vouched: Vouched | None = None, *, only: str | None = None) -> tuple[Bundle, bytes]:
+def read_bundle(
+    path: Path | str, vouched: Vouched | None = None, *, only: str | None = None, remedy: str | None = None
+) -> tuple[Bundle, bytes]:
     """Return the bundle as `load_bundle` does, and its file: what is written elsewhere is what was checked.
 
     Args:
@@ -52,16 +54,17 @@ def read_bundle(path: Path | str, vouched: Vouched | None = None, *, only: str |
         vouched: gets the signatures and the manifest's bytes; returns who signed, or raises. It comes before anything
             but the container is looked into, so that no parser of graphs or arrays meets a stranger's bytes.
         only: a bundle id; a file that is another one is refused before anything of it is looked into.
+        remedy: what to do about a file that is missing or damaged; None for one that somebody named just now.
     """
     if str(path) == "default":
         with resources.as_file(resources.files("asd_edge") / "models" / "default.asd") as default:
             return _load(
                 default, vouched, only, "the default bundle", "Install asd-edge again, or name another bundle."
             )
-    return _load(Path(path), vouched, only, f"the bundle {path}", "Copy the bundle again from where it was made.")
+    return _load(Path(path), vouched, only, f"the bundle {path}", remedy)
 
 
-def _load(path: Path, vouched: Vouched | None, only: str | None, what: str, remedy: str) -> tuple[Bundle, bytes]:
+def _load(path: Path, vouched: Vouched | None, only: str | None, what: str, remedy: str | None) -> tuple[Bundle, bytes]:
     try:
         archive = _read(path)
         if only is not None and (found := hashlib.sha256(archive).hexdigest()) != only:
@@ -71,13 +74,16 @@ def _load(path: Path, vouched: Vouched | None, only: str | None, what: str, reme
         return _parse(archive, vouched), archive
     except OSError as error:
         found, expected = error.strerror or str(error), "a bundle file that can be read"
+        if isinstance(error, PermissionError):
+            remedy = "Run the command with sudo, or as a user who may read that file."
+        remedy = remedy or "Correct the name of the file."
         raise BundleError(f"Cannot read {what}", found=found, expected=expected, remedy=remedy) from error
     except RefusalError as refusal:
         raise BundleError(
             f"Cannot use {what}",
             found=refusal.found,
             expected=refusal.expected,
-            remedy=refusal.remedy or remedy,
+            remedy=refusal.remedy or remedy or "Copy the bundle again from where it was made.",
         ) from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,8 @@ from asd_edge.cli.options import Author, Config, Json
 if TYPE_CHECKING:
     from asd_edge.config import DeviceConfig
     from asd_edge.serving.install import Outcome
+    from asd_edge.serving.installed import Installed
+    from asd_edge.serving.status import Unusable
 
 
 def install(
@@ -65,12 +67,18 @@ def install(
 
 
 def _tell(done: Outcome, device: DeviceConfig, config: Path) -> None:
+    from asd_edge.bundle.trust import previous_of
+
+    path = Path(device.bundle.path)
     if not done.changed:
         typer.echo(f"{done.present} is installed already.")
         return
     typer.echo(f"{'Went back to' if done.present.how == 'taken back' else 'Installed'} {done.present}.")
     if done.replaced is not None:
         typer.echo(f"Before: {done.replaced}. To go back: asd-edge install --previous --config {config}")
+    if done.dropped is not None:
+        back = "; --previous still goes back to the one before it" if previous_of(path).exists() else ""
+        typer.echo(f"The file that was there is not kept ({done.dropped}){back}.")
     for machine, names in done.idle.items():
         typer.echo(f"Enroll again for {machine}: {', '.join(names)}.")
     if _daemon_runs(device):
@@ -91,16 +99,48 @@ def _daemon_runs(device: DeviceConfig) -> bool:
 
 
 def _list(device: DeviceConfig, as_json: bool) -> None:
-    from asd_edge.serving.install import status
+    from asd_edge.serving.status import status
 
     found = status(device)
-    rows = {"installed": found.present, "previous": found.before}
     if as_json:
-        told = {name: entry and entry.model_dump(mode="json") for name, entry in rows.items()}
-        typer.echo(json.dumps(told | {"highest_release": found.highest}, indent=1))
+        told = {"installed": _row(found.present), "previous": _row(found.before), "highest_release": found.highest}
+        typer.echo(json.dumps(told, indent=1))
         return
-    for name, entry in rows.items():
-        since = f"; {entry.how} {entry.time_utc} by {entry.author}" if entry is not None else ""
-        typer.echo(f"{name}: {entry or 'none'}{since}")
+    typer.echo(f"installed: {_present_text(found.present)}")
+    typer.echo(f"previous: {_before_text(found.before)}")
     if found.highest is not None:
         typer.echo(f"highest release: {found.highest}")
+
+
+def _row(entry: Installed | Unusable | None) -> dict[str, Any] | None:
+    from asd_edge.serving.status import Unusable
+
+    if isinstance(entry, Unusable):
+        known = None if entry.known is None else entry.known.model_dump(mode="json")
+        return {"cannot_be_used": entry.why, "untrusted": entry.untrusted, "last_known": known}
+    return None if entry is None else entry.model_dump(mode="json")
+
+
+def _present_text(entry: Installed | Unusable | None) -> str:
+    from asd_edge.serving.status import Unusable
+
+    if isinstance(entry, Unusable):
+        known = "none" if entry.known is None else f"{entry.known.name}, release {entry.known.release}"
+        return f"{'not trusted' if entry.untrusted else 'damaged'} ({entry.why}; last known: {known})"
+    return _entry_text(entry)
+
+
+def _before_text(entry: Installed | Unusable | None) -> str:
+    from asd_edge.serving.status import Unusable
+
+    if isinstance(entry, Unusable):
+        return f"{entry.known or 'a file'} cannot be used: {entry.why}"
+    return _entry_text(entry)
+
+
+def _entry_text(entry: Installed | None) -> str:
+    if entry is None:
+        return "none"
+    if entry.how == "found":
+        return f"{entry}; found, not installed by asd-edge install"
+    return f"{entry}; {entry.how} {entry.time_utc} by {entry.author}"

@@ -16,10 +16,15 @@ def keygen(
 ) -> None:
     """Make a key to sign bundles or remote commands with, and print the line that lets a device trust it.
 
-    The line goes into the file that bundle.trusted_keys_file names, or remote.keys_file. Ed25519, in OpenSSH's
-    format, without a passphrase: keep FILE where only you can read it. A key of
+    The line, which FILE.pub has too, goes into the file that bundle.trusted_keys_file names, or remote.keys_file.
+    Ed25519, in OpenSSH's format, without a passphrase: keep FILE where only you can read it. A key of
     `ssh-keygen -t ed25519 -N "" -C NAME` does as well.
     """
-    from asd_edge.keys import write_private_key
+    from asd_edge.keys import public_file, write_private_key
 
     typer.echo(write_private_key(file, name or file.stem))
+    typer.echo(
+        f"Wrote {file}, the private key, and {public_file(file)}: this line, which goes into the device's file of "
+        "trusted keys (bundle.trusted_keys_file, or remote.keys_file for remote commands).",
+        err=True,
+    )

@@ -31,7 +31,10 @@ def check_bundle(device: Device) -> Iterator[Finding]:
 
 
 def check_signature(device: Device) -> Iterator[Finding]:
-    """Yield who signed the bundle, and whether this device may run it."""
+    """Yield who signed the bundle, and whether this device may run it; first whether the trusted keys can be used."""
+    if (refused := _keys_refused(device)) is not None:
+        yield refused
+        return
     try:
         bundle = device.bundle
     except _NOT_TRUSTED as error:
@@ -56,6 +59,22 @@ def check_signature(device: Device) -> Iterator[Finding]:
             f"run without a trusted signature ({claimed or 'it has none'}), as bundle.allow_unsigned says",
             "Sign it (asd-export sign), and name the file of public keys with bundle.trusted_keys_file.",
         )
+
+
+def _keys_refused(device: Device) -> Finding | None:
+    """Return what is wrong with the file of trusted keys, whatever bundle there is: it is needed to install one."""
+    keys_file = None if device.config is None else device.config.bundle.trusted_keys_file
+    if keys_file is None:
+        return None
+    from asd_edge.keys import read_authorised_keys
+
+    try:
+        read_authorised_keys(keys_file)
+    except ConfigError as error:
+        if is_denied(error):
+            return ok("unknown", unseen=f"the trusted keys ({error.found}; use sudo)")
+        return fault(f"{error.what}: {error.found}", error.remedy)
+    return None
 
 
 def check_conditions(device: Device) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from asd_edge.doctor.finding import Finding, ok, warning
 from asd_edge.errors import AsdEdgeError
 from asd_edge.serving.choice import Choice, kept_choice
 from asd_edge.serving.failures import FailureBook
-from asd_edge.serving.served import known_precision
+from asd_edge.serving.served import known_precision, seen_at
 
 _AGAIN = "asd-edge engines choose --config FILE measures again, with the daemon stopped."
 
@@ -25,7 +25,7 @@ def served_bundle_of(device: Device) -> Bundle:
     """
     bundle = device.bundle
     precision = None if device.config is None else known_precision(device.config, bundle)
-    return bundle if precision is None else bundle.at(precision)
+    return bundle if precision is None or device.config is None else seen_at(bundle, precision, device.config)
 
 
 def usable_served_bundle(device: Device) -> Bundle | None:

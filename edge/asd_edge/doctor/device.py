@@ -64,10 +64,12 @@ class Device:
             ConfigError: the trusted keys cannot be used.
         """
         from asd_edge.bundle.archive import load_bundle
-        from asd_edge.bundle.trust import load_trusted
+        from asd_edge.bundle.trust import load_trusted, read_trusted
 
         if self.config is None:
             return load_bundle(self.bundle_name)
+        if self.bundle_path not in (None, "default"):
+            return read_trusted(Path(self.bundle_name), self.config.bundle)[0]
         return load_trusted(self.config.bundle.model_copy(update={"path": self.bundle_name}))
 
     @property

@@ -14,11 +14,11 @@ from typing import Any, cast
 
 from asd_edge.bundle.archive import read_bundle
 from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.trust import previous_of
 from asd_edge.bundle.variants import Kind, Precision
 from asd_edge.engines.build import build_engines
 from asd_edge.engines.cache import EngineCache
 from asd_edge.errors import AsdEdgeError, BundleError
-from asd_edge.serving.place import previous_of
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -19,8 +19,10 @@ from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.errors import BundleError, EngineError, StateError
 from asd_edge.serving.installed import How, Installed, InstallRecord, Release, extended, read_record
 from asd_edge.serving.place import Place
-from asd_edge.serving.served import known_precision, precisions
+from asd_edge.serving.served import known_precision, precisions, seen_at
 from asd_edge.serving.verify import LIMITS, verify
+
+_INSTALL = "Install the one that you want: asd-edge install BUNDLE --config FILE."
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Outcome:
 
     Args:
         present: what is in place now.
-        replaced: what was, as far as it could be read.
+        replaced: what was, and is the one before now; None where nothing was, or nothing to go back to.
+        dropped: why what was there is not the one before now, which stayed; None where it is, or nothing was.
         changed: false where the very same file was there already.
         idle: what was enrolled and is not compared with any more, by machine.
         untrue: of each precision that fails parity here and does not serve, what was found.
@@ -37,18 +40,10 @@ class Outcome:
 
     present: Installed
     replaced: Installed | None
+    dropped: str | None
     changed: bool
     idle: dict[str, list[str]]
     untrue: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Status:
-    """The bundle in place and the one before it, None where there is none, and the highest release there ever was."""
-
-    present: Installed | None
-    before: Installed | None
-    highest: int | None
 
 
 def install(
@@ -88,84 +83,68 @@ def take_back(config: DeviceConfig, *, author: str, force: bool = False, enroll_
                 "There is no bundle to go back to",
                 found=f"nothing at {place.previous}",
                 expected="the bundle before the present one, which an installation keeps",
-                remedy="Install the one that you want: asd-edge install BUNDLE --force.",
+                remedy=_INSTALL,
             )
         return _put(place.previous, place, config, "forced" if force else "taken back", author, enroll_again)
 
 
-def status(config: DeviceConfig) -> Status:
-    """Return what is installed; changes nothing.
-
-    Raises:
-        AsdEdgeError: the record cannot be used, or there is a file at `path` that cannot.
-    """
-    place = Place.of(config)
-    record = read_record(place.record)
-    present = _entry(place.path, config, record) if place.path.exists() else None
-    try:
-        before = _entry(place.previous, config, record) if place.previous.exists() else None
-    except BundleError:  # of another version, or of a key that is not trusted any more: none to go back to
-        before = None
-    return Status(present, before, record.highest.release if record is not None else None)
-
-
 def _put(candidate: Path, place: Place, config: DeviceConfig, how: How, author: str, enroll_again: bool) -> Outcome:
-    bundle, archive = read_trusted(candidate, config.bundle)
+    back = candidate == place.previous
+    bundle, archive = read_trusted(candidate, config.bundle, remedy=_INSTALL if back else None)
     if config.bundle.precision != "auto":  # what is served of it
-        bundle = bundle.at(config.bundle.precision)
-    record, present = _agreed(place, config)
+        bundle = seen_at(bundle, config.bundle.precision, config)
+    record, present, refusal = _agreed(place, config)
     entry = Installed.of(bundle, archive, how, author)
     if how == "installed" and record is not None:
-        _check_release(candidate, entry, record)
+        _check_release(candidate, entry, record, place)
     if how == "taken back":
         _check_known(candidate, entry, record)
     _check_machines(bundle, config.machines)
     idle = _idle(bundle, present, config)
     if idle and not enroll_again:
-        raise _would_be_idle(candidate, idle)
+        raise _would_be_idle(candidate, idle, back=back)
     untrue = _check_golden(candidate, bundle, known_precision(config, bundle))
-    replaced = record.history[-1] if record is not None and present is not None else None
-    if replaced is not None and replaced.bundle_id == entry.bundle_id:
-        return Outcome(replaced, None, changed=False, idle=idle, untrue=untrue)
-    place.replace(archive, extended(record, entry))
-    return Outcome(entry, replaced, changed=True, idle=idle, untrue=untrue)
+    was = record.history[-1] if record is not None and present is not None else None
+    if was is not None and was.bundle_id == entry.bundle_id:
+        return Outcome(was, None, None, changed=False, idle=idle, untrue=untrue)
+    # There is one place for a bundle to go back to: it is for one that serves, and is another than the new one.
+    dropped = refusal
+    if was is not None and was.content == entry.content and not back:
+        dropped = "it has the same content, with other signatures"
+    place.replace(archive, extended(record, entry), keep=dropped is None)
+    return Outcome(entry, was if dropped is None else None, dropped, changed=True, idle=idle, untrue=untrue)
 
 
-def _agreed(place: Place, config: DeviceConfig) -> tuple[InstallRecord | None, Bundle | None]:
-    """Return the record and the present bundle, its last entry; None for one that is damaged or not trusted.
+def _agreed(place: Place, config: DeviceConfig) -> tuple[InstallRecord | None, Bundle | None, str | None]:
+    """Return the record; the present bundle, its last entry; and why there is none though there is a file.
 
     A file that was copied there by hand, or by an installation killed before its last step, is written down now.
     """
     record = read_record(place.record)
     try:
         bundle, archive = read_trusted(place.path, config.bundle)
-    except BundleError:  # no reason not to install a good one
-        return record, None
+    except BundleError as error:  # no reason not to install a good one
+        return record, None, error.found if place.path.exists() else None
     if record is None or record.history[-1].bundle_id != bundle.bundle_id:
         record = extended(record, Installed.of(bundle, archive, "found", "unknown"))
         place.note(record)
-    return record, bundle
+    return record, bundle, None
 
 
-def _entry(path: Path, config: DeviceConfig, record: InstallRecord | None) -> Installed:
-    bundle, archive = read_trusted(path, config.bundle)
-    known = reversed(record.history if record is not None else ())
-    entry = next((entry for entry in known if entry.bundle_id == bundle.bundle_id), None)
-    return entry or Installed.of(bundle, archive, "found", "unknown")
-
-
-def _check_release(candidate: Path, new: Release, record: InstallRecord) -> None:
+def _check_release(candidate: Path, new: Release, record: InstallRecord, place: Place) -> None:
+    """Refuse an older one. What the record holds as the present one may come again, to mend its file."""
     highest = record.highest
-    if new.release > highest.release or (new.release, new.content) == (highest.release, highest.content):
+    if new.release > highest.release or new.content in (highest.content, record.history[-1].content):
         return
     found, remedy = f"release {new.release}", "Install a newer one"
     if new.release == highest.release:
         found, remedy = f"{found} with another content", "Export it again with a higher release"
+    back = " To go back to the bundle before this one: --previous." if place.previous.exists() else ""
     raise BundleError(
         f"The bundle {candidate} is not newer than what this device had",
         found=found,
-        expected=f"more than release {highest.release}, or that one itself",
-        remedy=f"{remedy}. To go back to the bundle before this one: --previous. To install it all the same: --force.",
+        expected=f"more than release {highest.release}, or that one itself, or the present one again",
+        remedy=f"{remedy}.{back} To install it all the same: --force.",
     )
 
 
@@ -211,13 +190,14 @@ def _embedding_ids(bundle: Bundle) -> set[str]:
     return {bundle.at(variant.precision, variant.kind).embedding_id for variant in bundle.manifest.variants}
 
 
-def _would_be_idle(candidate: Path, idle: dict[str, list[str]]) -> BundleError:
+def _would_be_idle(candidate: Path, idle: dict[str, list[str]], *, back: bool) -> BundleError:
+    again = "the present bundle is back" if back else "you go back with --previous"
     return BundleError(
         f"What was enrolled on this device does not fit the bundle {candidate}",
         found="; ".join(f"{machine}: {', '.join(names)}" for machine, names in idle.items()),
         expected="the graphs, front end and backend that it was enrolled with",
         remedy="Give --enroll-again and enroll these anew; until then their machines are not scored. They stay on the "
-        "disk, and hold again with --previous.",
+        f"disk, and hold again when {again}.",
     )
 
 

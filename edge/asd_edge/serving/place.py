@@ -14,15 +14,11 @@ from pathlib import Path
 from typing import IO
 
 from asd_edge.atomic import atomic_write
+from asd_edge.bundle.trust import previous_of
 from asd_edge.config import DeviceConfig
 from asd_edge.errors import ConfigError, StateError
 from asd_edge.lock import holder_of, locked
 from asd_edge.serving.installed import InstallRecord
-
-
-def previous_of(path: Path) -> Path:
-    """Return where the bundle is kept that was at `path` before the present one."""
-    return path.with_name(f"{path.stem}.previous.asd")
 
 
 @dataclass(frozen=True)
@@ -94,8 +90,13 @@ class Place:
                 remedy="Make room on the disk, or run the command with sudo.",
             ) from error
 
-    def replace(self, archive: bytes, record: InstallRecord) -> None:
-        """Put `archive` at `path` and what was there at `previous`, and write the record; or change nothing.
+    def replace(self, archive: bytes, record: InstallRecord, *, keep: bool) -> None:
+        """Put `archive` at `path`, and write the record; or change nothing.
+
+        Args:
+            archive: the new bundle file.
+            record: the new record.
+            keep: whether what was at `path` goes to `previous`; else what is there stays.
 
         Raises:
             OSError: no room, or no leave.
@@ -105,7 +106,7 @@ class Place:
             try:
                 with atomic_write(self.path, like=self.path.parent) as stream:
                     _fill(stream, archive)
-                    if self.path.exists():
+                    if keep and self.path.exists():
                         os.link(self.path, self._replaced)
             finally:
                 self.settle()

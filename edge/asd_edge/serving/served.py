@@ -12,7 +12,7 @@ from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.trust import load_trusted
 from asd_edge.bundle.variants import PRECISIONS, Precision
 from asd_edge.config import DeviceConfig
-from asd_edge.errors import StateError
+from asd_edge.errors import BundleError, StateError
 from asd_edge.serving.choice import kept_choice
 from asd_edge.serving.choose import choose
 from asd_edge.serving.decide import Enrolled, precision_of
@@ -36,7 +36,26 @@ def served_bundle(config: DeviceConfig) -> Bundle:
     if precision is None:
         with measuring(config.device.state_dir):
             precision = known_precision(config, bundle) or _measured(config, bundle)  # another may just have measured
-    return bundle.at(precision)
+    return seen_at(bundle, precision, config)
+
+
+def seen_at(bundle: Bundle, precision: Precision, config: DeviceConfig) -> Bundle:
+    """Return the bundle seen at a precision that the device file may have asked for.
+
+    Raises:
+        BundleError: it does not have it; if so, the key of the device file is named.
+    """
+    try:
+        return bundle.at(precision)
+    except BundleError as error:
+        if config.bundle.precision != precision:
+            raise
+        raise BundleError(
+            error.what,
+            found=f'{error.found} by bundle.precision = "{precision}" in the device file',
+            expected=error.expected,
+            remedy="Correct that key, or export the bundle again with --precision and install it.",
+        ) from None
 
 
 def _measured(config: DeviceConfig, bundle: Bundle) -> Precision:
