@@ -14,8 +14,11 @@ import pytest
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.site import FactoryThreshold, SiteState
 from asd_edge.bundle.site_store import SiteStore
+from asd_edge.control import ControlReply, ServedMachine, Serving
+from asd_edge.daemon.control import ControlServer
 from asd_edge.doctor import bundle as checks
 from asd_edge.doctor.choice import check_choice
+from asd_edge.doctor.daemon import check_daemon
 from asd_edge.doctor.device import Device
 from asd_edge.doctor.finding import Level
 from asd_edge.errors import BundleError
@@ -169,3 +172,33 @@ def test_a_precision_that_the_bundle_lacks_is_one_fault(path: Path) -> None:
     with pytest.raises(BundleError, match="has no such graph"):  # which the doctor makes a line of
         list(checks.check_bundle(device))
     assert [list(check_choice(device)), list(checks.check_conditions(device))] == [[], []]
+
+
+def test_the_daemon_is_told_apart_from_the_file(path: Path, tmp_path: Path) -> None:
+    """Until its restart a daemon hears with what it started with, whatever was installed since."""
+    device = box(path)
+    (none,) = check_daemon(device)
+    assert (none.level, none.found) == (Level.OK, "none runs")
+    started_with = Serving(
+        name="the-old",
+        bundle_id=device.bundle.bundle_id,
+        embedding_id=device.bundle.embedding_id,
+        precision="fp32",
+        engine="onnxruntime",
+        machines=(ServedMachine(machine="fan", health="normal", error=None),),
+    )
+    old = "1f" * 32
+    deaf = ServedMachine(machine="fan", health="failure", error="The enrolled conditions belong to another bundle")
+    replies = [started_with, started_with.model_copy(update={"bundle_id": old, "machines": (deaf,)})]
+    server = ControlServer(
+        tmp_path / "state", lambda _: (ControlReply(serving=replies.pop(0)), np.zeros(0, np.float32))
+    )
+    server.start()
+    (same,) = check_daemon(device)
+    other, machine = check_daemon(device)
+    server.stop()
+    assert same.level == Level.OK
+    assert (other.level, other.remedy) == (Level.WARNING, "systemctl restart asd-edge")
+    assert "the-old (1f1f1f1f1f1f), fp32 on onnxruntime, until it is restarted" in other.found
+    assert (machine.level, machine.subject) == (Level.WARNING, "fan")
+    assert "belong to another bundle" in machine.found
