@@ -122,6 +122,7 @@ def rollback(
 
     opened = open_machine_of(config, machine)
     bundle = opened.bundle()
+    opened.check_heard_with(bundle, anyhow=True)
 
     def check(after: SiteState) -> None:
         if keep_one:
@@ -174,6 +175,7 @@ def import_(
     exported = read_exported(file)
     with opened.store.exclusive(who(author)):
         bundle = opened.bundle()
+        opened.check_heard_with(bundle, anyhow=True)
         imported = propose_import(
             opened.machine,
             bundle,

@@ -17,7 +17,7 @@ import typer
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.config import DeviceConfig, MachineTable, load_config
-from asd_edge.control import flush_history
+from asd_edge.control import flush_history, serving
 from asd_edge.enrollment.propose import Machine
 from asd_edge.errors import AsdEdgeError, EnrollmentError, StateError
 from asd_edge.history.format import Stretch, history_path
@@ -49,6 +49,34 @@ class OpenedMachine:
             BundleError: it cannot be used, or is not trusted.
         """
         return served_bundle(self.device)
+
+    def check_heard_with(self, bundle: Bundle, *, anyhow: bool) -> None:
+        """Hold the bundle to the one that the running daemon hears with, if there is a daemon that says.
+
+        Args:
+            bundle: that is about to be enrolled with.
+            anyhow: only say so.
+
+        Raises:
+            StateError: the daemon hears with other embeddings until it is restarted, and will not take the change.
+        """
+        try:
+            running = serving(self.device.device.state_dir)
+        except StateError:  # none runs, or it is of a version before
+            return
+        if running.embedding_id == bundle.embedding_id:
+            return
+        what = "The daemon still hears with another bundle or precision, and takes no change before it is restarted"
+        if anyhow:
+            typer.echo(f"{what}: systemctl restart asd-edge", err=True)
+            return
+        raise StateError(
+            what,
+            found=f"a daemon that hears with {running}",
+            expected=f"{bundle.manifest.name} ({bundle.bundle_id[:12]}), {bundle.precision}, as the device file says",
+            remedy="Restart it first (systemctl restart asd-edge); or have it wait for the restart, with "
+            "--before-restart.",
+        )
 
     def history(self, bundle: Bundle, *, hours: float) -> list[Stretch]:
         """Return what the daemon has heard of the machine in the last hours, newest included.
