@@ -129,7 +129,10 @@ def test_what_serves_and_why_it_was_chosen(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "fan.asd")
     device = box(tmp_path / "fan.asd", precision="auto")
     (none,) = check_choice(device)
-    assert (none.level, none.found) == (Level.OK, "none kept: the daemon measures at its start")
+    assert (none.level, none.found) == (Level.OK, "not chosen yet: the daemon measures at its start")
+    (named,) = checks.check_bundle(device)
+    assert named.found.endswith("; not chosen yet: the daemon measures at its start")
+    assert not any(line.found.endswith("serves") for line in checks.check_parity(device))
     (fixed,) = check_choice(box(tmp_path / "fan.asd", precision="int8"))
     assert fixed.found == "none kept: int8, which the device file names"
     assert [

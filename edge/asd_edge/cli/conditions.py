@@ -11,6 +11,7 @@ import typer
 from asd_edge.cli.options import Author, Config, Json, Machine
 
 if TYPE_CHECKING:
+    from asd_edge.bundle.bundle import Bundle
     from asd_edge.bundle.site import EnrolledCondition, SiteState
     from asd_edge.bundle.site_store import SiteStore
 
@@ -119,17 +120,21 @@ def rollback(
     """
     from asd_edge.cli.opened import open_machine_of, who
     from asd_edge.enrollment.commit import check_something_known, roll_back
+    from asd_edge.serving.served import served_after
 
     opened = open_machine_of(config, machine)
     bundle = opened.bundle()
-    opened.check_heard_with(bundle, anyhow=True)
+
+    def served_with(after: SiteState) -> Bundle:
+        return served_after(opened.device, bundle, machine, after)
 
     def check(after: SiteState) -> None:
         if keep_one:
-            check_something_known(opened.machine, bundle, after)
+            check_something_known(opened.machine, served_with(after), after)
+        opened.check_heard_with(served_with(after), anyhow=True)
 
     with opened.store.exclusive(who(author)):
-        number, after = roll_back(opened.store, bundle, to, author=who(author), check=check)
+        number, after = roll_back(opened.store, bundle, to, author=who(author), check=check, served_with=served_with)
     _changed(machine, f"back to what was known in revision {number}", after, as_json)
 
 

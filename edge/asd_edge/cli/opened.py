@@ -9,6 +9,7 @@ import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import time
 
@@ -48,7 +49,7 @@ class OpenedMachine:
         Raises:
             BundleError: it cannot be used, or is not trusted.
         """
-        return served_bundle(self.device)
+        return served_bundle(self.device, tell=partial(typer.echo, err=True))
 
     def check_heard_with(self, bundle: Bundle, *, anyhow: bool) -> None:
         """Hold the bundle to the one that the running daemon hears with, if there is a daemon that says.
