@@ -18,6 +18,7 @@ from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.variants import PRECISIONS, Parity, Precision, Variant
 from asd_edge.cli.choose import choose as asd_edge_engines_choose
 from asd_edge.cli.choose import lines
+from asd_edge.cli.conditions import list_ as conditions_list
 from asd_edge.config import DeviceConfig
 from asd_edge.engines.embedder import FrameFeatures, Pasts
 from asd_edge.engines.switching import Numbers, SwitchingStreamEmbedder
@@ -336,3 +337,14 @@ def test_a_rollback_takes_its_precision_along_unless_something_holds_another(
     assert known_precision(config, bundle) == "fp16"  # what is served from the next start on is what was said
     enroll(state_dir, "pump-2", now)
     assert served_after(config, now, "fan-7", back).precision == "int8"
+
+
+def test_a_list_marks_what_is_out_of_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = make_bundle(tmp_path / "three.asd")
+    path = write_device(tmp_path, tmp_path / "three.asd", 1, *({"id": i, "source": "sim:fan"} for i in ("a", "b")))
+    enroll(tmp_path / "state", "a", bundle.at("fp32"))
+    enroll(tmp_path / "state", "b", bundle.at("fp16"))
+    conditions_list(path)
+    told = capsys.readouterr().out.splitlines()
+    mark = " (of another bundle or precision: not in use)"
+    assert [line.endswith(mark) for line in told if "threshold" in line and line[1] == ":"] == [False, True]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from asd_edge.bundle.bundle import Bundle
     from asd_edge.bundle.site import EnrolledCondition, SiteState
     from asd_edge.bundle.site_store import SiteStore
+    from asd_edge.config import DeviceConfig
 
 app = typer.Typer(
     help="Look at the operating conditions enrolled on this device, take them back, carry them to another device.\n\n"
@@ -49,8 +50,9 @@ def list_(
     if as_json:
         typer.echo(json.dumps([_row(store) for store in stores], indent=2))
         return
+    in_use = _embedding_in_use(device)
     for store in stores:
-        _list(store)
+        _list(store, in_use)
 
 
 @app.command()
@@ -234,18 +236,34 @@ def _plain(condition: EnrolledCondition) -> dict[str, Any]:
     return condition.model_dump(mode="json", exclude={"arrays"})
 
 
-def _list(store: SiteStore) -> None:
+def _embedding_in_use(device: DeviceConfig) -> str | None:
+    """Return the kind of embedding that the device file's bundle gives; None where that cannot be told."""
+    from asd_edge.bundle.trust import load_trusted
+    from asd_edge.errors import AsdEdgeError
+    from asd_edge.serving.served import known_precision
+
+    try:
+        bundle = load_trusted(device.bundle)
+        precision = known_precision(device, bundle)
+        return (bundle if precision is None else bundle.at(precision)).embedding_id
+    except AsdEdgeError:  # a list of what is enrolled needs no bundle
+        return None
+
+
+def _list(store: SiteStore, in_use: str | None) -> None:
     state = store.load()
+    idle = in_use is not None and state.embedding_id != in_use
+    mark = " (of another bundle or precision: not in use)" if idle else ""
     if not state.conditions:
         typer.echo(f"{store.machine}: nothing enrolled; see asd-edge enroll --help")
     for condition in state.conditions:
         clips = len(condition.clips)
         typer.echo(
             f"{store.machine}: {condition.name}: threshold {condition.threshold:.4f}, "
-            f"{clips} clip{'s' if clips != 1 else ''}, enrolled {condition.enrolled_utc} by {condition.author}"
+            f"{clips} clip{'s' if clips != 1 else ''}, enrolled {condition.enrolled_utc} by {condition.author}{mark}"
         )
     for threshold in state.factory_thresholds:
-        typer.echo(f"{store.machine}: {threshold.name}: threshold {threshold.threshold:.4f}, set on this device")
+        typer.echo(f"{store.machine}: {threshold.name}: threshold {threshold.threshold:.4f}, set on this device{mark}")
     kept = [*(store.load_revision(number) for number in store.revisions()), state]
     for revision in kept:
         if revision.change is not None:
