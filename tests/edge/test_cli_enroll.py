@@ -342,6 +342,7 @@ def test_a_daemon_that_hears_with_another_bundle_is_restarted_first(
     try:
         refused = asd_edge("enroll", *which, "--condition", "rated", "--yes", *normal_clips)
         forced = asd_edge("enroll", *which, "--condition", "rated", "--yes", "--before-restart", *normal_clips)
+        empty = asd_edge("conditions", "rollback", *which)
         back = asd_edge("conditions", "rollback", *which)
     finally:
         server.stop()
@@ -349,4 +350,5 @@ def test_a_daemon_that_hears_with_another_bundle_is_restarted_first(
     assert "systemctl restart asd-edge" in refused.stderr
     for told in (forced, back):
         assert (told.returncode, "systemctl restart asd-edge" in told.stderr) == (0, True), told.stderr
-    assert SiteStore(tmp_path / "state", "fan-1").load().revision == 2
+    assert SiteStore(tmp_path / "state", "fan-1").load().revision == 3
+    assert (empty.returncode, "restart" in empty.stderr) == (0, False)

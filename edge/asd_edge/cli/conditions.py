@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from asd_edge.bundle.bundle import Bundle
     from asd_edge.bundle.site import EnrolledCondition, SiteState
     from asd_edge.bundle.site_store import SiteStore
-    from asd_edge.config import DeviceConfig
 
 app = typer.Typer(
     help="Look at the operating conditions enrolled on this device, take them back, carry them to another device.\n\n"
@@ -42,6 +41,7 @@ def list_(
     has their names, and how the threshold was found.
     """
     from asd_edge.bundle.site_store import SiteStore
+    from asd_edge.cli.opened import embedding_in_use
     from asd_edge.config import load_config
 
     device = load_config(config)
@@ -50,7 +50,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps([_row(store) for store in stores], indent=2))
         return
-    in_use = _embedding_in_use(device)
+    in_use = embedding_in_use(device)
     for store in stores:
         _list(store, in_use)
 
@@ -133,7 +133,8 @@ def rollback(
     def check(after: SiteState) -> None:
         if keep_one:
             check_something_known(opened.machine, served_with(after), after)
-        opened.check_heard_with(served_with(after), anyhow=True)
+        if after.conditions or after.factory_thresholds:  # what is empty fits every bundle
+            opened.check_heard_with(served_with(after), anyhow=True)
 
     with opened.store.exclusive(who(author)):
         number, after = roll_back(opened.store, bundle, to, author=who(author), check=check, served_with=served_with)
@@ -234,20 +235,6 @@ def _short(condition: EnrolledCondition) -> dict[str, Any]:
 
 def _plain(condition: EnrolledCondition) -> dict[str, Any]:
     return condition.model_dump(mode="json", exclude={"arrays"})
-
-
-def _embedding_in_use(device: DeviceConfig) -> str | None:
-    """Return the kind of embedding that the device file's bundle gives; None where that cannot be told."""
-    from asd_edge.bundle.trust import load_trusted
-    from asd_edge.errors import AsdEdgeError
-    from asd_edge.serving.served import known_precision
-
-    try:
-        bundle = load_trusted(device.bundle)
-        precision = known_precision(device, bundle)
-        return (bundle if precision is None else bundle.at(precision)).embedding_id
-    except AsdEdgeError:  # a list of what is enrolled needs no bundle
-        return None
 
 
 def _list(store: SiteStore, in_use: str | None) -> None:

@@ -17,6 +17,7 @@ import typer
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
+from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig, MachineTable, load_config
 from asd_edge.control import flush_history, serving
 from asd_edge.enrollment.propose import Machine
@@ -24,7 +25,7 @@ from asd_edge.errors import AsdEdgeError, EnrollmentError, StateError
 from asd_edge.history.format import Stretch, history_path
 from asd_edge.history.reader import read_history
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.serving.served import served_bundle
+from asd_edge.serving.served import known_precision, served_bundle
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +119,16 @@ def open_machine_of(config: Path, machine: str) -> OpenedMachine:
             alarms_per_week=table.alarms_per_week,
         ),
     )
+
+
+def embedding_in_use(device: DeviceConfig) -> str | None:
+    """Return the kind of embedding that the device file's bundle gives; None where that cannot be told."""
+    try:
+        bundle = load_trusted(device.bundle)
+        precision = known_precision(device, bundle)
+        return (bundle if precision is None else bundle.at(precision)).embedding_id
+    except AsdEdgeError:  # a list of what is enrolled needs no bundle
+        return None
 
 
 def who(author: str | None) -> str:

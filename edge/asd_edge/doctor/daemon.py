@@ -11,7 +11,7 @@ from asd_edge.doctor.device import Device
 from asd_edge.doctor.finding import Finding, ok, warning
 from asd_edge.errors import StateError
 
-RESTART = "systemctl restart asd-edge"
+_RESTART = "systemctl restart asd-edge"
 
 
 def check_daemon(device: Device) -> Iterator[Finding]:
@@ -29,16 +29,17 @@ def check_daemon(device: Device) -> Iterator[Finding]:
     yield _hears(device, running)
     for machine in running.machines:
         if machine.error is not None:
-            held = "is not heard or scored" if machine.health == "failure" else "goes on, but"
+            held = "is not heard or scored" if machine.health == "failure" else "goes on, but with an error"
             log = "Follow what it says; journalctl -u asd-edge -n 50 tells more."
-            yield warning(f"{held}: {machine.error}", log, subject=machine.machine)
+            why = "; ".join(line.strip() for line in machine.error.splitlines()[:2])  # what, and what was found
+            yield warning(f"{held}: {why}", log, subject=machine.machine)
 
 
 def _hears(device: Device, running: Serving) -> Finding:
     bundle = usable_served_bundle(device)
     found = f"the daemon hears with {running} on {running.engine}"
     if device.bundle_path is None and bundle is not None and _ids(bundle) != _ids(running):
-        return warning(f"{found}, until it is restarted", RESTART)
+        return warning(f"{found}, until it is restarted", _RESTART)
     return ok(found)
 
 
