@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from asd_edge.errors import AsdEdgeError, StateError
-from asd_edge.strict import Name, RefusalError, Strict, parse_versioned
+from asd_edge.strict import Name, RefusalError, Sha256, Strict, parse_versioned
 
 FORMAT: Final = "asd-edge-control"
 VERSION: Final = 1
 LONGEST_S: Final = 600.0
 """Seconds of sound that can be asked for, and that device.ring_s may keep."""
-LINE_LIMIT: Final = 16_384  # bytes of a request or of the first line of a reply
+LINE_LIMIT: Final = 16_384  # bytes of a request
+REPLY_LIMIT: Final = 1 << 20  # bytes of the first line of a reply: an error of every machine may be in it
 _SOCKET: Final = "control.sock"
 _PATIENCE_S = 20.0  # the disk may be slow; the daemon itself answers at once
 
@@ -35,11 +36,12 @@ class NoDaemonError(StateError):
 
 
 class ControlRequest(Strict):
-    """`ping`: are you there; `flush`: write the histories to the disk; `sound`: the last `seconds` of `machine`."""
+    """`ping`: are you there; `serving`: with what, and how the machines do; `flush`: write the histories to the disk;
+    `sound`: the last `seconds` of `machine`."""
 
     format: Literal["asd-edge-control"] = FORMAT
     version: Literal[1] = VERSION
-    request: Literal["ping", "flush", "sound"]
+    request: Literal["ping", "serving", "flush", "sound"]
     machine: Name | None = None
     seconds: Annotated[float, Field(gt=0.0, le=LONGEST_S)] | None = None
 
@@ -59,12 +61,36 @@ class ControlError(Strict):
     remedy: str
 
 
+class ServedMachine(Strict):
+    """How a machine does: `error` is why it is not heard or scored, or what is wrong while it goes on."""
+
+    machine: Name
+    health: Literal["normal", "failure", "check_function", "maintenance_required"]
+    error: str | None
+
+
+class Serving(Strict):
+    """What a running daemon hears with since its start, whatever lies on the disk by now."""
+
+    name: str
+    bundle_id: Sha256
+    embedding_id: Sha256
+    precision: Literal["fp32", "fp16", "int8"]
+    engine: Literal["onnxruntime", "tensorrt"]
+    machines: tuple[ServedMachine, ...]
+
+    def __str__(self) -> str:
+        """Return the bundle's name as people are told it."""
+        return f"{self.name} ({self.bundle_id[:12]}), {self.precision}"
+
+
 class ControlReply(Strict):
     """The first line of a reply; `samples` of sound at `rate` a second follow it."""
 
     format: Literal["asd-edge-control"] = FORMAT
     version: Literal[1] = VERSION
     error: ControlError | None = None
+    serving: Serving | None = None
     rate: Annotated[int, Field(ge=1)] | None = None
     samples: Annotated[int, Field(ge=0, le=1 << 28)] = 0
 
@@ -82,6 +108,19 @@ def ping(state_dir: Path) -> None:
         StateError: its answer makes no sense.
     """
     _ask(state_dir, ControlRequest(request="ping"))
+
+
+def serving(state_dir: Path) -> Serving:
+    """Return what the running daemon hears with, and how its machines do.
+
+    Raises:
+        NoDaemonError: none runs.
+        StateError: it may not be asked, or is of a version that does not say.
+    """
+    reply, _ = _ask(state_dir, ControlRequest(request="serving"))
+    if reply.serving is None:
+        raise _nonsense("a reply without what it hears with")
+    return reply.serving
 
 
 def flush_history(state_dir: Path) -> None:
@@ -120,7 +159,9 @@ def _ask(state_dir: Path, request: ControlRequest) -> tuple[ControlReply, bytes]
             daemon.settimeout(_PATIENCE_S)
             daemon.connect(address)
             daemon.sendall(request.model_dump_json().encode() + b"\n")
-            reply = parse_versioned(read_line(daemon, _PATIENCE_S), ControlReply, format=FORMAT, version=VERSION)
+            reply = parse_versioned(
+                read_line(daemon, _PATIENCE_S, REPLY_LIMIT), ControlReply, format=FORMAT, version=VERSION
+            )
             if reply.error is not None:
                 raise StateError(**reply.error.model_dump())
             with daemon.makefile("rb") as stream:
@@ -173,8 +214,8 @@ def socket_address(state_dir: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def read_line(connection: socket.socket, patience_s: float) -> bytes:
-    """Return the first line that comes, without its end; what follows stays in the socket.
+def read_line(connection: socket.socket, patience_s: float, limit: int = LINE_LIMIT) -> bytes:
+    """Return the first line that comes, of `limit` bytes at most, without its end; what follows stays in the socket.
 
     Raises:
         RefusalError: it is too long, or the other side left before it was complete.
@@ -185,12 +226,12 @@ def read_line(connection: socket.socket, patience_s: float) -> bytes:
     while True:
         connection.settimeout(max(0.001, deadline - monotonic()))
         # Looked at first: the reply's samples follow its line, and are not ours to take.
-        ready = connection.recv(LINE_LIMIT + 1 - len(line), socket.MSG_PEEK)
+        ready = connection.recv(limit + 1 - len(line), socket.MSG_PEEK)
         end = ready.find(b"\n")
         line += connection.recv(len(ready) if end < 0 else end + 1)
         if end >= 0:
             return line[:-1]
         if not ready:
             raise RefusalError("a connection that ended before its line", "a line of JSON")
-        if len(line) > LINE_LIMIT:
-            raise RefusalError(f"more than {LINE_LIMIT} bytes", "a line of JSON")
+        if len(line) > limit:
+            raise RefusalError(f"more than {limit} bytes", "a line of JSON")

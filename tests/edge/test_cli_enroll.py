@@ -15,6 +15,8 @@ import pytest
 import soundfile
 
 from asd_edge.bundle.site_store import SiteStore
+from asd_edge.control import ControlReply, Serving
+from asd_edge.daemon.control import ControlServer
 from asd_edge.simulator import OperatingState
 from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, fan, write_clip, write_device
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
@@ -321,3 +323,32 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(bundle: Path, tmp_path: Path) -
     assert child.returncode == 130
     assert "Traceback" not in complaint
     assert not (tmp_path / "state" / "fan-1" / "site.json").exists()
+
+
+def test_a_daemon_that_hears_with_another_bundle_is_restarted_first(
+    bundle: Path, normal_clips: list[Path], tmp_path: Path
+) -> None:
+    which = ("--config", write_device(tmp_path, bundle, 1883, FAN), "--machine", "fan-1")
+    running = Serving(
+        name="the-old",
+        bundle_id="1f" * 32,
+        embedding_id="2e" * 32,
+        precision="fp32",
+        engine="onnxruntime",
+        machines=(),
+    )
+    server = ControlServer(tmp_path / "state", lambda _: (ControlReply(serving=running), np.zeros(0, np.float32)))
+    server.start()
+    try:
+        refused = asd_edge("enroll", *which, "--condition", "rated", "--yes", *normal_clips)
+        forced = asd_edge("enroll", *which, "--condition", "rated", "--yes", "--before-restart", *normal_clips)
+        empty = asd_edge("conditions", "rollback", *which)
+        back = asd_edge("conditions", "rollback", *which)
+    finally:
+        server.stop()
+    assert (refused.returncode, "hears with the-old (1f1f1f1f1f1f), fp32" in refused.stderr) == (1, True)
+    assert "systemctl restart asd-edge" in refused.stderr
+    for told in (forced, back):
+        assert (told.returncode, "systemctl restart asd-edge" in told.stderr) == (0, True), told.stderr
+    assert SiteStore(tmp_path / "state", "fan-1").load().revision == 3
+    assert (empty.returncode, "restart" in empty.stderr) == (0, False)

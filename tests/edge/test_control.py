@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import asd_edge.daemon.control
 from asd_edge.control import (
     LINE_LIMIT,
+    REPLY_LIMIT,
     ControlReply,
     ControlRequest,
     NoDaemonError,
@@ -198,7 +199,7 @@ def test_the_document_shows_requests_and_replies_as_they_are() -> None:
     shown = re.findall(r"```json\n(.*?)```", (DOCS / "state.md").read_text(), re.S)
     requests, replies = (block.splitlines() for block in shown)
     asked = [ControlRequest.model_validate_json(line) for line in requests]
-    assert {request.request for request in asked} == {"ping", "flush", "sound"}
+    assert {request.request for request in asked} == {"ping", "serving", "flush", "sound"}
     for line in replies:
         assert json.loads(ControlReply.model_validate_json(line).model_dump_json()) == json.loads(line)
 
@@ -216,7 +217,7 @@ def test_a_length_that_no_daemon_keeps_is_refused_before_it_is_asked(tmp_path: P
         (b"nonsense\n", "not valid JSON"),
         (HEAD.encode() + b'"rate": 16000, "samples": 9}\n' + bytes(35), "8 of 9 samples"),
         (HEAD.encode() + b'"samples": 1}\n' + bytes(4), "without the rate"),
-        (b"x" * (LINE_LIMIT + 1), "bytes"),
+        (b"x" * (REPLY_LIMIT + 1), "bytes"),
     ],
 )
 def test_a_daemon_that_answers_nonsense_is_told(tmp_path: Path, reply: bytes, found: str) -> None:
@@ -227,7 +228,7 @@ def test_a_daemon_that_answers_nonsense_is_told(tmp_path: Path, reply: bytes, fo
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.recv(LINE_LIMIT)
+                connection.recv(REPLY_LIMIT)
                 connection.sendall(reply)
 
         thread = threading.Thread(target=serve)

@@ -17,7 +17,7 @@ from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.site import SiteState, condition_set
 from asd_edge.cli.recording import last_clips
 from asd_edge.config import load_config
-from asd_edge.control import flush_history, ping, socket_address
+from asd_edge.control import ServedMachine, flush_history, ping, serving, socket_address
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.errors import StateError
 from asd_edge.history.format import Stretch, history_path
@@ -53,6 +53,9 @@ def test_the_last_seconds_are_what_the_machine_was_heard_to_do(
     daemon = start(write_device(tmp_path, bundle, broker.port, machine))
     listener.wait("/fan-1/score", lambda score: score["stop"] > 35 * RATE)
     clips = last_clips(state, "fan-1", seconds=30.0, rate=RATE)
+    running, known = serving(state), load_bundle(bundle)
+    assert (running.bundle_id, running.embedding_id) == (known.bundle_id, known.embedding_id)
+    assert running.machines == (ServedMachine(machine="fan-1", health="normal", error=None),)
     with pytest.raises(StateError, match=r"expected: 61\.0 s"):
         last_clips(state, "fan-1", seconds=61.0, rate=RATE)
     with pytest.raises(StateError, match="one of fan-1"):

@@ -14,8 +14,11 @@ import pytest
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.site import FactoryThreshold, SiteState
 from asd_edge.bundle.site_store import SiteStore
+from asd_edge.control import ControlReply, ServedMachine, Serving
+from asd_edge.daemon.control import ControlServer
 from asd_edge.doctor import bundle as checks
 from asd_edge.doctor.choice import check_choice
+from asd_edge.doctor.daemon import check_daemon
 from asd_edge.doctor.device import Device
 from asd_edge.doctor.finding import Level
 from asd_edge.errors import BundleError
@@ -126,7 +129,10 @@ def test_what_serves_and_why_it_was_chosen(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "fan.asd")
     device = box(tmp_path / "fan.asd", precision="auto")
     (none,) = check_choice(device)
-    assert (none.level, none.found) == (Level.OK, "none kept: the daemon measures at its start")
+    assert (none.level, none.found) == (Level.OK, "not chosen yet: the daemon measures at its start")
+    (named,) = checks.check_bundle(device)
+    assert named.found.endswith("; not chosen yet: the daemon measures at its start")
+    assert not any(line.found.endswith("serves") for line in checks.check_parity(device))
     (fixed,) = check_choice(box(tmp_path / "fan.asd", precision="int8"))
     assert fixed.found == "none kept: int8, which the device file names"
     assert [
@@ -185,3 +191,33 @@ def test_a_precision_that_the_bundle_lacks_is_one_fault(path: Path) -> None:
     with pytest.raises(BundleError, match="has no such graph"):  # which the doctor makes a line of
         list(checks.check_bundle(device))
     assert [list(check_choice(device)), list(checks.check_conditions(device))] == [[], []]
+
+
+def test_the_daemon_is_told_apart_from_the_file(path: Path, tmp_path: Path) -> None:
+    """Until its restart a daemon hears with what it started with, whatever was installed since."""
+    device = box(path)
+    (none,) = check_daemon(device)
+    assert (none.level, none.found) == (Level.OK, "none runs")
+    started_with = Serving(
+        name="the-old",
+        bundle_id=device.bundle.bundle_id,
+        embedding_id=device.bundle.embedding_id,
+        precision="fp32",
+        engine="onnxruntime",
+        machines=(ServedMachine(machine="fan", health="normal", error=None),),
+    )
+    old = "1f" * 32
+    deaf = ServedMachine(machine="fan", health="failure", error="The enrolled conditions belong to another bundle")
+    replies = [started_with, started_with.model_copy(update={"bundle_id": old, "machines": (deaf,)})]
+    server = ControlServer(
+        tmp_path / "state", lambda _: (ControlReply(serving=replies.pop(0)), np.zeros(0, np.float32))
+    )
+    server.start()
+    (same,) = check_daemon(device)
+    other, machine = check_daemon(device)
+    server.stop()
+    assert same.level == Level.OK
+    assert (other.level, other.remedy) == (Level.WARNING, "systemctl restart asd-edge")
+    assert "the-old (1f1f1f1f1f1f), fp32 on onnxruntime, until it is restarted" in other.found
+    assert (machine.level, machine.subject) == (Level.WARNING, "fan")
+    assert "belong to another bundle" in machine.found

@@ -17,15 +17,18 @@ from asd_edge.bundle.site import check_comparable
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.variants import PRECISIONS, Parity, Precision, Variant
 from asd_edge.cli.choose import choose as asd_edge_engines_choose
+from asd_edge.cli.choose import lines
+from asd_edge.cli.conditions import list_ as conditions_list
 from asd_edge.config import DeviceConfig
 from asd_edge.engines.embedder import FrameFeatures, Pasts
 from asd_edge.engines.switching import Numbers, SwitchingStreamEmbedder
+from asd_edge.enrollment.commit import roll_back
 from asd_edge.errors import BundleError, StateError
 from asd_edge.serving.choice import Candidate, Choice, Hardware, keep_choice, kept_choice
 from asd_edge.serving.choose import choose, compare_engines
-from asd_edge.serving.decide import Enrolled, decide, fastest_of
+from asd_edge.serving.decide import NAMED, Enrolled, decide, fastest_of
 from asd_edge.serving.measure import judged
-from asd_edge.serving.served import enrolled_with, served_bundle
+from asd_edge.serving.served import enrolled_with, known_precision, served_after, served_bundle
 from tests.edge.device import write_device
 from tests.edge.precisions import enroll, make_bundle
 
@@ -188,12 +191,15 @@ def test_auto_measures_once_and_then_stays(
     monkeypatch.setattr("asd_edge.serving.served.choose", partial(choose, seconds=QUICK_S))
     caplog.set_level(logging.INFO)
     config = device(tmp_path)
-    first = served_bundle(config)
+    told: list[str] = []
+    first = served_bundle(config, tell=told.append)
+    assert told == [f"{first.precision} is served: " + told[0].partition(": ")[2]]
     kept = kept_choice(config.device.state_dir, first)
     assert kept is not None
     assert first.precision == kept.precision
     assert caplog.text.count("this is done once") == 1
-    assert served_bundle(config).precision == first.precision
+    assert served_bundle(config, tell=told.append).precision == first.precision
+    assert len(told) == 1
     assert caplog.text.count("this is done once") == 1
 
 
@@ -286,7 +292,8 @@ def test_a_person_sees_what_was_measured_and_may_force_it(tmp_path: Path, capsys
     shown = capsys.readouterr()
     assert "serves: onnxruntime/int8\nprecision: conditions were enrolled with it (fan-7)\n" in shown.out
     assert shown.out.count("onnxruntime  ") == 3
-    assert shown.err == ""
+    assert shown.err == "It holds from the next start of asd-edge run\n"
+    assert "instead:" not in shown.out or "; take it with --force\n" in shown.out
 
     asd_edge_engines_choose(path, force=True, seconds=QUICK_S, as_json=True)
     forced = capsys.readouterr()
@@ -298,3 +305,46 @@ def test_a_person_sees_what_was_measured_and_may_force_it(tmp_path: Path, capsys
     assert choice.precision == fastest.precision
     assert choice.forced == (choice.precision != "int8")
     assert ("enroll again: fan-7" in forced.err) == choice.forced
+
+    keep_choice(tmp_path / "state", choice.model_copy(update={"precision": "fp16", "forced": True}))
+    asd_edge_engines_choose(path, seconds=QUICK_S)
+    assert "The choice of fp16, which was forced, is replaced" in capsys.readouterr().err
+
+
+def test_what_would_be_faster_says_how_to_take_it(bundle: Bundle, measured: Choice) -> None:
+    faster = "onnxruntime/int8 would be 2.0 times as fast"
+    held = measured.model_copy(update={"instead": faster, "precision_why": "conditions were enrolled with it"})
+    assert lines(held, bundle)[-1] == f"instead: {faster}; take it with --force"
+    named = held.model_copy(update={"precision_why": NAMED})
+    assert lines(named, bundle)[-1] == f"instead: {faster}; name it as bundle.precision in the device file"
+
+
+def test_a_rollback_takes_its_precision_along_unless_something_holds_another(
+    bundle: Bundle, measured: Choice, tmp_path: Path
+) -> None:
+    config = device(tmp_path)
+    state_dir = config.device.state_dir
+    keep_choice(state_dir, measured.model_copy(update={"precision": "int8"}))
+    now = bundle.at("int8")
+    for precision in ("fp16", "int8"):
+        enroll(state_dir, "fan-7", bundle.at(precision))
+    store = SiteStore(state_dir, "fan-7")
+    back = store.load_revision(1)
+    assert served_after(config, now, "fan-7", back).precision == "fp16"
+    assert served_after(device(tmp_path, "int8"), now, "fan-7", back).precision == "int8"
+    with store.exclusive("a"):
+        roll_back(store, now, 1, author="a", served_with=lambda after: served_after(config, now, "fan-7", after))
+    assert known_precision(config, bundle) == "fp16"  # what is served from the next start on is what was said
+    enroll(state_dir, "pump-2", now)
+    assert served_after(config, now, "fan-7", back).precision == "int8"
+
+
+def test_a_list_marks_what_is_out_of_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = make_bundle(tmp_path / "three.asd")
+    path = write_device(tmp_path, tmp_path / "three.asd", 1, *({"id": i, "source": "sim:fan"} for i in ("a", "b")))
+    enroll(tmp_path / "state", "a", bundle.at("fp32"))
+    enroll(tmp_path / "state", "b", bundle.at("fp16"))
+    conditions_list(path)
+    told = capsys.readouterr().out.splitlines()
+    mark = " (of another bundle or precision: not in use)"
+    assert [line.endswith(mark) for line in told if "threshold" in line and line[1] == ":"] == [False, True]

@@ -344,8 +344,8 @@ class TestConditionSet:
         site = site_with(condition())
         with pytest.raises(StateError, match="cannot be compared") as caught:
             condition_set(bundle, ("fan", "00"), site)
-        assert OTHER in caught.value.found
-        assert bundle.embedding_id in caught.value.expected
+        assert OTHER[:12] in caught.value.found
+        assert bundle.embedding_id[:12] in caught.value.expected
         assert "enroll all conditions again" in caught.value.remedy
 
     def test_a_centre_of_another_length(self, bundle):

@@ -122,3 +122,12 @@ def test_a_start_tells_of_an_fp32_that_is_not_true_and_refuses_another_precision
 def _raised(error: Exception | None) -> None:
     if error is not None:
         raise error
+
+
+def test_the_bundle_may_be_named_without_an_option(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "three.asd")
+    file = str(tmp_path / "three.asd")
+    told, same = (CliRunner().invoke(app, ["verify", *way]) for way in ([file], ["--bundle", file]))
+    assert (told.exit_code, told.output) == (0, same.output)
+    both = CliRunner().invoke(app, ["verify", file, "--bundle", file])
+    assert "FILE and --bundle" in str(both.exception)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.variants import PRECISIONS
@@ -17,6 +18,7 @@ from asd_edge.errors import DataError, EngineError
 from asd_edge.serving.verify import verify
 from asd_export.accept import accept, packed, refusal, table
 from asd_export.bundle import export_bundle
+from asd_export.cli.app import app
 from asd_export.parity import STORAGE_ONLY
 from asd_export.scores import Compared, compare_scores
 from asd_export.variants import LeftOut, refuse
@@ -252,3 +254,11 @@ def test_clips_that_the_bundle_does_not_know_are_an_error_and_no_approval(bundle
     strangers = [replace(clip, machine="press") for clip in clips]
     with pytest.raises(DataError, match=r"clips of press/00, press/01\n.*test clips of fan/00"):
         accept(bundle, strangers, progress=SILENT)
+
+
+def test_the_command_says_what_it_judged_by_what_and_ends_with_a_verdict() -> None:
+    told = CliRunner().invoke(app, ["accept", "default"])
+    first, *_, none, verdict = told.output.splitlines()
+    assert first.startswith("default: default, release ")
+    assert none.startswith("No clip was scored")
+    assert (told.exit_code, verdict) == (0, "ACCEPTED")

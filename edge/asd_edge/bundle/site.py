@@ -182,8 +182,8 @@ def check_comparable(bundle: Bundle, site: SiteState) -> None:
             )
         raise StateError(
             "The enrolled conditions belong to another bundle: embeddings of two cannot be compared",
-            found=f"conditions of the embedding {site.embedding_id}",
-            expected=f"conditions of the embedding {bundle.embedding_id} of the bundle {bundle.manifest.name!r}",
+            found=f"conditions of the embedding {str(site.embedding_id)[:12]}",
+            expected=f"conditions of the embedding {bundle.embedding_id[:12]} of the bundle {bundle.manifest.name!r}",
             remedy="Go back to the bundle they were enrolled with, or enroll all conditions again: the first one "
             "enrolled with the new bundle takes the place of the old ones, which stay among the revisions.",
         )

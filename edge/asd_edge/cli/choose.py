@@ -26,6 +26,7 @@ def choose(
         ),
     ] = False,
     seconds: Annotated[float, typer.Option(min=0.5, max=600.0, help="How long to measure, in all.")] = 10.0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say more of why TensorRT is not measured.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure every engine and precision of the bundle on this device, and keep which one serves.
@@ -39,6 +40,7 @@ def choose(
     from asd_edge.config import load_config
     from asd_edge.control import ping
     from asd_edge.errors import StateError
+    from asd_edge.serving.choice import kept_choice
     from asd_edge.serving.choose import choose as measured
     from asd_edge.serving.measuring import measuring
     from asd_edge.serving.served import enrolled_with
@@ -49,10 +51,14 @@ def choose(
         ping(device.device.state_dir)
         typer.echo("asd-edge run is running and is measured too; stop it for better figures", err=True)
     enrolled = enrolled_with(device, bundle)
-    accelerator = _accelerator(device)
+    accelerator = _accelerator(device, verbose=verbose)
+    before = kept_choice(device.device.state_dir, bundle)
     with measuring(device.device.state_dir):
         choice = measured(device, bundle, enrolled=enrolled, accelerator=accelerator, forced=force, seconds=seconds)
     typer.echo(choice.model_dump_json(indent=1) if as_json else "\n".join(lines(choice, bundle)))
+    if before is not None and before.forced and not choice.forced:
+        typer.echo(f"The choice of {before.precision}, which was forced, is replaced", err=True)
+    typer.echo("It holds from the next start of asd-edge run", err=True)
     again = sorted(name for precision, names in enrolled.items() if precision != choice.precision for name in names)
     if again:
         typer.echo(f"enroll again: {', '.join(again)}; what is enrolled of them belongs to another precision", err=True)
@@ -60,6 +66,8 @@ def choose(
 
 def lines(choice: Choice, bundle: Bundle) -> list[str]:
     """Return a choice as text."""
+    from asd_edge.serving.decide import NAMED
+
     counts = (_counted(choice.channels, "channel"), _counted(choice.threads, "thread"))
     head = f"{bundle.manifest.name} on {choice.hardware.processor}, {counts[0]} at once, {counts[1]}"
     rows = [f"{'engine':12} {'precision':10} {'ms for a second of sound':>25} {'parity':>8}"]
@@ -71,6 +79,9 @@ def lines(choice: Choice, bundle: Bundle) -> list[str]:
             parity = f"{candidate.parity:.0e}"
         out = f"  out: {candidate.out}" if candidate.out else ""
         rows.append(f"{candidate.engine:12} {candidate.precision:10} {cost:>25} {parity:>8}{out}")
+    # The device file goes before --force.
+    named = choice.precision_why == NAMED
+    how = "name it as bundle.precision in the device file" if named else "take it with --force"
     return [
         head,
         "",
@@ -78,7 +89,7 @@ def lines(choice: Choice, bundle: Bundle) -> list[str]:
         "",
         f"serves: {choice.engine}/{choice.precision}",
         f"precision: {choice.precision_why}" + (" (forced)" if choice.forced else ""),
-        *([f"instead: {choice.instead}"] if choice.instead else []),
+        *([f"instead: {choice.instead}; {how}"] if choice.instead else []),
     ]
 
 
@@ -86,11 +97,11 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _accelerator(device: DeviceConfig) -> Accelerator | None:
+def _accelerator(device: DeviceConfig, *, verbose: bool) -> Accelerator | None:
     from asd_edge.cli.owner import refuse_anothers_engines
     from asd_edge.engines.cache import EngineCache
     from asd_edge.errors import EngineError
-    from asd_edge.serving.tensorrt import find_tensorrt_engines
+    from asd_edge.serving.tensorrt import find_tensorrt_engines, installed_tensorrt
 
     if device.engine.tensorrt == "off":
         return None
@@ -98,5 +109,8 @@ def _accelerator(device: DeviceConfig) -> Accelerator | None:
     try:
         return find_tensorrt_engines(device.engine_cache)
     except EngineError as error:
-        typer.echo(f"onnxruntime alone is measured. {error.what}: {error.found}", err=True)
+        why = "cannot be used (asd-edge doctor says why)" if installed_tensorrt() else "is not installed"
+        typer.echo(f"onnxruntime alone is measured: TensorRT {why}.", err=True)
+        if verbose:
+            typer.echo(f"{error.what}: {error.found}", err=True)
         return None

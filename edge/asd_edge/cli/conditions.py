@@ -11,6 +11,7 @@ import typer
 from asd_edge.cli.options import Author, Config, Json, Machine
 
 if TYPE_CHECKING:
+    from asd_edge.bundle.bundle import Bundle
     from asd_edge.bundle.site import EnrolledCondition, SiteState
     from asd_edge.bundle.site_store import SiteStore
 
@@ -40,6 +41,7 @@ def list_(
     has their names, and how the threshold was found.
     """
     from asd_edge.bundle.site_store import SiteStore
+    from asd_edge.cli.opened import embedding_in_use
     from asd_edge.config import load_config
 
     device = load_config(config)
@@ -48,8 +50,9 @@ def list_(
     if as_json:
         typer.echo(json.dumps([_row(store) for store in stores], indent=2))
         return
+    in_use = embedding_in_use(device)
     for store in stores:
-        _list(store)
+        _list(store, in_use)
 
 
 @app.command()
@@ -119,16 +122,22 @@ def rollback(
     """
     from asd_edge.cli.opened import open_machine_of, who
     from asd_edge.enrollment.commit import check_something_known, roll_back
+    from asd_edge.serving.served import served_after
 
     opened = open_machine_of(config, machine)
     bundle = opened.bundle()
 
+    def served_with(after: SiteState) -> Bundle:
+        return served_after(opened.device, bundle, machine, after)
+
     def check(after: SiteState) -> None:
         if keep_one:
-            check_something_known(opened.machine, bundle, after)
+            check_something_known(opened.machine, served_with(after), after)
+        if after.conditions or after.factory_thresholds:  # what is empty fits every bundle
+            opened.check_heard_with(served_with(after), anyhow=True)
 
     with opened.store.exclusive(who(author)):
-        number, after = roll_back(opened.store, bundle, to, author=who(author), check=check)
+        number, after = roll_back(opened.store, bundle, to, author=who(author), check=check, served_with=served_with)
     _changed(machine, f"back to what was known in revision {number}", after, as_json)
 
 
@@ -174,6 +183,7 @@ def import_(
     exported = read_exported(file)
     with opened.store.exclusive(who(author)):
         bundle = opened.bundle()
+        opened.check_heard_with(bundle, anyhow=True)
         imported = propose_import(
             opened.machine,
             bundle,
@@ -227,18 +237,20 @@ def _plain(condition: EnrolledCondition) -> dict[str, Any]:
     return condition.model_dump(mode="json", exclude={"arrays"})
 
 
-def _list(store: SiteStore) -> None:
+def _list(store: SiteStore, in_use: str | None) -> None:
     state = store.load()
+    idle = in_use is not None and state.embedding_id != in_use
+    mark = " (of another bundle or precision: not in use)" if idle else ""
     if not state.conditions:
         typer.echo(f"{store.machine}: nothing enrolled; see asd-edge enroll --help")
     for condition in state.conditions:
         clips = len(condition.clips)
         typer.echo(
             f"{store.machine}: {condition.name}: threshold {condition.threshold:.4f}, "
-            f"{clips} clip{'s' if clips != 1 else ''}, enrolled {condition.enrolled_utc} by {condition.author}"
+            f"{clips} clip{'s' if clips != 1 else ''}, enrolled {condition.enrolled_utc} by {condition.author}{mark}"
         )
     for threshold in state.factory_thresholds:
-        typer.echo(f"{store.machine}: {threshold.name}: threshold {threshold.threshold:.4f}, set on this device")
+        typer.echo(f"{store.machine}: {threshold.name}: threshold {threshold.threshold:.4f}, set on this device{mark}")
     kept = [*(store.load_revision(number) for number in store.revisions()), state]
     for revision in kept:
         if revision.change is not None:

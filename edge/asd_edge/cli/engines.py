@@ -25,10 +25,13 @@ app = typer.Typer(
 )
 
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="The device's configuration: its bundle, its folder.")
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="The device's configuration: its bundle, its folder; this or --cache."
+    ),
 ]
 Folder = Annotated[
-    Path | None, typer.Option("--cache", metavar="DIR", help="Folder of the engines; without it, the device's.")
+    Path | None, typer.Option("--cache", metavar="DIR", help="Folder of the engines; without it, that of --config.")
 ]
 
 
@@ -50,6 +53,7 @@ def build(
     """Build what is not built yet: an engine for every graph of the kind that serves, in each precision.
 
     It tells of each graph what happened, and ends with 1 if one of them could not be built; the others are kept.
+    --config or --cache is needed: the device's folder of engines, or another.
     """
     from asd_edge.engines.build import build_engines, find_builder
     from asd_edge.serving.failures import FailureBook
@@ -78,7 +82,10 @@ def build(
 
 @app.command("list")
 def list_(config: Config = None, cache: Folder = None, as_json: Json = False) -> None:
-    """List the engines that are kept, the oldest first, and say of one that would not be loaded why not."""
+    """List the engines that are kept, the oldest first, and say of one that would not be loaded why not.
+
+    --config or --cache is needed: the device's folder of engines, or another.
+    """
     store = _cache(config, cache)
     entries = store.entries()
     if as_json:

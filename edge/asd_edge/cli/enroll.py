@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_edge.cli.options import Author, Channel, Config, Json, Machine, SourceRate
+from asd_edge.cli.options import Author, BeforeRestart, Channel, Config, Json, Machine, SourceRate
 
 if TYPE_CHECKING:
     from asd_edge.bundle.bundle import Bundle
@@ -57,6 +57,7 @@ def enroll(
         bool,
         typer.Option("--force", help="Commit clips that sound anomalous: somebody knows that the machine is healthy."),
     ] = False,
+    before_restart: BeforeRestart = False,
     hours: Annotated[
         float, typer.Option(metavar="N", min=0.0, max=336.0, help="How much of the past to show the effect on.")
     ] = 24.0,
@@ -96,6 +97,7 @@ def enroll(
         return
     with opened.store.exclusive(name):  # to the end: the device says meanwhile that somebody is at work on it
         bundle = opened.bundle()
+        opened.check_heard_with(bundle, anyhow=before_restart)
         if commit_id is not None:
             _commit(opened, bundle, find(opened.store, commit_id), author=name, force=force, as_json=as_json)
             return

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import typer
 
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.config import load_config
@@ -45,7 +48,7 @@ def from_device(config_path: Path, machine_id: str) -> Hearing:
     """
     config = load_config(config_path)
     machine = config.machine(machine_id)
-    bundle = served_bundle(config)
+    bundle = served_bundle(config, tell=partial(typer.echo, err=True))
     known = KnownConditions(bundle, machine, config.device.state_dir).load()
     decision = DecisionSpec(**machine.decision.model_dump())
     pipeline = bundle.pipeline(config.bundle.threads)

@@ -9,6 +9,7 @@ import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import time
 
@@ -16,14 +17,15 @@ import typer
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.site_store import SiteStore
+from asd_edge.bundle.trust import load_trusted
 from asd_edge.config import DeviceConfig, MachineTable, load_config
-from asd_edge.control import flush_history
+from asd_edge.control import flush_history, serving
 from asd_edge.enrollment.propose import Machine
 from asd_edge.errors import AsdEdgeError, EnrollmentError, StateError
 from asd_edge.history.format import Stretch, history_path
 from asd_edge.history.reader import read_history
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.serving.served import served_bundle
+from asd_edge.serving.served import known_precision, served_bundle
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +50,35 @@ class OpenedMachine:
         Raises:
             BundleError: it cannot be used, or is not trusted.
         """
-        return served_bundle(self.device)
+        return served_bundle(self.device, tell=partial(typer.echo, err=True))
+
+    def check_heard_with(self, bundle: Bundle, *, anyhow: bool) -> None:
+        """Hold the bundle to the one that the running daemon hears with, if there is a daemon that says.
+
+        Args:
+            bundle: that is about to be enrolled with.
+            anyhow: only say so.
+
+        Raises:
+            StateError: the daemon hears with other embeddings until it is restarted, and will not take the change.
+        """
+        try:
+            running = serving(self.device.device.state_dir)
+        except StateError:  # none runs, or it is of a version before
+            return
+        if running.embedding_id == bundle.embedding_id:
+            return
+        what = "The daemon still hears with another bundle or precision, and takes no change before it is restarted"
+        if anyhow:
+            typer.echo(f"{what}: systemctl restart asd-edge", err=True)
+            return
+        raise StateError(
+            what,
+            found=f"a daemon that hears with {running}",
+            expected=f"{bundle.manifest.name} ({bundle.bundle_id[:12]}), {bundle.precision}, as the device file says",
+            remedy="Restart it first (systemctl restart asd-edge); or have it wait for the restart, with "
+            "--before-restart.",
+        )
 
     def history(self, bundle: Bundle, *, hours: float) -> list[Stretch]:
         """Return what the daemon has heard of the machine in the last hours, newest included.
@@ -89,6 +119,16 @@ def open_machine_of(config: Path, machine: str) -> OpenedMachine:
             alarms_per_week=table.alarms_per_week,
         ),
     )
+
+
+def embedding_in_use(device: DeviceConfig) -> str | None:
+    """Return the kind of embedding that the device file's bundle gives; None where that cannot be told."""
+    try:
+        bundle = load_trusted(device.bundle)
+        precision = known_precision(device, bundle)
+        return (bundle if precision is None else bundle.at(precision)).embedding_id
+    except AsdEdgeError:  # a list of what is enrolled needs no bundle
+        return None
 
 
 def who(author: str | None) -> str:

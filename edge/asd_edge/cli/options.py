@@ -20,6 +20,10 @@ SourceRate = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text (score: one object a line).")]
+BeforeRestart = Annotated[
+    bool,
+    typer.Option("--before-restart", help="Change it although the daemon hears with another bundle until its restart."),
+]
 Author = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Whose name stands under the change; the user at this terminal without."),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_edge.cli.options import Author, Config, Json, Machine
+from asd_edge.cli.options import Author, BeforeRestart, Config, Json, Machine
 
 if TYPE_CHECKING:
     from asd_edge.enrollment.thresholds import KnownThreshold, NewThreshold
@@ -56,6 +56,7 @@ def set_(
     force: Annotated[
         bool, typer.Option("--force", help="The alarms in these hours were false: somebody knows that.")
     ] = False,
+    before_restart: BeforeRestart = False,
     author: Author = None,
     as_json: Json = False,
 ) -> None:
@@ -80,6 +81,7 @@ def set_(
     name = who(author)
     with opened.store.exclusive(name):
         bundle = opened.bundle()
+        opened.check_heard_with(bundle, anyhow=before_restart)
         new = propose_threshold(
             opened.machine,
             bundle,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def verify(
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The bundle to verify, as with --bundle.")] = None,
     bundle: Annotated[
         str | None, typer.Option(metavar="FILE", help="The bundle to verify; without it, the one that came along.")
     ] = None,
@@ -41,15 +42,17 @@ def verify(
     from asd_edge.errors import ConfigError
     from asd_edge.serving.verify import verify as held
 
-    if bundle is not None and config is not None:
+    given = {"FILE": file, "--bundle": bundle, "--config": config}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
         raise ConfigError(
             "It is not clear which bundle to verify",
-            found="--bundle and --config",
+            found=" and ".join(named),
             expected="one of them",
             remedy="Leave one out.",
         )
     device = None if config is None else load_config(config)
-    whole = load_bundle(bundle or "default") if device is None else load_trusted(device.bundle)
+    whole = load_bundle(file or bundle or "default") if device is None else load_trusted(device.bundle)
     verdicts = [held(whole.at(variant.precision, variant.kind)) for variant in whole.manifest.variants]
     missing: list[str] = []
     for outcome in [] if device is None else _on_engines(whole, device):

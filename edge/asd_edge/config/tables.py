@@ -41,7 +41,8 @@ class BundleTable(Strict):
     )
     precision: Literal["fp32", "fp16", "int8", "auto"] = Field(
         default="fp32",
-        description='Precision of the network; `"auto"`: the fastest measured on the device that passes parity.',
+        description="Precision of the network; the default bundle has fp32 and int8. "
+        '`"auto"`: the fastest measured on the device that passes parity.',
     )
     threads: int = Field(default=1, ge=1, le=64, description="Threads that run the network.")
     trusted_keys_file: FilePath | None = Field(

@@ -13,8 +13,12 @@ from time import monotonic
 from types import FrameType
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from asd_edge import __version__
 from asd_edge.config import DeviceConfig
+from asd_edge.control import ControlReply, ControlRequest, ServedMachine, Serving
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.engines import Engines
@@ -59,10 +63,10 @@ class Daemon:
         self._scorer = Scorer()
         self._engines = Engines(config, bundle, self._scorer, self._notes.put, installed_tensorrt())
         streams = SegmentStreams(self._engines.pipeline)
-        self._bundle_id = bundle.bundle_id
+        self._bundle = bundle
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
         self._keeping = Keeping(config, bundle, streams.pipeline)
-        self._control = ControlServer(config.device.state_dir, self._keeping.answer)
+        self._control = ControlServer(config.device.state_dir, self._answer)
         self._remote = remote_enrollment(config, path, self._sink)
         shared = SharedDevices(config.machines)
         self._machines = [
@@ -154,10 +158,25 @@ class Daemon:
         failed = any(machine.report.state == "failed" for machine in self._machines)
         return 1 if failed or unconfirmed else 0
 
+    def _answer(self, request: ControlRequest) -> tuple[ControlReply, NDArray[np.float32]]:
+        """Fulfil the request of a command; raises an AsdEdgeError where that cannot be done."""
+        if request.request != "serving":
+            return self._keeping.answer(request)
+        reports = [machine.report for machine in self._machines]
+        serving = Serving(
+            name=self._bundle.manifest.name,
+            bundle_id=self._bundle.bundle_id,
+            embedding_id=self._bundle.embedding_id,
+            precision=self._bundle.precision,
+            engine=self._engines.report.name,
+            machines=tuple(ServedMachine(machine=r.machine, health=r.health, error=r.error) for r in reports),
+        )
+        return ControlReply(serving=serving), np.zeros(0, np.float32)
+
     def _describe(self) -> DeviceReport:
         return DeviceReport(
             __version__,
-            self._bundle_id,
+            self._bundle.bundle_id,
             self._engines.report,
             tuple(machine.report for machine in self._machines),
         )

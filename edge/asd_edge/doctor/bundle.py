@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.trust import UntrustedError
 from asd_edge.daemon.conditions import KnownConditions
-from asd_edge.doctor.choice import served_bundle_of, usable_served_bundle
+from asd_edge.doctor.choice import NOT_CHOSEN, is_chosen, served_bundle_of, usable_served_bundle
 from asd_edge.doctor.device import Device, is_denied
 from asd_edge.doctor.finding import Finding, fault, ok, warning
 from asd_edge.errors import AsdEdgeError, ConfigError
@@ -27,7 +27,8 @@ def check_bundle(device: Device) -> Iterator[Finding]:
     served = served_bundle_of(device)
     there = ", ".join(f"{variant.kind}/{variant.precision}" for variant in manifest.variants)
     name = f"{manifest.name}, release {manifest.release} ({served.bundle_id[:12]})"
-    yield ok(f"{name}: {there}; {served.kind}/{served.precision} serves")
+    which = f"{served.kind}/{served.precision} serves" if is_chosen(device) else NOT_CHOSEN
+    yield ok(f"{name}: {there}; {which}")
 
 
 def check_signature(device: Device) -> Iterator[Finding]:
@@ -108,7 +109,9 @@ def check_parity(device: Device) -> Iterator[Finding]:
         return
     except AsdEdgeError:  # as the check bundle says
         return
-    served = usable_served_bundle(device)
+    served = usable_served_bundle(device) if is_chosen(device) else None
+    if not is_chosen(device):
+        yield ok(NOT_CHOSEN, subject="serves")
     for variant in bundle.manifest.variants:
         serves = served is not None and (variant.kind, variant.precision) == (served.kind, served.precision)
         yield _parity(bundle.at(variant.precision, variant.kind), serves=serves)

@@ -11,6 +11,7 @@ from asd_edge.doctor.bundle import check_bundle, check_conditions, check_parity,
 from asd_edge.doctor.certificates import check_certificates
 from asd_edge.doctor.choice import check_choice
 from asd_edge.doctor.clock import check_clock
+from asd_edge.doctor.daemon import check_daemon
 from asd_edge.doctor.device import Device
 from asd_edge.doctor.disk import check_disk, check_wear, check_write
 from asd_edge.doctor.finding import Check, Finding, fault, ok
@@ -66,5 +67,6 @@ CHECKS: Final = (
     Check("signature", "who signed the bundle, and whether this device trusts them", check_signature, 30.0),
     Check("conditions", "what each machine is compared with; is it of this bundle", check_conditions),
     Check("choice", "which engine and precision serve here, and what was measured", check_choice, 30.0),
+    Check("daemon", "what the running daemon hears with, and how its machines do", check_daemon, 30.0),
     Check("parity", "each graph's golden segments on this device, with onnxruntime", check_parity, 60.0),
 )

@@ -14,6 +14,7 @@ from asd_edge.serving.choice import Choice, kept_choice
 from asd_edge.serving.failures import FailureBook
 from asd_edge.serving.served import known_precision, seen_at
 
+NOT_CHOSEN = "not chosen yet: the daemon measures at its start"
 _AGAIN = "asd-edge engines choose --config FILE measures again, with the daemon stopped."
 
 
@@ -26,6 +27,11 @@ def served_bundle_of(device: Device) -> Bundle:
     bundle = device.bundle
     precision = None if device.config is None else known_precision(device.config, bundle)
     return bundle if precision is None or device.config is None else seen_at(bundle, precision, device.config)
+
+
+def is_chosen(device: Device) -> bool:
+    """Say whether it is known which variant of a usable bundle serves; with `auto` it is not before it was measured."""
+    return device.config is None or known_precision(device.config, device.bundle) is not None
 
 
 def usable_served_bundle(device: Device) -> Bundle | None:
@@ -47,9 +53,7 @@ def check_choice(device: Device) -> Iterator[Finding]:
         return
     choice = kept_choice(state_dir, bundle)
     if choice is None:
-        asked = device.config.bundle.precision
-        found = "the daemon measures at its start" if asked == "auto" else f"{asked}, which the device file names"
-        yield ok(f"none kept: {found}")
+        yield ok(_unmeasured(device, bundle) if is_chosen(device) else NOT_CHOSEN)
     else:
         yield from _measured(choice)
     for failure in FailureBook(device.config.engine_cache).failures().values():
@@ -59,6 +63,12 @@ def check_choice(device: Device) -> Iterator[Finding]:
             'asd-edge engines build --config FILE tries again and says more; or set engine.tensorrt = "off".',
             subject=failure.what,
         )
+
+
+def _unmeasured(device: Device, bundle: Bundle) -> str:
+    named = device.config is not None and device.config.bundle.precision != "auto"
+    why = "which the device file names" if named else "which conditions were enrolled with, or the only one there is"
+    return f"none kept: {bundle.precision}, {why}"
 
 
 def _measured(choice: Choice) -> Iterator[Finding]:

@@ -81,6 +81,7 @@ def roll_back(
     *,
     author: str,
     check: Callable[[SiteState], None] = lambda after: None,
+    served_with: Callable[[SiteState], Bundle] | None = None,
 ) -> tuple[int, SiteState]:
     """Store an earlier revision's content as the newest; the caller holds the machine's lock.
 
@@ -92,6 +93,7 @@ def roll_back(
         to: number of the revision; the one before the current without it.
         author: who does it.
         check: raises if that content must not be gone back to; nothing has been changed then.
+        served_with: returns the bundle as it would be served with that content; as it is served now without.
 
     Returns:
         The number that was gone back to, and the new state.
@@ -108,7 +110,7 @@ def roll_back(
             remedy="Nothing needs to be done.",
         )
     number, back = _earlier(store, current) if to is None else (to, store.load_revision(to))
-    check_comparable(bundle, back)
+    check_comparable(bundle if served_with is None else served_with(back), back)
     check(back)
     change = change_of("rollback", f"to revision {number}", author, bundle.bundle_id)
     if current is None:

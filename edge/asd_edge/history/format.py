@@ -88,6 +88,13 @@ class HistoryLayout:
         room = (MOST_BYTES - HEADER_BYTES) // cls(embedding_id, dims, 1, rate, hop).record.itemsize
         return cls(embedding_id, dims, max(1, min(wanted, room)), rate, hop)
 
+    def __str__(self) -> str:
+        """Return it in a person's words."""
+        return (
+            f"{self.capacity} segments of {self.dims} numbers, of the embedding {self.embedding_id[:12]}, "
+            f"at {self.rate} Hz with a hop of {self.hop}"
+        )
+
     @property
     def size(self) -> int:
         """Bytes of the whole file."""

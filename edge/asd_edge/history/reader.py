@@ -30,8 +30,8 @@ def read_history(path: Path, embedding_id: str, since: float | None = None) -> l
         layout = HistoryLayout.of(path)
         if layout.embedding_id != embedding_id:
             raise RefusalError(
-                f"embeddings of the kind {layout.embedding_id}",
-                f"embeddings of the kind {embedding_id}, which the bundle gives",
+                f"embeddings of the kind {layout.embedding_id[:12]}",
+                f"embeddings of the kind {embedding_id[:12]}, which the bundle gives",
             )
         with path.open("rb") as file:
             parts = [_wanted(part, since) for part in parts_of(file, layout)]

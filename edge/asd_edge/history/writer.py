@@ -156,7 +156,7 @@ class HistoryWriter:
         """Say whether there is a file that can go on; set another one aside."""
         try:
             found = HistoryLayout.of(self.path)
-            reason = f"it is {found}"
+            reason = f"it holds {found}, and the daemon keeps {self.layout}"
             if found == self.layout:
                 return True
         except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from asd_edge.bundle.variants import PRECISIONS, Precision
 from asd_edge.serving.choice import Candidate, Engine
@@ -11,6 +12,7 @@ from asd_edge.serving.choice import Candidate, Engine
 Enrolled = Mapping[Precision, Sequence[str]]
 """Machines with conditions of their own, by the precision that these were enrolled with."""
 
+NAMED: Final = "the device file names it"
 _ENGINES: tuple[Engine, ...] = ("onnxruntime", "tensorrt")
 
 
@@ -38,7 +40,7 @@ def decide(candidates: Sequence[Candidate], *, fixed: Precision | None, enrolled
     """
     fastest = fastest_of(candidates)
     if fixed is not None:
-        precision, why = fixed, "the device file names it"
+        precision, why = fixed, NAMED
     elif enrolled:
         precision = precision_of(enrolled)
         why = f"conditions were enrolled with it ({', '.join(enrolled[precision])})"

@@ -6,8 +6,10 @@ Every command that looks at embeddings asks here, so that a condition is enrolle
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from asd_edge.bundle.bundle import Bundle
+from asd_edge.bundle.site import SiteState
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.bundle.trust import load_trusted
 from asd_edge.bundle.variants import PRECISIONS, Precision
@@ -21,11 +23,15 @@ from asd_edge.serving.measuring import measuring
 _log = logging.getLogger(__name__)
 
 
-def served_bundle(config: DeviceConfig) -> Bundle:
+def served_bundle(config: DeviceConfig, tell: Callable[[str], None] = _log.info) -> Bundle:
     """Return the bundle that a device runs, seen as the variant that it serves.
 
     With `precision = "auto"` the first who asks measures, which takes about two seconds, and everybody after that finds
     the choice. Where conditions are enrolled already, theirs is the precision, and nothing is measured.
+
+    Args:
+        config: the device.
+        tell: takes a line when something was measured.
 
     Raises:
         BundleError: the bundle cannot be used, is not trusted, or does not have the precision.
@@ -35,7 +41,8 @@ def served_bundle(config: DeviceConfig) -> Bundle:
     precision = known_precision(config, bundle)
     if precision is None:
         with measuring(config.device.state_dir):
-            precision = known_precision(config, bundle) or _measured(config, bundle)  # another may just have measured
+            known = known_precision(config, bundle)  # another may just have measured
+            precision = known or _measured(config, bundle, tell)
     return seen_at(bundle, precision, config)
 
 
@@ -58,10 +65,10 @@ def seen_at(bundle: Bundle, precision: Precision, config: DeviceConfig) -> Bundl
         ) from None
 
 
-def _measured(config: DeviceConfig, bundle: Bundle) -> Precision:
+def _measured(config: DeviceConfig, bundle: Bundle, tell: Callable[[str], None]) -> Precision:
     _log.info("Measuring which precision of %s is the fastest here; this is done once", bundle.manifest.name)
     choice = choose(config, bundle, enrolled={})
-    _log.info("%s is served: %s (%s)", choice.precision, choice.precision_why, choice.engine_why)
+    tell(f"{choice.precision} is served: {choice.precision_why} ({choice.engine_why})")
     return choice.precision
 
 
@@ -98,6 +105,27 @@ def enrolled_with(config: DeviceConfig, bundle: Bundle) -> Enrolled:
         if precision is not None and (site.conditions or site.factory_thresholds):
             found.setdefault(precision, []).append(machine.id)
     return found
+
+
+def served_after(config: DeviceConfig, bundle: Bundle, machine: str, site: SiteState) -> Bundle:
+    """Return the bundle seen as the variant that is served once a machine's state is `site`.
+
+    With `precision = "auto"` that is the one that its conditions were enrolled with, unless another machine's hold
+    another, or a person forced one.
+
+    Args:
+        config: the device.
+        bundle: seen as the variant that is served now.
+        machine: whose state it would be.
+        site: the state.
+    """
+    choice = kept_choice(config.device.state_dir, bundle)
+    if config.bundle.precision != "auto" or (choice is not None and choice.forced):
+        return bundle
+    if any(name != machine for names in enrolled_with(config, bundle).values() for name in names):
+        return bundle
+    views = (bundle.at(precision) for precision in precisions(bundle))
+    return next((view for view in views if view.embedding_id == site.embedding_id), bundle)
 
 
 def precisions(bundle: Bundle) -> tuple[Precision, ...]:

@@ -30,7 +30,13 @@ def accept(
     from asd_train.progress import Progress
 
     clips = read_datasets(data) if data else []
-    found = held(load_bundle(bundle), clips, channel=channel, progress=Progress())
+    opened = load_bundle(bundle)
+    typer.echo(f"{bundle}: {opened.manifest.name}, release {opened.manifest.release} ({opened.bundle_id[:12]})")
+    found = held(opened, clips, channel=channel, progress=Progress())
     typer.echo(table(found))
-    if any(one.why for one in found):
+    if not clips:
+        typer.echo("No clip was scored: the golden segments alone were judged (--data scores clips).")
+    refused = [f"{one.kind}/{one.precision}" for one in found if one.why]
+    typer.echo(f"REFUSED for {', '.join(refused)}: not to be shipped" if refused else "ACCEPTED")
+    if refused:
         raise typer.Exit(1)

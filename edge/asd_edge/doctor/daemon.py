@@ -1,0 +1,47 @@
+"""What the running daemon hears with, which is what it started with, and how its machines do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asd_edge.bundle.bundle import Bundle
+from asd_edge.control import NoDaemonError, Serving, serving
+from asd_edge.doctor.choice import usable_served_bundle
+from asd_edge.doctor.device import Device
+from asd_edge.doctor.finding import Finding, ok, warning
+from asd_edge.errors import StateError
+
+_RESTART = "systemctl restart asd-edge"
+
+
+def check_daemon(device: Device) -> Iterator[Finding]:
+    """Yield whether the daemon hears with what the device file names, and each machine that it does not score."""
+    if device.config is None:
+        return
+    try:
+        running = serving(device.config.device.state_dir)
+    except NoDaemonError:
+        yield ok("none runs")
+        return
+    except StateError as error:  # what to do about it, the check service says
+        yield ok("unknown", unseen=f"what it hears with ({error.found})")
+        return
+    yield _hears(device, running)
+    for machine in running.machines:
+        if machine.error is not None:
+            held = "is not heard or scored" if machine.health == "failure" else "goes on, but with an error"
+            log = "Follow what it says; journalctl -u asd-edge -n 50 tells more."
+            why = "; ".join(line.strip() for line in machine.error.splitlines()[:2])  # what, and what was found
+            yield warning(f"{held}: {why}", log, subject=machine.machine)
+
+
+def _hears(device: Device, running: Serving) -> Finding:
+    bundle = usable_served_bundle(device)
+    found = f"the daemon hears with {running} on {running.engine}"
+    if device.bundle_path is None and bundle is not None and _ids(bundle) != _ids(running):
+        return warning(f"{found}, until it is restarted", _RESTART)
+    return ok(found)
+
+
+def _ids(heard_with: Bundle | Serving) -> tuple[str, str]:
+    return heard_with.bundle_id, heard_with.embedding_id
