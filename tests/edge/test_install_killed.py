@@ -14,17 +14,14 @@ import pytest
 from asd_edge.errors import StateError
 from tests.edge.installing import Box
 
-# As in test_site_killed: a child is forked for every step, counts each call of a C function that touches the disk,
-# before and after it runs, and kills itself at the step it was given. Nothing is replaced.
 PROGRAM = """
-import json, os, shutil, signal, sys
+import json, shutil, sys
 from pathlib import Path
 
 from asd_edge.serving.status import status
 from tests.edge.installing import Box
+from tests.edge.killed_at import killed_at
 
-TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "fchmod", "fchown", "replace", "rename",
-           "link", "unlink", "close", "ftruncate", "pwrite", "fdopen"}
 folder = Path(sys.argv[1])
 template = Box(folder / "template")
 for release in (1, 2, 3):
@@ -41,30 +38,11 @@ def begin(name):  # releases 1 and 2 are installed; the files are those that ins
     return box
 
 
-def killed_at(step, box):
-    child = os.fork()
-    if child == 0:
-        left = step
-
-        def count(frame, event, function):
-            nonlocal left
-            if event in ("c_call", "c_return") and getattr(function, "__name__", "") in TOUCHES:
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.setprofile(count)
-        box.install(box.folder / "3.asd")
-        sys.setprofile(None)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
-
-
 step, killed = 0, True
 while killed:
     step += 1
     box = begin(f"step-{step}")
-    killed = killed_at(step, box)
+    killed = killed_at(step, lambda: box.install(box.folder / "3.asd"))
     told = {"killed": killed, "releases": box.releases(), "status": status(box.config).present.release}
     again = box.install(box.folder / "3.asd")
     told["next"] = [again.changed, *box.releases()]

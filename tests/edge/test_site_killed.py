@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-# A child is forked for every step. It counts each call of a C function that touches the disk, before and after it
-# runs, and kills itself at the step it was given. Nothing is replaced: the code that runs is the product's own.
 PROGRAM = """
-import json, os, shutil, signal, sys
+import json, os, shutil, sys
 from pathlib import Path
 
 from types import SimpleNamespace
@@ -21,10 +19,9 @@ from types import SimpleNamespace
 from asd_edge.bundle.site_store import SiteStore
 from asd_edge.enrollment.commit import roll_back
 from asd_edge.errors import StateError
+from tests.edge.killed_at import killed_at
 from tests.edge.test_site_state import OTHER, condition, enroll
 
-TOUCHES = {"open", "mkstemp", "mkdir", "write", "flush", "fsync", "fcntl", "fchmod", "fchown", "replace", "rename",
-           "link", "unlink", "close", "ftruncate", "pwrite", "fdopen"}
 folder, action = Path(sys.argv[1]), sys.argv[2]
 BUNDLE = SimpleNamespace(embedding_id=OTHER, bundle_id="b" * 64)
 
@@ -54,30 +51,11 @@ def known(store):
     return [state.revision, [c.name for c in state.conditions]]
 
 
-def killed_at(step, store):
-    child = os.fork()
-    if child == 0:
-        left = step
-
-        def count(frame, event, function):
-            nonlocal left
-            if event in ("c_call", "c_return") and getattr(function, "__name__", "") in TOUCHES:
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.setprofile(count)
-        change(store)
-        sys.setprofile(None)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
-
-
 step, killed = 0, True
 while killed:
     step += 1
     store = begin(f"step-{step}")
-    killed = killed_at(step, store)
+    killed = killed_at(step, lambda: change(store))
     told = {
         "killed": killed,
         "known": known(store),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, NoReturn
+
+from asd_edge.child import OneChild, kill
 
 ASD_EDGE: tuple[str, ...] = (sys.executable, "-m", "asd_edge.cli")
 TIMEOUT_S = 300.0
@@ -41,43 +42,30 @@ class Runner:
     def __init__(self, executable: Sequence[str] = ASD_EDGE, *, timeout_s: float = TIMEOUT_S) -> None:
         self._executable = executable
         self._timeout_s = timeout_s
-        self._child: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
-        self._stopped = False
+        self._one = OneChild()
 
     def run(self, arguments: Sequence[str]) -> Outcome:
         """Run the child to its end; never raises for what a child does."""
-        with self._lock:
-            if self._stopped:
-                return Outcome(error="the daemon is stopping")
-            try:
-                child = self._child = subprocess.Popen(
-                    [*self._executable, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env={name: os.environ[name] for name in _KEPT if name in os.environ},
-                    start_new_session=True,  # so that a kill reaches the child's own children too
-                )
-            except OSError as error:
-                return Outcome(error=f"the command cannot be started: {error}")
-        with suppress(ProcessLookupError):  # it may be over already
-            # Not in a preexec_fn, which may hang in a process with threads; a value below our own needs privileges.
-            os.setpriority(os.PRIO_PROCESS, child.pid, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+        env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        try:
+            child = self._one.start([*self._executable, *arguments], env)
+        except OSError as error:
+            return Outcome(error=f"the command cannot be started: {error}")
+        if child is None:
+            return Outcome(error="the daemon is stopping")
         try:
             return self._outcome(child)
         finally:
-            with self._lock:
-                self._child = None  # its number may soon be another's
+            self._one.done()
 
     def stop(self) -> None:
         """Kill the child, and start none any more; called by another thread than `run`."""
-        with self._lock:
-            self._stopped = True
-            if self._child is not None:
-                _kill(self._child)
+        self._one.stop()
 
     def _outcome(self, child: subprocess.Popen[bytes]) -> Outcome:
+        with suppress(ProcessLookupError):  # it may be over already
+            # Not in a preexec_fn, which may hang in a process with threads; a value below our own needs privileges.
+            os.setpriority(os.PRIO_PROCESS, child.pid, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
         assert child.stdout is not None
         assert child.stderr is not None
         output, errors = _Reader(child, child.stdout), _Reader(child, child.stderr)
@@ -86,11 +74,11 @@ class Runner:
         except subprocess.TimeoutExpired:
             return Outcome(error=f"the command was stopped after {self._timeout_s:g} s")
         finally:
-            _kill(child)
+            kill(child)
             child.wait()
             output.join()
             errors.join()
-        if self._stopped:
+        if self._one.stopped:
             return Outcome(error="the command was stopped because the daemon is stopping")
         if output.overflowed or errors.overflowed:
             return Outcome(error=f"the command was stopped: it printed more than {OUTPUT_LIMIT} bytes")
@@ -120,12 +108,7 @@ class _Reader(threading.Thread):
             self.data = self._stream.read(OUTPUT_LIMIT + 1)
             if len(self.data) > OUTPUT_LIMIT:
                 self.overflowed = True
-                _kill(self._child)
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # it is over
-        os.killpg(child.pid, signal.SIGKILL)
+                kill(self._child)
 
 
 def _no_constant(name: str) -> NoReturn:

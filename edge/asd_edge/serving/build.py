@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any
 
+from asd_edge.child import OneChild, kill
 from asd_edge.serving.come_last import command
 
 _log = logging.getLogger(__name__)
@@ -53,38 +54,29 @@ class BuildChild:
 
     def __init__(self, limits: BuildLimits) -> None:
         self._limits = limits
-        self._child: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
-        self.stopped = False
+        self._one = OneChild()
+
+    @property
+    def stopped(self) -> bool:
         """Whether `stop` was called: then the outcome says nothing about the build."""
+        return self._one.stopped
 
     def run(self, words: Sequence[str]) -> Outcome:
         """Run a command to its end; never raises for what it does. Its standard error goes to the log."""
-        with self._lock:
-            if self.stopped:
-                return Outcome(error="the daemon is stopping")
-            try:
-                child = self._child = subprocess.Popen(
-                    command(*words),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,  # so that a kill and the memory's sum reach its own children
-                )
-            except OSError as error:
-                return Outcome(error=f"the build cannot be started: {error}")
+        try:
+            child = self._one.start(command(*words))
+        except OSError as error:
+            return Outcome(error=f"the build cannot be started: {error}")
+        if child is None:
+            return Outcome(error="the daemon is stopping")
         try:
             return self._outcome(child)
         finally:
-            with self._lock:
-                self._child = None  # its number may soon be another's
+            self._one.done()
 
     def stop(self) -> None:
         """Kill the child, and start none any more; called by another thread than `run`."""
-        with self._lock:
-            self.stopped = True
-            if self._child is not None:
-                _kill(self._child)
+        self._one.stop()
 
     def _outcome(self, child: subprocess.Popen[bytes]) -> Outcome:
         assert child.stdout is not None
@@ -93,7 +85,7 @@ class BuildChild:
         try:
             beyond = self._watch(child)
         finally:
-            _kill(child)  # and what it left behind
+            kill(child)  # and what it left behind
             child.wait()
             said.join()
             told.join()
@@ -186,8 +178,3 @@ def _available_bytes() -> int | None:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) << 10
     return None
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # it is over
-        os.killpg(child.pid, signal.SIGKILL)
