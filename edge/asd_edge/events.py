@@ -17,6 +17,7 @@ class WindowState(str, Enum):
     SCORED = "scored"
     IDLE = "idle"  # every segment below the idle floor: the machine stands still, so there is no score
     NOT_ENROLLED = "not_enrolled"  # no centre of normal sound to compare with yet
+    BAD_QUALITY = "bad_quality"  # the microphone is not to be believed: what it heard says nothing of the machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def refusal_of(error: ValidationError, model: type[BaseModel]) -> RefusalError:
 
 
 def written(place: Sequence[int | str]) -> str:
-    """Write a place in a document as people do: `machines[0].decision.hysteresis`."""
+    """Write a place in a document as people do: `machines[0].decision.deadband`."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
     return text.removeprefix(".")
 

@@ -15,7 +15,7 @@ from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, inter
 from asd_edge.sources.block import Block
 from tests.edge.sound import RATE, conditions_of, noise, pipeline, tone
 
-SPEC = DecisionSpec(on_delay_s=3.0, off_delay_s=2.0, hysteresis=0.1)
+SPEC = DecisionSpec(on_delay_s=3.0, off_delay_s=2.0, deadband=0.1)
 
 
 def trace(seed: int, windows: int = 300) -> Trace:
@@ -80,7 +80,7 @@ def test_a_window_of_another_condition_breaks_a_level_and_calms_an_alarm_but_is_
 
 @pytest.mark.parametrize("threshold", [0.4, 0.5, 0.6])
 def test_the_real_detector_raises_as_many_alarms_as_are_counted_in_its_scores(threshold: float) -> None:
-    decision = DecisionSpec(on_delay_s=0.5, off_delay_s=0.5, hysteresis=0.1)
+    decision = DecisionSpec(on_delay_s=0.5, off_delay_s=0.5, deadband=0.1)
     sound = noise(40.0)
     for start_s, level in ((5, 0.2), (12, 0.05), (20, 0.3), (21, 0.0), (30, 0.1)):
         part = slice(start_s * RATE, (start_s + 2) * RATE)

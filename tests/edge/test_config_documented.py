@@ -14,9 +14,14 @@ from asd_edge.config import (
     DeviceConfig,
     DeviceTable,
     EngineTable,
+    EvidenceTable,
     MachineTable,
+    MicrophoneTable,
     MqttTable,
+    OutboxTable,
+    PrometheusTable,
     RemoteTable,
+    SparkplugTable,
     TlsTable,
     load_config,
 )
@@ -29,9 +34,14 @@ TABLES: dict[str, type[Strict]] = {
     "[engine]": EngineTable,
     "[mqtt]": MqttTable,
     "[mqtt.tls]": TlsTable,
+    "[sparkplug]": SparkplugTable,
+    "[outbox]": OutboxTable,
+    "[evidence]": EvidenceTable,
+    "[prometheus]": PrometheusTable,
     "[remote]": RemoteTable,
     "[[machines]]": MachineTable,
     "[machines.decision]": DecisionTable,
+    "[machines.microphone]": MicrophoneTable,
 }
 
 
@@ -54,6 +64,8 @@ def default(field: Any) -> str:
         return "required"
     if field.default is None:
         return "–"
+    if field.default == ():
+        return "`[]`"
     if isinstance(field.default, bool):
         return f"`{str(field.default).lower()}`"
     text = f'"{field.default}"' if isinstance(field.default, (str, Path)) else f"{field.default}"
@@ -65,7 +77,8 @@ def allowed(schema: dict[str, Any]) -> str:
     kind = next((part for part in schema.get("anyOf", []) if part.get("type") != "null"), schema)
     if "enum" in kind:
         return " or ".join(f'`"{value}"`' for value in kind["enum"])
-    name = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[kind["type"]]
+    names = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+    name = (names | {"array": "list of texts"})[kind["type"]]
     low, high = kind.get("minimum"), kind.get("maximum", kind.get("exclusiveMaximum"))
     if low is None:
         return name
@@ -100,6 +113,15 @@ def test_the_whole_example_loads_and_says_every_key(tmp_path):
     config = load_config(path)
     machine = config.machines[0]
     assert config.mqtt.tls is not None
-    tables = (config.device, config.bundle, config.engine, config.mqtt, config.mqtt.tls, config.remote)
-    for said in (*tables, machine, machine.decision):
-        assert said.model_fields_set == set(type(said).model_fields)
+    tables = [
+        config.device,
+        config.bundle,
+        config.engine,
+        config.mqtt,
+        config.mqtt.tls,
+        config.sparkplug,
+        config.outbox,
+    ]
+    tables += [config.evidence, config.prometheus, config.remote, machine, machine.decision, machine.microphone]
+    for said in tables:
+        assert said.model_fields_set | {"tls"} >= set(type(said).model_fields)

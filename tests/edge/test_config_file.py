@@ -59,7 +59,7 @@ idle_below_dbfs = -60
 [machines.decision]
 on_delay_s = 2
 off_delay_s = 3.5
-hysteresis = 0.2
+deadband = 0.2
 
 [[machines]]
 id = "pump_2"
@@ -165,7 +165,7 @@ def test_a_machine_it_does_not_have(load):
             "idle_below_dbfs = 60",
             "less than or equal to 0",
         ),
-        (("hysteresis = 0.2", "hysteresis = 1.0"), "hysteresis = 1.0", "less than 1"),
+        (("deadband = 0.2", "deadband = 1.0"), "deadband = 1.0", "less than 1"),
         (('"fan/00"', '"fan"'), "machines[0].factory = 'fan'", "pattern"),
         (('source = "raw:-"', ""), "no machines[1].source", "the key 'source'"),
         (('"sim:fan"', '""'), None, None),

@@ -1,4 +1,4 @@
-"""The decision as a pure step: hold times, hysteresis, and what must never happen."""
+"""The decision as a pure step: hold times, deadband, and what must never happen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from asd_edge.scoring.decision import DecisionSpec, DecisionState, decide, interrupt
 
-SPEC = DecisionSpec(on_delay_s=3.0, off_delay_s=5.0, hysteresis=0.2)
+SPEC = DecisionSpec(on_delay_s=3.0, off_delay_s=5.0, deadband=0.2)
 
 
 def alarms(scores: list[float | None], spec: DecisionSpec = SPEC) -> list[bool]:
@@ -41,7 +41,7 @@ def test_between_the_limits_an_alarm_neither_begins_nor_ends() -> None:
 
 
 def test_without_delays_the_alarm_follows_the_score() -> None:
-    spec = DecisionSpec(on_delay_s=0.0, off_delay_s=0.0, hysteresis=0.0)
+    spec = DecisionSpec(on_delay_s=0.0, off_delay_s=0.0, deadband=0.0)
     assert alarms([2.0, 0.5, 2.0], spec) == [True, False, True]
 
 

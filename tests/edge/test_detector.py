@@ -21,7 +21,7 @@ from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sources.block import Block
 from tests.edge.sound import RATE, MeanSpectrum, conditions_of, noise, pipeline, tone
 
-DECISION = DecisionSpec(on_delay_s=0.5, off_delay_s=0.5, hysteresis=0.1)
+DECISION = DecisionSpec(on_delay_s=0.5, off_delay_s=0.5, deadband=0.1)
 NORMAL = noise(4.0)
 KNOWN = conditions_of(NORMAL, threshold=0.5)  # NORMAL scores about 0.33, FAULT 0.73
 FAULT = NORMAL + tone(4.0, 3000.0, level=0.2)

@@ -8,8 +8,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from asd_edge.config.mqtt import MqttTable
-from asd_edge.config.tables import BundleTable, DeviceTable, EngineTable, MachineTable, RemoteTable
+from asd_edge.config.mqtt import MqttTable, OutboxTable, SparkplugTable
+from asd_edge.config.tables import (
+    BundleTable,
+    DeviceTable,
+    EngineTable,
+    EvidenceTable,
+    MachineTable,
+    PrometheusTable,
+    RemoteTable,
+)
 from asd_edge.errors import ConfigError
 from asd_edge.strict import RefusalError, Strict, refusal_of
 
@@ -26,6 +34,10 @@ class DeviceConfig(Strict):
     bundle: BundleTable = BundleTable()
     engine: EngineTable = EngineTable()
     mqtt: MqttTable = MqttTable()
+    sparkplug: SparkplugTable = SparkplugTable()
+    outbox: OutboxTable = OutboxTable()
+    evidence: EvidenceTable = EvidenceTable()
+    prometheus: PrometheusTable = PrometheusTable()
     remote: RemoteTable = RemoteTable()
     machines: Annotated[tuple[MachineTable, ...], Field(strict=False, min_length=1, max_length=64)]
 
@@ -35,6 +47,8 @@ class DeviceConfig(Strict):
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
             raise ValueError(f"two machines with the id {twice[0]!r}")
+        if self.remote.enabled and not self.mqtt.enabled:
+            raise ValueError("[remote] enabled, whose commands come over MQTT, without [mqtt] enabled")
         return self
 
     @property
@@ -93,12 +107,17 @@ def _anchored(config: DeviceConfig, folder: Path) -> DeviceConfig:
         given = {key: path for key in keys if (path := getattr(table, key)) is not None}
         return table.model_copy(update={key: folder / path for key, path in given.items()})
 
-    bundle, mqtt = anchored(config.bundle, "trusted_keys_file"), anchored(config.mqtt, "password_file")
+    def broker(table: Any) -> Any:
+        with_password = anchored(table, "password_file")
+        if table.tls is None:
+            return with_password
+        return with_password.model_copy(update={"tls": anchored(table.tls, "ca_file", "cert_file", "key_file")})
+
+    bundle = anchored(config.bundle, "trusted_keys_file")
     if bundle.path != "default":
         bundle = bundle.model_copy(update={"path": str(folder / bundle.path)})
-    if mqtt.tls is not None:
-        mqtt = mqtt.model_copy(update={"tls": anchored(mqtt.tls, "ca_file", "cert_file", "key_file")})
+    mqtt, sparkplug = broker(config.mqtt), broker(config.sparkplug)
     device, remote = anchored(config.device, "state_dir"), anchored(config.remote, "keys_file")
     engine = anchored(config.engine, "cache_dir")
-    tables = {"device": device, "bundle": bundle, "engine": engine, "mqtt": mqtt, "remote": remote}
-    return config.model_copy(update=tables)
+    tables = {"device": device, "bundle": bundle, "engine": engine, "mqtt": mqtt, "sparkplug": sparkplug}
+    return config.model_copy(update=tables | {"remote": remote})

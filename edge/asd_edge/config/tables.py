@@ -79,8 +79,23 @@ class DecisionTable(Strict):
     off_delay_s: float = Field(
         default=12.0, ge=0.0, le=86_400.0, description="Seconds below the lower limit before an alarm ends."
     )
-    hysteresis: float = Field(
-        default=0.1, ge=0.0, lt=1.0, description="Lower limit = threshold · (1 − hysteresis), a fraction."
+    deadband: float = Field(
+        default=0.1, ge=0.0, lt=1.0, description="Lower limit = threshold · (1 − deadband), a fraction."
+    )
+    severity: int = Field(
+        default=500, ge=1, le=1_000, description="Severity of an alarm at its threshold; it grows with the score."
+    )
+
+
+class MicrophoneTable(Strict):
+    """`[machines.microphone]`: when a microphone is not to be believed."""
+
+    check: bool = Field(default=True, description="Whether the sound is examined for the faults of microphones.")
+    silent_below_dbfs: float = Field(
+        default=-90.0,
+        ge=-200.0,
+        le=0.0,
+        description="Level, dBFS, below which there is no microphone behind the sound.",
     )
 
 
@@ -124,6 +139,7 @@ class MachineTable(Strict):
         description="False alarms a week that are accepted; thresholds are found for it.",
     )
     decision: DecisionTable = Field(default=DecisionTable(), description="Table `[machines.decision]`.")
+    microphone: MicrophoneTable = Field(default=MicrophoneTable(), description="Table `[machines.microphone]`.")
 
     @property
     def factory_key(self) -> tuple[str, str] | None:
@@ -149,3 +165,22 @@ class RemoteTable(Strict):
         if self.enabled and self.keys_file is None:
             raise ValueError("enabled without a keys_file")
         return self
+
+
+class EvidenceTable(Strict):
+    """`[evidence]`: sound that is kept of alarms. Off by default: microphones hear people."""
+
+    enabled: bool = Field(default=False, description="Whether the sound around the begin of an alarm is kept.")
+    pre_s: float = Field(
+        default=20.0, ge=0.0, le=600.0, description="Seconds before the alarm, `device.ring_s` at most."
+    )
+    post_s: float = Field(default=10.0, ge=0.0, le=600.0, description="Seconds after it.")
+    max_mib: int = Field(default=256, ge=1, le=1_048_576, description="MiB of clips; beyond, the oldest goes.")
+    max_age_days: int = Field(default=30, ge=1, le=3_650, description="Days after which a clip is deleted.")
+
+
+class PrometheusTable(Strict):
+    """`[prometheus]`: figures for a scraper on this computer."""
+
+    enabled: bool = Field(default=False, description="Whether figures are served at `http://127.0.0.1:PORT/metrics`.")
+    port: int = Field(default=9_464, ge=1, le=65_535, description="TCP port, on loopback alone.")

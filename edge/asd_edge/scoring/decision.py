@@ -1,4 +1,4 @@
-"""From scores to an alarm: hysteresis and hold times, as a pure step."""
+"""From scores to an alarm: deadband and hold times, as a pure step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ class DecisionSpec:
     Args:
         on_delay_s: a score must stay above the threshold this long before the alarm begins.
         off_delay_s: a score must stay below the lower limit this long before the alarm ends.
-        hysteresis: the lower limit is threshold · (1 − hysteresis).
+        deadband: the lower limit is threshold · (1 − deadband).
+        severity: of an alarm whose score is the threshold itself, 1 to 1000 as OPC UA counts.
     """
 
     on_delay_s: float = 12.0  # longer than a window, so that one bang, which stays in it, raises no alarm
     off_delay_s: float = 12.0
-    hysteresis: float = 0.1
+    deadband: float = 0.1
+    severity: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def decide(spec: DecisionSpec, state: DecisionState, *, score: float, threshold:
             return DecisionState()
         since = time if state.since is None else state.since
         return DecisionState(active=time - since >= spec.on_delay_s, since=since)
-    if score > threshold * (1.0 - spec.hysteresis):
+    if score > threshold * (1.0 - spec.deadband):
         return replace(state, calm_since=None)
     calm_since = time if state.calm_since is None else state.calm_since
     if time - calm_since >= spec.off_delay_s:

@@ -19,12 +19,14 @@ class Block:
     `time`: UTC seconds at which it was captured. A live source (microphone, raw) keeps it within about a second of
     the wall clock, so it may jump where `start` does not: measure durations by `start`.
     `arrived`: seconds of the monotonic clock at which the last sample was there.
+    `faults`: what is wrong with the microphone that heard it (sources/health.py); what it heard is not judged then.
     """
 
     samples: NDArray[np.float32]
     start: int
     time: float
     arrived: float = field(default_factory=monotonic)
+    faults: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -65,7 +65,7 @@ class GMM(Backend):
 
     # distance = b − log p(x), log p(x) = log Σ_k w_k N(x; μ_k, Σ_k). b = log Σ_k w_k N(μ_k; μ_k, Σ_k) is at least the
     # largest log p: a constant of the condition, so that the order of its scores stays, and distances are >= 0, which
-    # hysteresis and the gamma fit need. It also lets conditions compete by how unusual a sound is under each, not by
+    # deadband and the gamma fit need. It also lets conditions compete by how unusual a sound is under each, not by
     # density, which a condition of more varied sound has less of everywhere. (2π)^(−dims/2) cancels.
     def scorer(self, conditions: Sequence[Fitted]) -> Distances:
         """Return what computes the distances from some conditions together."""
