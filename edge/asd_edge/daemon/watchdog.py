@@ -19,7 +19,7 @@ _ROUND_S = 0.5
 class Watchdog:
     """Which threads stand still, as the main thread sees it in its rounds.
 
-    A process that was stopped as a whole, or a computer that slept, is not stuck: a look counts for two seconds at most.
+    A process that was stopped as a whole is not stuck: a look counts for two seconds at most.
 
     Args:
         clock: seconds.
