@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Literal, Protocol
 
 import paho.mqtt.client as paho
+from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import BrokerTable, Server
 from asd_edge.sinks.mqtt_client import (
@@ -204,14 +205,14 @@ class Link:
         """Let paho's callbacks, in its thread, do no more than hand a task over."""
         client = connection.client
 
-        def on_connect(_c: object, _u: object, _flags: object, reason: paho.ReasonCode, _properties: object) -> None:
+        def on_connect(_c: object, _u: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
             connection.answered = True
             self._do(partial(self._on_answer, connection, str(reason) if reason.is_failure else None))
 
-        def on_publish(_c: object, _u: object, mid: int, reason: paho.ReasonCode, _properties: object) -> None:
+        def on_publish(_c: object, _u: object, mid: int, reason: ReasonCode, _properties: object) -> None:
             self._do(partial(self._on_acknowledged, connection, mid, str(reason) if reason.is_failure else None))
 
-        def on_disconnect(_c: object, _u: object, _flags: object, reason: paho.ReasonCode, _properties: object) -> None:
+        def on_disconnect(_c: object, _u: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
             connection.end = connection.end or str(reason)
 
         client.on_connect = on_connect
