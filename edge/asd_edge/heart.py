@@ -15,7 +15,7 @@ class Heart:
     before, and `beat` when it has work in hand; that must end, or beat again, within `limit_s`. Its whole life goes
     into `with heart:`, so that one that died of an exception is told from one that ended.
 
-    Only the thread itself calls these; any thread may look. Beating costs nothing, and it never raises.
+    Any thread may look.
 
     Args:
         name: of the thread, as people are told it.

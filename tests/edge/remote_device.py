@@ -87,8 +87,9 @@ def device_config(folder: Path, port: int, *, mqtt: dict[str, Any] | None = None
 def start_remote(config: DeviceConfig, path: Path) -> Callable[[], None]:
     """Start what takes commands, and its connection alone; return what stops it, once."""
     sink = MqttSink(config.mqtt, TOPICS, lambda: DeviceReport("0", "0" * 64, EngineReport("onnxruntime", "fp32"), ()))
-    enrollment = remote_enrollment(config, path, sink)
+    enrollment = remote_enrollment(config, path)
     assert enrollment is not None
+    enrollment.listen_to(sink, TOPICS)
     enrollment.start()
     sink.start()
 

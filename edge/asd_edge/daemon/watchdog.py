@@ -40,8 +40,12 @@ class Watchdog:
     def heart(self, name: str, limit_s: float = LIMIT_S) -> Heart:
         """Return the heart of another thread, which is watched from now on."""
         heart = Heart(name, limit_s)
-        self._watched[heart] = Stall(limit_s, self._clock)
+        self.watch(heart)
         return heart
+
+    def watch(self, heart: Heart) -> None:
+        """Watch the heart of another thread from now on."""
+        self._watched[heart] = Stall(heart.limit_s, self._clock)
 
     def forget(self, heart: Heart) -> None:
         """Watch it no more: its thread was told to end."""
@@ -49,7 +53,9 @@ class Watchdog:
 
     def look(self) -> None:
         """Look at every heart; say which thread is stuck, or tell systemd that none is."""
-        stuck = tuple(how for heart, stall in self._watched.items() if (how := _trouble(heart, stall)) is not None)
+        stuck = tuple(
+            how for heart, stall in tuple(self._watched.items()) if (how := _trouble(heart, stall)) is not None
+        )
         for how in set(stuck) - set(self.stuck):
             _log.critical("A thread is stuck: %s", how, extra={"asd_event": "stuck"})
         if self.stuck and not stuck:
