@@ -165,7 +165,7 @@ class DriftSuspected:
 def alarm_text(alarm: AlarmChange) -> str:
     """Say in a few words what has changed."""
     if not alarm.active:
-        return "alarm ends"
+        return "no alarm" if alarm.cause == "start" else "alarm ends"
     if alarm.cause == "suppression":
         return f"alarm suppressed: {alarm.suppressed}" if alarm.suppressed else "ALARM, judged again"
     return f"ALARM, severity {alarm.severity}"

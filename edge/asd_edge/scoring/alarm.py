@@ -1,4 +1,4 @@
-"""An alarm and what is said of it while it stands, as pure steps: severity, and suppression while it cannot be judged."""
+"""An alarm and what is said of it while it stands, severity and suppression, as pure steps."""
 
 from __future__ import annotations
 

@@ -37,7 +37,6 @@ from asd_edge.sinks.payloads import (
     LinkReport,
     Message,
     event_message,
-    no_alarm_message,
     status_message,
     will_message,
 )
@@ -110,10 +109,6 @@ class MqttSink:
     def publish(self, event: Event) -> None:
         """Send an event as soon as the broker takes it; return at once."""
         self.send(event_message(self._topics, event))
-
-    def publish_no_alarm(self, machine: str) -> None:
-        """Say that a machine's detector has just started, without an alarm."""
-        self.send(no_alarm_message(self._topics, machine, time=time()))
 
     def send(self, message: Message) -> None:
         """Send a message as soon as the broker takes it; return at once."""

@@ -98,16 +98,6 @@ def event_message(topics: Topics, event: Event) -> Message:
     return Message(topics.of(event), _json(event.to_json()), retain=isinstance(event, AlarmChange))
 
 
-def no_alarm_message(topics: Topics, machine: str, *, time: float) -> Message:
-    """Return the alarm message of a detector that has just started.
-
-    It replaces an alarm left behind by a daemon that was killed, which would otherwise stand for ever.
-    """
-    fields = dict.fromkeys(("since", "score", "threshold", "condition"))
-    payload = {"machine": machine, "time": utc(time), "active": False} | fields
-    return Message(topics.alarm(machine), _json(payload), retain=True)
-
-
 def status_message(
     topics: Topics,
     state: Literal["online", "offline"],
