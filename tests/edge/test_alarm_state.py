@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asd_edge.events import AlarmCause, Suppression
@@ -22,7 +22,12 @@ Heard = float | str
 # Runs, because single windows drawn one by one hardly ever stay over a threshold for a delay.
 scores = st.sampled_from([0.0, 0.5, 0.8, 0.81, 1.0]) | st.floats(0.0, 4.0)
 kinds = st.sampled_from([2.0, 0.5, STOPPED, MICROPHONE, GAP]) | scores
-runs = st.lists(st.tuples(kinds, st.integers(1, 9)), max_size=14)
+anything = st.lists(st.tuples(kinds, st.integers(1, 9)), max_size=14)
+silences = st.lists(st.tuples(st.sampled_from([STOPPED, MICROPHONE, GAP, 2.0]), st.integers(1, 6)), max_size=14)
+ALARM = (2.0, ON + 1)
+INTERRUPTED = [ALARM, (STOPPED, 4), (GAP, 1), (STOPPED, 4), (MICROPHONE, 4), (2.0, 1), (STOPPED, 4)]
+PAUSED = [(2.0, 2), (STOPPED, 3), (2.0, 2), ALARM, (0.5, 3), (MICROPHONE, 3), (0.5, 3), (GAP, 1), (0.5, 3)]
+runs = anything | (anything | silences).map(lambda more: [ALARM, *more])  # the rest of an alarm
 
 
 def windows(runs: list[tuple[Heard, int]]) -> list[Heard]:
@@ -59,6 +64,8 @@ def calm(window: Heard) -> bool:
 
 
 @given(runs)
+@example(PAUSED)
+@example(INTERRUPTED)
 def test_an_alarm_begins_and_ends_only_after_the_whole_delay_was_heard(drawn: list[tuple[Heard, int]]) -> None:
     told = steps(windows(drawn))
     active = [False, *(step.state.active for step in told)]
@@ -90,6 +97,8 @@ def test_what_has_no_score_begins_and_ends_no_alarm(drawn: list[tuple[Heard, int
 
 
 @given(runs)
+@example(PAUSED)
+@example(INTERRUPTED)
 def test_a_standing_alarm_is_suppressed_after_the_off_delay_and_until_the_next_score(
     drawn: list[tuple[Heard, int]],
 ) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -120,11 +120,16 @@ def test_what_a_faulty_microphone_heard_is_handed_on_to_nobody(story: list[tuple
     assert replayed == [score.start for score in scores(told.events) if score.state is not WindowState.BAD_QUALITY]
 
 
+TWICE = [("normal", False)] * 2 + [("fault", False)] * 3 + [("normal", False)] * 3 + [("fault", False)] * 3
+
+
 @settings(max_examples=60, deadline=None)
 @given(stories)
+@example(TWICE)
 def test_begin_and_end_alternate_and_an_end_names_its_begin(story: list[tuple[str, bool]]) -> None:
     told = hear(story)
     alarm: AlarmChange | None = None
+    ended = 0.0
     for before, event in pairwise([None, *told.events]):
         if not isinstance(event, AlarmChange):
             continue
@@ -133,15 +138,19 @@ def test_begin_and_end_alternate_and_an_end_names_its_begin(story: list[tuple[st
         if event.cause == "sound":
             assert event.active == (alarm is None)
             assert (event.score, event.threshold, event.condition) == (before.score, before.threshold, "normal")
+        if event.begins:
+            assert event.since is not None
+            assert ended < event.since <= event.time - DECISION.on_delay_s
         if event.cause == "suppression":
             assert event.active
+            assert event.score is not None
             assert (before.state is WindowState.SCORED) == (event.suppressed is None)
         if alarm is not None:
             assert event.since == alarm.since
             assert event.severity is not None
             assert alarm.severity is not None
             assert event.severity >= alarm.severity
-        alarm = event if event.active else None
+        alarm, ended = (event, ended) if event.active else (None, event.time)
 
 
 @settings(max_examples=40, deadline=None)
@@ -173,12 +182,14 @@ def test_a_context_that_a_faulty_microphone_heard_makes_a_window_bad(tmp_path_fa
     subject = replace(bundle.pipeline(), segment=spec, window=WindowSpec(segments=3, every=1))
     reach = subject.context * 512
     assert reach > 0
-    clean, spoilt = judged(subject, None, at=4 * RATE), judged(subject, None, at=4 * RATE, faults=("stuck",))
+    clean = judged(subject, None, at=4 * RATE)
     assert {score.state for score in clean} == {WindowState.NOT_ENROLLED}
-    for score in spoilt:
-        overlaps = score.start - reach < 4 * RATE + 512 and score.stop + reach > 4 * RATE
-        assert (score.state is WindowState.BAD_QUALITY) == overlaps
-    assert len(spoilt) == len(clean)
+    for at in (4 * RATE, clean[3].stop + reach, clean[5].start - reach - 512):  # the latter two only touch a window
+        spoilt = judged(subject, None, at=at, faults=("stuck",))
+        assert len(spoilt) == len(clean)
+        for score in spoilt:
+            overlaps = score.start - reach < at + 512 and score.stop + reach > at
+            assert (score.state is WindowState.BAD_QUALITY) == overlaps
 
 
 def judged(
@@ -204,3 +215,14 @@ def test_a_source_that_stays_away_suppresses_a_standing_alarm_once_and_begins_no
     assert detector.unheard(8 * RATE, 1008.0) == []
     (again,) = changes(detector.process(Block(fault, 9 * RATE, 1009.0)))
     assert (again.since, again.suppressed, again.cause) == (alarm.since, None, "suppression")
+
+
+def test_reset_forgets_the_faulty_sound_and_the_alarm() -> None:
+    alarm = AlarmChange("fan-7", 900.0, True, 800.0, 0.6, 0.5, "normal", 600)
+    detector = Detector("fan-7", SegmentStreams(pipeline()), KNOWN, DECISION, alarm=alarm)
+    normal = np.tile(SECOND, 4)
+    detector.process(Block(normal, 0, 1000.0, faults=("stuck",)))
+    detector.reset()
+    events = detector.process(Block(normal, 0, 1000.0))
+    assert changes(events) == []
+    assert {score.state for score in scores(events)} == {WindowState.SCORED}
