@@ -7,9 +7,10 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, time
 
 from asd_edge.config import MachineTable
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.drift import DriftWatch
 from asd_edge.daemon.ring import SoundRing
@@ -45,8 +46,8 @@ class MachineThread:
         scorer: scores the sound of all machines.
         known: what its sound is compared with.
         shared: the microphones, each of which may be several machines'.
-        publish: takes every event; called in the scorer's thread.
-        publish_no_alarm: takes the id of a machine whose new detector does not know the alarm of the one before.
+        publish: takes every event but alarms; called in the scorer's thread.
+        alarms: takes those, and knows which alarm stands when a new detector begins.
         changed: called in this thread after `report` has changed.
         heard: keeps what was heard; called in the scorer's thread.
         ring: keeps the newest sound.
@@ -60,7 +61,7 @@ class MachineThread:
         known: KnownConditions,
         shared: SharedDevices,
         publish: Callable[[Event], None],
-        publish_no_alarm: Callable[[str], None],
+        alarms: AlarmBook,
         changed: Callable[[MachineThread], None],
         *,
         heard: Heard | None = None,
@@ -77,7 +78,7 @@ class MachineThread:
         self._drift = DriftWatch(streams.pipeline.score_every_s)
         self._shared = shared
         self._publish = publish
-        self._publish_no_alarm = publish_no_alarm
+        self._alarms = alarms
         self._changed = changed
         self._heard_by = heard
         self._ring = ring
@@ -92,6 +93,7 @@ class MachineThread:
 
     def start(self) -> None:
         """Begin to listen."""
+        self._alarms.announce(self._machine.id)
         self._thread.start()
 
     def stop(self) -> None:
@@ -128,7 +130,8 @@ class MachineThread:
                 if _text(error) != self.report.error:  # said once, not at every attempt
                     self._set(self._failure(error))
                     if not foreseen:
-                        self._publish_no_alarm(self._machine.id)
+                        self._alarms.announce(self._machine.id)
+            self._tell_unheard()
             self._stopping.wait(next(self._pauses))
 
     def _listen(self) -> None:
@@ -174,15 +177,21 @@ class MachineThread:
         return front_end.hop / front_end.sample_rate if paced else _PILE_S
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, AlarmChange):
+            self._alarms.take(event)
+            return
         self._publish(event)
         if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
             self._publish(drift)
             means = (drift.condition, drift.mean, drift.expected)
             _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
-        if isinstance(event, AlarmChange):
-            what = "ALARM" if event.active else "the alarm ends"
-            said = (what, event.condition, event.score, event.threshold)
-            _log.info("Machine %s: %s (condition %s, score %.3f, threshold %.3f)", event.machine, *said)
+
+    def _tell_unheard(self) -> None:
+        """Let the detector, which the scorer has let go of, know that the source has failed and stays away."""
+        if self._detector is not None:
+            missed = self._heard + round((monotonic() - self._heard_at) * self._rate)
+            for event in self._detector.unheard(missed, time()):
+                self._tell(event)
 
     def _numbered(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """Let a source that was opened again go on after the samples that were lost meanwhile: a gap, as any other."""
@@ -200,7 +209,8 @@ class MachineThread:
         decision = DecisionSpec(**self._machine.decision.model_dump())
         known = self._known.load()
         self._drift.expect(self._known.thresholds)
-        return Detector(self._machine.id, self._streams, known, decision, self._heard_by)
+        alarm = self._alarms.standing(self._machine.id)
+        return Detector(self._machine.id, self._streams, known, decision, self._heard_by, alarm)
 
     def _look_at_conditions(self, detector: Detector, block: Block) -> None:
         enrolling = self._known.enrolling()

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from asd_edge import __version__
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest, ServedMachine, Serving
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.engines import Engines
@@ -33,7 +35,7 @@ from asd_edge.serving.served import served_bundle
 from asd_edge.serving.tensorrt import installed_tensorrt
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.outbox.outbox import Outbox
-from asd_edge.sinks.payloads import DeviceReport, EngineReport
+from asd_edge.sinks.payloads import DeviceReport, EngineReport, MachineReport
 from asd_edge.sinks.topics import Topics
 from asd_edge.sources.shared import SharedDevices
 
@@ -44,7 +46,7 @@ _STOP_PATIENCE_S = 3.0
 _WAKE_S = 1.0
 _DELIVERY_PATIENCE_S = 5.0
 
-_Note = MachineThread | EngineReport | signal.Signals  # what wakes the main thread
+_Note = MachineThread | EngineReport | AlarmBook | signal.Signals  # what wakes the main thread
 
 
 class Daemon:
@@ -72,6 +74,8 @@ class Daemon:
             config.outbox.history_kib_s,
             self._describe,
         )
+        file = config.device.state_dir / "alarms.json"
+        self._alarms = AlarmBook(file, self._sink.publish, lambda: self._notes.put(self._alarms))
         self._keeping = Keeping(config, bundle, streams.pipeline)
         self._control = ControlServer(config.device.state_dir, self._answer)
         self._remote = remote_enrollment(config, path, self._sink)
@@ -84,7 +88,7 @@ class Daemon:
                 KnownConditions(bundle, machine, config.device.state_dir),
                 shared,
                 self._sink.publish,
-                lambda machine: None,
+                self._alarms,
                 self._notes.put,
                 heard=self._keeping.heard(machine.id),
                 ring=self._keeping.ring(machine.id),
@@ -113,6 +117,8 @@ class Daemon:
             if not self._sink.wait_open(_BROKER_HEAD_START_S):
                 _log.warning("Listening begins without the broker; only recent messages are kept for it")
             self._keeping.start()
+            self._alarms.start()
+            self._alarms.retain([machine.report.machine for machine in self._machines])
             self._scorer.start()
             for machine in self._machines:
                 machine.start()
@@ -135,6 +141,9 @@ class Daemon:
             if isinstance(note, EngineReport):
                 self._sink.announce(f"{note.name} serves")
                 continue
+            if isinstance(note, AlarmBook):
+                self._sink.announce("alarms.json has failed" if note.fault else "alarms.json is written again")
+                continue
             report = note.report
             how = report.state if report.health in ("normal", "failure") else report.health
             self._sink.announce(f"{report.machine} {how}")
@@ -150,6 +159,7 @@ class Daemon:
         for machine in self._machines:
             machine.join(max(0.0, deadline - monotonic()))
         self._scorer.stop(max(0.0, deadline - monotonic()))
+        self._alarms.stop(max(0.1, deadline - monotonic()))
         self._control.stop()
         self._keeping.stop(_STOP_PATIENCE_S)
         if isinstance(end, signal.Signals):
@@ -168,7 +178,7 @@ class Daemon:
         """Fulfil the request of a command; raises an AsdEdgeError where that cannot be done."""
         if request.request != "serving":
             return self._keeping.answer(request)
-        reports = [machine.report for machine in self._machines]
+        reports = self._reports()
         serving = Serving(
             name=self._bundle.manifest.name,
             bundle_id=self._bundle.bundle_id,
@@ -184,8 +194,15 @@ class Daemon:
             __version__,
             self._bundle.bundle_id,
             self._engines.report,
-            tuple(machine.report for machine in self._machines),
+            self._reports(),
         )
+
+    def _reports(self) -> tuple[MachineReport, ...]:
+        """Return how every machine does; what is wrong with all of them is said where a machine has no more to say."""
+        fault = self._alarms.fault
+        text = None if fault is None else str(fault)
+        reports = (machine.report for machine in self._machines)
+        return tuple(replace(report, error=report.error or text) for report in reports)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
