@@ -41,7 +41,7 @@ from asd_edge.sources.shared import SharedDevices
 
 _log = logging.getLogger(__name__)
 
-_BROKER_HEAD_START_S = 3.0  # a file read at full speed would else be over before the broker has answered
+_BROKER_HEAD_START_S = 0.5  # what happens before the broker has answered reaches it as history
 _STOP_PATIENCE_S = 3.0
 _WAKE_S = 1.0
 _DELIVERY_PATIENCE_S = 5.0
@@ -115,7 +115,7 @@ class Daemon:
                 self._remote.start()
             self._sink.start()
             if not self._sink.wait_open(_BROKER_HEAD_START_S):
-                _log.warning("Listening begins without the broker; only recent messages are kept for it")
+                _log.warning("Listening begins without the broker; what happens is kept for it")
             self._keeping.start()
             self._alarms.start()
             self._alarms.retain([machine.report.machine for machine in self._machines])
