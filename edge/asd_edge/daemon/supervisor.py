@@ -145,8 +145,7 @@ class Daemon:
                 self._sink.announce("alarms.json has failed" if note.fault else "alarms.json is written again")
                 continue
             report = note.report
-            how = report.state if report.health in ("normal", "failure") else report.health
-            self._sink.announce(f"{report.machine} {how}")
+            self._sink.announce(f"{report.machine} {report.summary}")
         return "every source has ended"
 
     def _stop(self, end: signal.Signals | Literal["every source has ended", "its engine hangs"]) -> int:
@@ -185,7 +184,7 @@ class Daemon:
             embedding_id=self._bundle.embedding_id,
             precision=self._bundle.precision,
             engine=self._engines.report.name,
-            machines=tuple(ServedMachine(machine=r.machine, health=r.health, error=r.error) for r in reports),
+            machines=tuple(ServedMachine(machine=r.machine, health=r.health, error=r.trouble) for r in reports),
         )
         return ControlReply(serving=serving), np.zeros(0, np.float32)
 
