@@ -22,12 +22,14 @@ from asd_edge.control import ControlReply, ControlRequest, ServedMachine, Servin
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.engines import Engines
+from asd_edge.daemon.evidence import Evidence
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.notify import notify
 from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SinkError
+from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.tensorrt import installed_tensorrt
@@ -66,6 +68,7 @@ class Daemon:
         self._bundle = bundle
         self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
         self._keeping = Keeping(config, bundle, streams.pipeline)
+        self._evidence = Evidence(config, bundle.bundle_id, streams.pipeline, self._keeping.ring)
         self._control = ControlServer(config.device.state_dir, self._answer)
         self._remote = remote_enrollment(config, path, self._sink)
         shared = SharedDevices(config.machines)
@@ -76,7 +79,7 @@ class Daemon:
                 self._scorer,
                 KnownConditions(bundle, machine, config.device.state_dir),
                 shared,
-                self._sink.publish,
+                self._publish,
                 self._sink.publish_no_alarm,
                 self._notes.put,
                 heard=self._keeping.heard(machine.id),
@@ -106,6 +109,7 @@ class Daemon:
             if not self._sink.wait_open(_BROKER_HEAD_START_S):
                 _log.warning("Listening begins without the broker; only recent messages are kept for it")
             self._keeping.start()
+            self._evidence.start()
             self._scorer.start()
             for machine in self._machines:
                 self._sink.publish_no_alarm(machine.report.machine)
@@ -146,6 +150,7 @@ class Daemon:
         self._scorer.stop(max(0.0, deadline - monotonic()))
         self._control.stop()
         self._keeping.stop(_STOP_PATIENCE_S)
+        self._evidence.stop(_STOP_PATIENCE_S)
         if isinstance(end, signal.Signals):
             self._sink.stop(f"stopped by {end.name}", patience_s=_STOP_PATIENCE_S)
             return 0
@@ -157,6 +162,10 @@ class Daemon:
             _log.error("%s", _lost(unconfirmed))
         failed = any(machine.report.state == "failed" for machine in self._machines)
         return 1 if failed or unconfirmed else 0
+
+    def _publish(self, event: Event) -> None:
+        self._sink.publish(event)
+        self._evidence.heard(event)
 
     def _answer(self, request: ControlRequest) -> tuple[ControlReply, NDArray[np.float32]]:
         """Fulfil the request of a command; raises an AsdEdgeError where that cannot be done."""
