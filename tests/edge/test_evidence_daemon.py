@@ -49,9 +49,13 @@ def test_the_sound_around_an_alarm_is_kept_listed_labelled_exported_and_deleted(
     heard = np.concatenate([fan(NORMAL, seed=70, seconds=25), fan(FAULTY, seed=75, seconds=75)])
     recording = write_clip(tmp_path / "heard.wav", heard)
     machine = {"id": "fan-1", "source": f"file:{recording}", "speed": 15.0, "factory": "fan/00"}
-    device = with_evidence(write_device(tmp_path, bundle, broker.port, machine), DECISION + EVIDENCE)
+    device = with_evidence(
+        write_device(tmp_path, bundle, broker.port, machine, home_assistant="homeassistant"), DECISION + EVIDENCE
+    )
     listener = listen(broker.port)
     daemon = start(device)
+    entity = listener.wait("homeassistant/binary_sensor/asd-edge-box/fan-1-alarm/config", lambda _: True)
+    assert entity["state_topic"] == "asd-edge/box/fan-1/alarm"
     alarm = listener.wait("/fan-1/alarm", lambda change: change["active"])
     began = listener.wait("/fan-1/score", lambda score: score["time"] == alarm["time"])["stop"]
     store, deadline = ClipStore(tmp_path / "state"), time.monotonic() + 20.0

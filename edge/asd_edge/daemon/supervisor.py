@@ -33,9 +33,10 @@ from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.tensorrt import installed_tensorrt
+from asd_edge.sinks.home_assistant import discovery_messages
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.outbox.outbox import Outbox
-from asd_edge.sinks.payloads import DeviceReport, EngineReport
+from asd_edge.sinks.payloads import DeviceReport, EngineReport, Message
 from asd_edge.sinks.topics import Topics
 from asd_edge.sources.shared import SharedDevices
 
@@ -61,6 +62,7 @@ class Daemon:
     """
 
     def __init__(self, config: DeviceConfig, path: Path) -> None:
+        self._config = config
         self._notes: SimpleQueue[_Note] = SimpleQueue()
         bundle = served_bundle(config)
         self._scorer = Scorer()
@@ -73,6 +75,7 @@ class Daemon:
             Outbox(config.device.state_dir / "outbox" / "mqtt.db", config.outbox),
             config.outbox.history_kib_s,
             self._describe,
+            greetings=self._greetings,
         )
         self._keeping = Keeping(config, bundle, streams.pipeline)
         self._evidence = Evidence(config, bundle.bundle_id, streams.pipeline, self._keeping.ring)
@@ -188,12 +191,20 @@ class Daemon:
         )
         return ControlReply(serving=serving), np.zeros(0, np.float32)
 
+    def _greetings(self) -> list[Message]:
+        mqtt, machines = self._config.mqtt, [machine.id for machine in self._config.machines]
+        if mqtt.home_assistant is None:
+            return []
+        topics = Topics(mqtt.prefix, self._config.device.id)
+        return discovery_messages(topics, mqtt.home_assistant, machines, __version__)
+
     def _describe(self) -> DeviceReport:
         return DeviceReport(
             __version__,
             self._bundle.bundle_id,
             self._engines.report,
             tuple(machine.report for machine in self._machines),
+            troubles=() if (fault := self._evidence.report.fault) is None else (f"evidence: {fault}",),
         )
 
     @contextmanager
