@@ -275,7 +275,8 @@ class Outbox:
             self._fault = str(error)
             return False
         database.close()
-        self._damage = f"it was damaged ({damage}): {taken} waiting events were taken over, {aside.name} keeps the rest"
+        missing = f"{lost} were lost" if known else "how many were lost is not known"
+        self._damage = f"it was damaged ({damage}): {taken} waiting events were taken over, {missing}; see {aside.name}"
         _log.error("The outbox %s begins anew: %s", self._path, self._damage)
         return True
 
