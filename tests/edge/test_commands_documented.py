@@ -12,6 +12,8 @@ import typer
 
 from asd_edge.cli.app import app
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "firmware_configs").iterdir())]
 LINE = re.compile(r"^(?:\$ |# {5}(?:sudo )?)?(?:/opt/asd-edge/bin/)?(asd-edge .+?)(?: {2,}#.*)?$", re.MULTILINE)

@@ -14,6 +14,8 @@ from asd_edge.config import RemoteTable, load_config
 from asd_edge.sources.open import open_source
 from tests.edge.required import required_tool
 
+pytestmark = pytest.mark.once
+
 FOLDER = Path(__file__).resolve().parents[2] / "firmware_configs"
 PROFILES = sorted(FOLDER.glob("*.toml"))
 

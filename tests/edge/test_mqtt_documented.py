@@ -22,6 +22,8 @@ from asd_edge.sinks.mqtt import WAITING
 from asd_edge.sinks.payloads import schema
 from asd_edge.sinks.topics import Topics
 
+pytestmark = pytest.mark.once
+
 TEXT = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```json (\w+)\n(.*?)```", TEXT, re.DOTALL)
 
