@@ -114,10 +114,14 @@ class Outbox:
         self._try(self._look_after)
         self._tell()
 
-    def close(self) -> None:
-        """Write what is left to write, and let go of the file."""
+    def flush(self) -> None:
+        """Write what is left to write, and bring the report up to date."""
         self.commit(())
         self._tell()
+
+    def close(self) -> None:
+        """Write what is left to write, and let go of the file."""
+        self.flush()
         if self._database is not None:
             self._database.close()
             self._database = None
