@@ -73,10 +73,10 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
 
 
 def _settle(subscriber: Subscriber) -> None:
-    """Wait until the daemon says that nothing waits in its outbox, or patience ends."""
+    """Let the daemon make up for what it could not send, until no history comes any more, or patience ends."""
     deadline = time.monotonic() + _PATIENCE_S
     time.sleep(_SETTLED_S)
-    while time.monotonic() < deadline and subscriber.backlog():
+    while time.monotonic() < deadline and subscriber.quiet_history_s() < _SETTLED_S:
         time.sleep(1.0)
 
 
@@ -100,7 +100,7 @@ def _judge(subscriber: Subscriber, folder: Path, daemon: Runner) -> dict[str, An
         "contradictions": ledger.contradictions,
         "disorder": ledger.disorder,
         "failures": subscriber.failures,
-        "alarms_received": subscriber.alarms,
+        "alarms_received": subscriber.count("alarms"),
         "alarms": {machine: alarm["active"] for machine, alarm in sorted(ledger.alarms.items())},
         "alarms_of_the_daemon": stands,
         "exceptions_in_the_log": tracebacks(daemon.log),

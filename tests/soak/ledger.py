@@ -15,8 +15,8 @@ Payload = dict[str, Any]
 class Ledger:
     """Every event by its id, as it came first, and what was wrong with those that came again.
 
-    A stream is one way of events to the subscriber (alarms, live scores, history). After an unclean disconnect older events
-    are sent again, so order is judged by when an id came first.
+    A stream is one way of events to the subscriber (alarms, live scores, history). After an unclean disconnect older
+    events are sent again, so order is judged by when an id came first.
     """
 
     received: dict[int, bytes] = field(default_factory=dict)  # id → digest of its payload

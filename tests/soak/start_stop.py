@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -53,7 +54,7 @@ def _times(runs: int, random: Random, *, broker_up: bool) -> dict[str, Any]:
                 stopped.append(stop_s)
                 for machine in starts(folder / "state" / "outbox" / "mqtt.db").values():
                     events += len(machine)
-                    gaps += len({second - first for first, second in zip(machine, machine[1:], strict=False)}) > 1
+                    gaps += len({second - first for first, second in pairwise(machine)}) > 1
         finally:
             broker.stop()
     return {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import Any
+from collections import Counter
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -15,18 +17,29 @@ from paho.mqtt.properties import Properties
 from tests.soak.ledger import Ledger
 
 _FOREVER = 0xFFFFFFFF  # seconds of session expiry: never (MQTT 5.0, 3.1.2.11.2)
+_STREAMS = {"alarm": "alarms", "event": "alarms", "score": "live", "history": "history"}
+
+
+class Arrival(NamedTuple):
+    """A message that came: when, with how many events, and the time of the newest of them; UTC seconds."""
+
+    stream: str
+    at: float
+    events: int
+    sent: float
 
 
 class Subscriber:
-    """Writes everything that comes into a ledger, and keeps the newest status."""
+    """Writes every event that comes into a ledger, and keeps the newest status."""
 
     def __init__(self, port: int, topic: str = "asd-edge/box/#") -> None:
         self.ledger = Ledger()
         self.status: dict[str, Any] = {}
+        self.arrivals: list[Arrival] = []
         self.failures: list[str] = []
-        self.stops: dict[str, int] = {}  # machine → last sample of its newest score
+        self._counts: Counter[str] = Counter()
+        self._stops: dict[str, int] = {}  # machine → last sample of its newest score
         self._topic = topic
-        self._lock = threading.Lock()
         self._subscribed = threading.Event()
         self._last = time.monotonic()
         self._client = client = paho.Client(
@@ -43,17 +56,20 @@ class Subscriber:
         if not self._subscribed.wait(10):
             raise RuntimeError("the broker did not take the subscription")
 
+    def count(self, stream: str) -> int:
+        """Return how many new events came in a stream."""
+        return self._counts[stream]
+
     def quiet_s(self) -> float:
         """Return for how long nothing has come."""
         return time.monotonic() - self._last
 
     def heard_s(self, rate: int) -> float:
         """Return how many seconds of sound the machine that is furthest behind was heard for."""
-        with self._lock:
-            return min(self.stops.values(), default=0) / rate
+        return min(dict(self._stops).values(), default=0) / rate
 
     def close(self) -> None:
-        """End the connection, and let what came be written down."""
+        """End the connection; the session stays."""
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -63,24 +79,24 @@ class Subscriber:
 
     def _on_message(self, _client: Any, _u: Any, message: paho.MQTTMessage) -> None:
         try:
-            self._take(message)
+            self._take(message.topic, json.loads(message.payload), retained=message.retain)
         except Exception as error:  # one in a callback would end the network thread, and nobody would know
             self.failures.append(f"{message.topic}: {type(error).__name__}: {error}: {message.payload[:200]!r}")
 
-    def _take(self, message: paho.MQTTMessage) -> None:
-        payload, kind = json.loads(message.payload), message.topic.rpartition("/")[2]
+    def _take(self, topic: str, payload: dict[str, Any], *, retained: bool) -> None:
+        kind = topic.rpartition("/")[2]
         self._last = time.monotonic()
-        with self._lock:
-            if kind == "status":
-                self.status = payload
-                return
-            events = payload["events"] if kind == "history" else [payload]
-            if message.retain and kind == "alarm":  # the state as it stands, not a message of the stream
-                return
-            stream = {"alarm": "alarms", "event": "alarms", "score": "live", "history": "history"}.get(kind)
-            if stream is None:
-                return
+        if kind == "status":
+            self.status = payload
+        elif kind in _STREAMS and not retained:  # a retained alarm says how things stand, and is nothing new
+            stream = _STREAMS[kind]
+            events = [event["payload"] for event in payload["events"]] if kind == "history" else [payload]
             for event in events:
-                self.ledger.take(stream, event)
+                self._counts[stream] += self.ledger.take(stream, event)
                 if "stop" in event:
-                    self.stops[event["machine"]] = max(event["stop"], self.stops.get(event["machine"], 0))
+                    self._stops[event["machine"]] = max(event["stop"], self._stops.get(event["machine"], 0))
+            self.arrivals.append(Arrival(stream, time.time(), len(events), _seconds(events[-1]["time"])))
+
+
+def _seconds(utc: str) -> float:
+    return datetime.fromisoformat(utc.replace("Z", "+00:00")).timestamp()
