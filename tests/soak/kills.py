@@ -76,7 +76,7 @@ def _settle(subscriber: Subscriber) -> None:
     """Let the daemon make up for what it could not send, until no history comes any more, or patience ends."""
     deadline = time.monotonic() + _PATIENCE_S
     time.sleep(_SETTLED_S)
-    while time.monotonic() < deadline and subscriber.quiet_history_s() < _SETTLED_S:
+    while time.monotonic() < deadline and subscriber.history_quiet_s() < _SETTLED_S:
         time.sleep(1.0)
 
 
@@ -88,7 +88,7 @@ def _quieten(subscriber: Subscriber) -> None:
 
 def _judge(subscriber: Subscriber, folder: Path, daemon: Runner) -> dict[str, Any]:
     ledger, held = subscriber.ledger, read_outbox(folder / "state" / "outbox" / "mqtt.db")
-    stands = json.loads((folder / "state" / "alarms.json").read_text())
+    stands = json.loads(p.read_text()) if (p := folder / "state" / "alarms.json").exists() else {}
     return {
         "committed": held.last_id,
         "received": len(ledger.received),

@@ -64,6 +64,10 @@ class Subscriber:
         """Return for how long nothing has come."""
         return time.monotonic() - self._last
 
+    def history_quiet_s(self) -> float:
+        """Return for how long no history has come."""
+        return time.time() - max((a.at for a in self.arrivals if a.stream == "history"), default=0.0)
+
     def heard_s(self, rate: int) -> float:
         """Return how many seconds of sound the machine that is furthest behind was heard for."""
         return min(dict(self._stops).values(), default=0) / rate
