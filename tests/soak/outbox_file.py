@@ -29,6 +29,16 @@ def read_outbox(path: Path) -> Held:
     return Held(last_id, waiting, dropped)
 
 
+def read_last_id(path: Path) -> int:
+    """Return the last id that was committed to an outbox in use."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)) as outbox:
+            (last_id,) = outbox.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()
+            return int(last_id or 0)
+    except sqlite3.OperationalError:  # it is not there yet
+        return 0
+
+
 def starts(path: Path) -> dict[str, list[int]]:
     """Return the first samples of every machine's scores that the file has, waiting and confirmed, by id."""
     found: dict[str, list[int]] = {}
