@@ -116,9 +116,17 @@ class Values:
         """Return every metric with its present value, unit and range."""
         return tuple(self._metric(reading, birth=True) for reading in _chronological(self._readings.values()))
 
-    def history(self, readings: Iterable[Reading]) -> tuple[Metric, ...]:
-        """Return readings that are no news, marked as such; the present values stay."""
-        return tuple(self._metric(reading, historical=True) for reading in _chronological(readings))
+    def history(self, rows: Iterable[Iterable[Reading]]) -> tuple[Metric, ...]:
+        """Return what was read earlier, oldest row first, without what repeats itself; the present values stay."""
+        told: dict[str, tuple[Value, Quality]] = {}
+        metrics = []
+        for row in rows:
+            for reading in row:
+                said = reading.value, reading.quality
+                if told.get(reading.name) != said:
+                    told[reading.name] = said
+                    metrics.append(self._metric(reading, historical=True))
+        return tuple(metrics)
 
     def _metric(self, reading: Reading, *, birth: bool = False, historical: bool = False) -> Metric:
         definition = self._definitions[reading.name]

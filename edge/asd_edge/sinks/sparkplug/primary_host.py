@@ -50,6 +50,6 @@ class PrimaryHost:
         before = self._latest if state.online else self._online_since
         if before is not None and state.timestamp < before:
             return
-        self.online, self._latest = state.online, state.timestamp
+        self.online, self._latest = state.online, max(state.timestamp, self._latest or 0)
         if state.online:
             self._online_since = state.timestamp
