@@ -87,10 +87,18 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class LinkReport:
-    """How the device talks to the broker; `fallback`: the broker refused MQTT 5."""
+    """How the device talks to the broker, or would.
 
+    `fallback`: the broker refused MQTT 5. `denials_visible`: whether the broker tells when its ACL throws a message
+    away; MQTT 3.1.1 confirms it instead. `trouble`: what is wrong, None when nothing is known to be.
+    """
+
+    broker: str
     protocol: Literal["5", "3.1.1"]
     fallback: bool
+    connected: bool
+    denials_visible: bool
+    trouble: str | None = None
 
 
 def event_message(topics: Topics, event: Event) -> Message:
