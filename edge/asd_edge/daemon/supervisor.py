@@ -32,6 +32,7 @@ from asd_edge.pipeline import SegmentStreams
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.tensorrt import installed_tensorrt
 from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.payloads import DeviceReport, EngineReport
 from asd_edge.sinks.topics import Topics
 from asd_edge.sources.shared import SharedDevices
@@ -64,7 +65,13 @@ class Daemon:
         self._engines = Engines(config, bundle, self._scorer, self._notes.put, installed_tensorrt())
         streams = SegmentStreams(self._engines.pipeline)
         self._bundle = bundle
-        self._sink = MqttSink(config.mqtt, Topics(config.mqtt.prefix, config.device.id), self._describe)
+        self._sink = MqttSink(
+            config.mqtt,
+            Topics(config.mqtt.prefix, config.device.id),
+            Outbox(config.device.state_dir / "outbox" / "mqtt.db", config.outbox),
+            config.outbox.history_kib_s,
+            self._describe,
+        )
         self._keeping = Keeping(config, bundle, streams.pipeline)
         self._control = ControlServer(config.device.state_dir, self._answer)
         self._remote = remote_enrollment(config, path, self._sink)
@@ -77,7 +84,7 @@ class Daemon:
                 KnownConditions(bundle, machine, config.device.state_dir),
                 shared,
                 self._sink.publish,
-                self._sink.publish_no_alarm,
+                lambda machine: None,
                 self._notes.put,
                 heard=self._keeping.heard(machine.id),
                 ring=self._keeping.ring(machine.id),
@@ -108,7 +115,6 @@ class Daemon:
             self._keeping.start()
             self._scorer.start()
             for machine in self._machines:
-                self._sink.publish_no_alarm(machine.report.machine)
                 machine.start()
             notify("READY=1")
             self._engines.start()

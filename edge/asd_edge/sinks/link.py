@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Literal, Protocol
 
 import paho.mqtt.client as paho
+from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import BrokerTable, Server
 from asd_edge.sinks.mqtt_client import (
@@ -28,6 +29,7 @@ from asd_edge.sinks.mqtt_client import (
     new_client,
     shut,
 )
+from asd_edge.sinks.network import serve
 from asd_edge.sinks.payloads import LinkReport, Message
 from asd_edge.sinks.subscription import Subscription
 
@@ -190,7 +192,6 @@ class Link:
         # first connection has none and only asks for the version.
         asking = self._config.protocol == "5" and server not in self._spoken
         client = new_client(self._config, self._protocol(server), self._client_id, reconnect=False)
-        client.on_socket_register_write = _nothing  # else publish() writes in our thread while paho's may be writing
         if not asking:
             will = self._owner.will()
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
@@ -204,14 +205,14 @@ class Link:
         """Let paho's callbacks, in its thread, do no more than hand a task over."""
         client = connection.client
 
-        def on_connect(_c: object, _u: object, _flags: object, reason: paho.ReasonCode, _properties: object) -> None:
+        def on_connect(_c: object, _u: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
             connection.answered = True
             self._do(partial(self._on_answer, connection, str(reason) if reason.is_failure else None))
 
-        def on_publish(_c: object, _u: object, mid: int, reason: paho.ReasonCode, _properties: object) -> None:
+        def on_publish(_c: object, _u: object, mid: int, reason: ReasonCode, _properties: object) -> None:
             self._do(partial(self._on_acknowledged, connection, mid, str(reason) if reason.is_failure else None))
 
-        def on_disconnect(_c: object, _u: object, _flags: object, reason: paho.ReasonCode, _properties: object) -> None:
+        def on_disconnect(_c: object, _u: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
             connection.end = connection.end or str(reason)
 
         client.on_connect = on_connect
@@ -222,10 +223,8 @@ class Link:
 
     def _run(self, connection: _Connection) -> None:
         """Be the connection's thread."""
-        client, server = connection.client, connection.server
         try:
-            client.connect(server.host, server.port, keepalive=self._config.keepalive_s)
-            client.loop_forever()
+            serve(connection.client, connection.server, self._config.keepalive_s)
             reason = (connection.end or "closed") if connection.answered else CLOSED_AT_ONCE
         except Exception as error:
             reason = str(error) or type(error).__name__
@@ -277,10 +276,6 @@ class Link:
                 self.warn(reason, "a broker that takes messages", CHECK_PROTOCOL)
             else:
                 self.warn(reason, "a broker that answers", _START_IT)
-
-
-def _nothing(*_: object) -> None:
-    """Take paho's call: its own loop writes."""
 
 
 def _pauses() -> Iterator[float]:

@@ -62,6 +62,8 @@ class Outbox:
 
     def waiting(self, lane: Lane, *, after: int, limit: int, up_to: int | None = None) -> list[Row]:
         """Return the oldest waiting events of a lane with ids above `after`; none while the disk fails."""
+        if not self._waiting[lane] or limit == 0:
+            return []
         return self._try(lambda database: database.waiting(lane, after=after, limit=limit, up_to=up_to)) or []
 
     def settle(self, ids: Iterable[int]) -> None:
@@ -92,6 +94,11 @@ class Outbox:
         self._tell()
 
     @property
+    def unconfirmed(self) -> int:
+        """How many events wait right now, `report` is a little older."""
+        return sum(self._waiting.values()) - len(self._confirmed) - len(self._denied)
+
+    @property
     def last_id(self) -> int:
         """The last id that was used; 0 before the first one, and while the disk fails."""
         return self._try(Database.last_id) or 0
@@ -107,9 +114,14 @@ class Outbox:
         self._try(self._look_after)
         self._tell()
 
+    def flush(self) -> None:
+        """Write what is left to write, and bring the report up to date."""
+        self.commit(())
+        self._tell()
+
     def close(self) -> None:
         """Write what is left to write, and let go of the file."""
-        self.commit(())
+        self.flush()
         if self._database is not None:
             self._database.close()
             self._database = None
