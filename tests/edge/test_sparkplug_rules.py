@@ -30,7 +30,7 @@ ELSEWHERE = {
     r"(payloads-alias|operational-behavior-data-commands-rebirth-name-aliases).*": "no aliases are used",
     r".*dcmd.*": "its devices take no commands",
     r"(topics|payloads)-ncmd-.*|operational-behavior-data-commands-ncmd-.*": "binds the host that sends the command",
-    r"(host-topic|components-ph|conformance|intro-sparkplug-host|payloads-state|message-flow-(phid|hid))-.*": "a host or broker",
+    r"(host-topic|components-ph|conformance|intro-sparkplug-host|payloads-state|message-flow-(phid|hid))-.*": "binds others",
     r"operational-behavior-host-(application|reordering)-.*": "binds a host",
     r"operational-behavior-edge-node-termination-host-action-.*": "binds a host",
     r"operational-behavior-primary-application-state-with-multiple-servers-state": "binds a host",

@@ -9,7 +9,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from asd_edge.sinks.payloads import DeviceReport, MachineReport
+from asd_edge.sinks.outbox.rows import OutboxReport
+from asd_edge.sinks.payloads import DeviceReport, MachineReport, device_health
 from asd_edge.sinks.sparkplug.codec import DataType, Metric, Property, Value
 
 REBIRTH = "Node Control/Rebirth"
@@ -205,7 +206,6 @@ def _alarm_readings(event: Mapping[str, Any], time: int) -> list[Reading]:
 
 
 _NE_107 = {"normal": 0, "failure": 1, "check_function": 2, "off_spec": 3, "maintenance_required": 4}
-_WORST_FIRST = (1, 3, 2, 4, 0)  # the order in which NE 107 resolves a conflict
 
 
 def health_readings(report: MachineReport, time: int) -> list[Reading]:
@@ -215,16 +215,19 @@ def health_readings(report: MachineReport, time: int) -> list[Reading]:
     return [Reading(f"Health/{name}", value, time) for name, value in values.items()]
 
 
-def node_readings(report: DeviceReport, time: int) -> list[Reading]:
-    """Return what the device says of itself."""
-    health = {_NE_107[machine.health] for machine in report.machines}
+def node_readings(report: DeviceReport, outbox: OutboxReport, unsent: int, time: int) -> list[Reading]:
+    """Return what the device says of itself; `unsent`: events that wait for a host."""
     errors = [f"{machine.machine}: {machine.error}" for machine in report.machines if machine.error is not None]
     values: dict[str, Value] = {
         "Properties/Version": report.version,
         "Properties/Bundle": report.bundle,
         "Properties/Engine": f"{report.engine.name} {report.engine.precision}",
-        "Health/NE107": min(health, key=_WORST_FIRST.index, default=0),
-        "Health/Error": "\n".join(errors) or None,
+        "Health/NE107": _NE_107[device_health(report, outbox)],
+        "Health/Error": "\n".join([*report.troubles, *errors]) or None,
+        "Outbox/Depth": unsent,
+        "Outbox/Oldest": None if outbox.oldest_s is None or not unsent else round(outbox.oldest_s, 1),
+        "Outbox/Dropped": outbox.dropped_scores + outbox.dropped_alarms,
+        "Outbox/Fault": outbox.fault,
     }
     return [Reading(name, value, time) for name, value in values.items()]
 

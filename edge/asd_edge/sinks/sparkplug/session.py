@@ -17,7 +17,7 @@ from asd_edge.strict import RefusalError
 
 REBIRTH_EVERY_S = 5.0  # [ours] the births of 64 machines are 200 KiB, and whoever may write NCMD can ask for them
 HOST_PATIENCE_S = 30.0  # [ours] a broker that says nothing of the primary host is left for another one, if there is one
-_LONGEST_COMMAND = 16_384  # bytes
+LONGEST_COMMAND = 16_384  # bytes, of a command or a STATE
 
 
 @dataclass(slots=True)
@@ -214,8 +214,8 @@ class Session:
         return []
 
     def _obey(self, payload: bytes, now: Moment) -> list[Action]:
-        if len(payload) > _LONGEST_COMMAND:
-            raise RefusalError(f"a command of {len(payload)} bytes", f"one of {_LONGEST_COMMAND} at most")
+        if len(payload) > LONGEST_COMMAND:
+            raise RefusalError(f"a command of {len(payload)} bytes", f"one of {LONGEST_COMMAND} at most")
         metrics = decode(payload).metrics
         if not any(metric.name == REBIRTH and metric.value is True for metric in metrics):
             raise RefusalError("a command that is no Rebirth", f"{REBIRTH} = true")
