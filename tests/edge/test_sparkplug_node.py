@@ -26,7 +26,9 @@ START = 1_767_225_600.0
 def score(number: int, value: float | None = 0.1, machine: str = "fan-7", **changes: Any) -> WindowScore:
     state = changes.pop("state", WindowState.SCORED)
     window = WindowScore(machine, number, number + 1, START + number, state, -30.0, value, 0.2, "rpm1200")
-    return window if state is WindowState.SCORED else WindowScore(machine, number, number + 1, window.time, state, -99.0)
+    return (
+        window if state is WindowState.SCORED else WindowScore(machine, number, number + 1, window.time, state, -99.0)
+    )
 
 
 class Plant:
@@ -116,7 +118,9 @@ def test_the_packets_of_a_session(
     packets = re.findall(r"Received (SUBSCRIBE|PUBLISH|DISCONNECT) from asd-edge-sparkplug-box(?: \((.*)\))?", lines)
     assert packets[0][0] == "SUBSCRIBE"
     assert re.search(r"spBv1.0/plant/NCMD/box \(QoS 1\)", lines)
-    flags = [re.match(r"d0, q(\d), r0, m\d+, 'spBv1.0/plant/(\w+)/", text) for what, text in packets if what == "PUBLISH"]
+    flags = [
+        re.match(r"d0, q(\d), r0, m\d+, 'spBv1.0/plant/(\w+)/", text) for what, text in packets if what == "PUBLISH"
+    ]
     assert all(flags)
     assert {(found[2], found[1]) for found in flags if found} == {
         *(("NBIRTH", "0"), ("DBIRTH", "0"), ("DDATA", "0"), ("NDEATH", "1")),
@@ -137,7 +141,13 @@ def test_a_bad_microphone_is_bad_quality_and_a_dead_one_a_dead_device(
     assert {bad.quality(name) for name in bad.values()} == {0}
     node.publish(score(3, state=WindowState.IDLE))
     idle = host.wait("DDATA", lambda h: h.values().get("State") == "idle")
-    assert idle.values() | {"Level": 0} == {"Score": None, "Threshold": None, "Condition": None, "State": "idle", "Level": 0}
+    assert idle.values() | {"Level": 0} == {
+        "Score": None,
+        "Threshold": None,
+        "Condition": None,
+        "State": "idle",
+        "Level": 0,
+    }
     assert {idle.quality(name) for name in idle.values()} == {192}
 
     plant.set("fan-7", "failed", "The microphone is unplugged")
