@@ -29,10 +29,26 @@ class AlarmStatus(Strict):
 
     since: UtcTime | None
     condition: str | None
+    severity: int | None
+    suppressed: str | None
+
+
+class MicrophoneStatus(Strict):
+    """How a machine's microphone does (docs/microphones.md)."""
+
+    level_dbfs: float | None
+    floor_dbfs: float | None
+    clipped_share: float | None
+    dc: float | None
+    overruns: int
+    reopened: int
+    lost_s: float
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 class MachineStatus(Strict):
-    """One machine: `health` and `error` as in the MQTT status; `window` is None before the first score."""
+    """One machine: `health` as in the MQTT status, `error` is what is wrong; `window` is None before the first."""
 
     machine: Name
     state: str
@@ -41,6 +57,7 @@ class MachineStatus(Strict):
     enrolling: str | None
     window: WindowStatus | None
     alarm: AlarmStatus | None
+    microphone: MicrophoneStatus | None
 
 
 class LinkStatus(Strict):
@@ -66,14 +83,20 @@ class OutboxStatus(Strict):
     fault: str | None
 
 
-class DestinationStatus(Strict):
-    """One destination: the table it is made from, its connection, its messages since it was made, its outbox."""
+class MessageStatus(Strict):
+    """What became of the messages to a broker that confirms them, since its destination was made."""
 
-    name: str
-    link: LinkStatus
     published: int
     acknowledged: int
     denied: int
+
+
+class DestinationStatus(Strict):
+    """One destination, by the name of its table; `messages` is None where nobody confirms them."""
+
+    name: str
+    link: LinkStatus
+    messages: MessageStatus | None
     outbox: OutboxStatus
 
 

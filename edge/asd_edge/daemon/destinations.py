@@ -11,16 +11,20 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from asd_edge.config import BrokerTable, DeviceConfig, MqttTable, OutboxTable
+from asd_edge import __version__
+from asd_edge.config import BrokerTable, DeviceConfig, MqttTable, OutboxTable, SparkplugTable
 from asd_edge.credentials import credential
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.errors import StateError
 from asd_edge.events import Event
 from asd_edge.heart import Heart
+from asd_edge.sinks.home_assistant import discovery_messages
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.outbox.rows import OutboxReport
-from asd_edge.sinks.payloads import Counts, DeviceReport, LinkReport
+from asd_edge.sinks.payloads import Counts, DeviceReport, LinkReport, Message
+from asd_edge.sinks.sparkplug.bd_seq import BdSeq
+from asd_edge.sinks.sparkplug.node import SparkplugNode
 from asd_edge.sinks.topics import Topics
 
 _SWITCH_S = 2.0  # for what waits to be delivered; after that it waits on the disk
@@ -36,8 +40,8 @@ class Sink(Protocol):
         ...
 
     @property
-    def report(self) -> tuple[LinkReport, Counts, OutboxReport]:
-        """How link, messages and outbox do."""
+    def report(self) -> tuple[LinkReport, Counts | None, OutboxReport]:
+        """How link, messages, where they are counted, and outbox do."""
         ...
 
     def start(self) -> None:
@@ -63,12 +67,16 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """All that a destination was made from; with others it is made anew. `files`: when each file was written."""
+    """All that a destination was made from; with others it is made anew.
+
+    `files`: when each file was written. `machines`: those that it announces at every connection.
+    """
 
     device: str
     table: BrokerTable
     outbox: OutboxTable
     files: tuple[tuple[Path, int], ...]
+    machines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +112,10 @@ class Destinations:
     ) -> None:
         self._describe, self._watchdog, self._subscribe = describe, watchdog, subscribe
         self._current: _Destinations = {}
-        self._current = self.plan(config)
+        self._current = self._made(config)
 
     @property
-    def reports(self) -> dict[str, tuple[LinkReport, Counts, OutboxReport]]:
+    def reports(self) -> dict[str, tuple[LinkReport, Counts | None, OutboxReport]]:
         """How each does; any thread may ask."""
         return {name: destination.sink.report for name, destination in self._current.items()}
 
@@ -139,16 +147,19 @@ class Destinations:
         with ThreadPoolExecutor(len(sinks)) as pool:
             return sum(pool.map(lambda sink: sink.stop(reason, patience_s=patience_s), sinks))
 
-    def plan(self, config: DeviceConfig) -> _Destinations:
-        """Make what another device file asks for beside what there is; nothing is started yet.
+    def plan(self, config: DeviceConfig) -> Callable[[], None]:
+        """Make what another device file asks for beside what there is; return what puts it in force.
 
         Raises:
             SinkError: a password or a TLS file cannot be read.
         """
-        tables: dict[str, MqttTable] = {"mqtt": config.mqtt} if config.mqtt.enabled else {}
-        return {name: self._planned(name, table, config) for name, table in tables.items()}
+        return partial(self._follow, self._made(config))
 
-    def follow(self, planned: _Destinations) -> None:
+    def _made(self, config: DeviceConfig) -> _Destinations:
+        tables: dict[str, MqttTable | SparkplugTable] = {"mqtt": config.mqtt, "sparkplug": config.sparkplug}
+        return {name: self._one(name, table, config) for name, table in tables.items() if table.enabled}
+
+    def _follow(self, planned: _Destinations) -> None:
         """Let the planned ones take over: events of now are theirs, and so is what waits on the disk.
 
         Raises:
@@ -162,15 +173,25 @@ class Destinations:
             if destination is not before.get(name):
                 self._begin(destination)
 
-    def _planned(self, name: str, table: MqttTable, config: DeviceConfig) -> _Destination:
-        settings = _Settings(config.device.id, table, config.outbox, _written(table))
+    def _one(self, name: str, table: MqttTable | SparkplugTable, config: DeviceConfig) -> _Destination:
+        device = config.device.id
+        announced = isinstance(table, SparkplugTable) or table.home_assistant is not None
+        machines = tuple(machine.id for machine in config.machines) if announced else ()
+        settings = _Settings(device, table, config.outbox, _written(table), machines)
         before = self._current.get(name)
         if before is not None and before.settings == settings:
             return before
         heart = Heart(name)
-        topics = Topics(table.prefix, config.device.id)
-        outbox = Outbox(config.device.state_dir / "outbox" / f"{name}.db", config.outbox)
-        sink = MqttSink(table, topics, outbox, config.outbox.history_kib_s, self._describe, beat=heart.beat)
+        folder, pace = config.device.state_dir / "outbox", config.outbox.history_kib_s
+        outbox = Outbox(folder / f"{name}.db", config.outbox)
+        if isinstance(table, SparkplugTable):
+            bd_seq = BdSeq(config.device.state_dir / "sparkplug.json")
+            node = SparkplugNode(table, device, outbox, pace, self._describe, bd_seq, beat=heart.beat)
+            return _Destination(settings, node, heart, _nothing)
+        topics, greetings = Topics(table.prefix, device), list[Message]()
+        if table.home_assistant is not None:
+            greetings = discovery_messages(topics, table.home_assistant, machines, __version__)
+        sink = MqttSink(table, topics, outbox, pace, self._describe, greetings=lambda: greetings, beat=heart.beat)
         return _Destination(settings, sink, heart, partial(self._subscribe, sink, topics))
 
     def _begin(self, destination: _Destination) -> None:
@@ -189,6 +210,10 @@ class Destinations:
                 remedy="Examine the disk, and restart asd-edge run.",
             )
         self._watchdog.forget(destination.heart)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _written(table: BrokerTable) -> tuple[tuple[Path, int], ...]:

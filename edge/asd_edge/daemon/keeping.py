@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest
+from asd_edge.daemon.evidence import ring_seconds
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.detector import Heard
 from asd_edge.errors import AsdEdgeError, StateError
@@ -48,7 +49,7 @@ class Keeping:
         self._writers: dict[str, HistoryWriter] = {}
         self._heart = heart("history")
         self._failing: set[str] = set()
-        self.expect(machine.id for machine in config.machines)
+        self.follow(config)
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
@@ -63,13 +64,16 @@ class Keeping:
         self._wake.set()
         self._thread.join(patience_s)
 
-    def expect(self, machines: Iterable[str]) -> None:
-        """Keep what these machines are heard to do from now on, and no other's; those that stay lose nothing."""
-        names = list(machines)
+    def follow(self, config: DeviceConfig) -> None:
+        """Keep what the machines of this device file are heard to do, and no other's; those that stay lose nothing."""
+        names = [machine.id for machine in config.machines]
         rings, writers = self._rings, self._writers
-        if self._device.ring_s > 0.0:
-            rate = self._pipeline.front_end.sample_rate
-            self._rings = {name: rings.get(name) or SoundRing(rate, self._device.ring_s) for name in names}
+        rate = self._pipeline.front_end.sample_rate
+        self._rings = {
+            name: rings.get(name) or SoundRing(rate, s) for name in names if (s := ring_seconds(config, name)) > 0.0
+        }
+        for name, ring in self._rings.items():
+            ring.keep(ring_seconds(config, name))
         if self._device.history_h > 0.0:
             self._writers = {name: writers.get(name) or self._writer(name) for name in names}
         # Other threads go through the dictionary that was there before, to its end.

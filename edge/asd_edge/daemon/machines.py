@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig, MachineTable
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.evidence import ring_seconds
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.scorer import Scorer
@@ -20,7 +22,7 @@ from asd_edge.pipeline import SegmentStreams
 from asd_edge.sinks.payloads import MachineReport
 from asd_edge.sources.shared import SharedDevices
 
-_log = logging.getLogger(__name__)
+_END_S = 3.0  # for machines that are gone, when the device file has changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Works:
     scorer: Scorer
     keeping: Keeping
     watchdog: Watchdog
+    alarms: AlarmBook
     publish: Callable[[Event], None]
     changed: Callable[[MachineThread], None]
 
@@ -43,15 +46,6 @@ class _Listener:
     table: MachineTable
     thread: MachineThread
     heart: Heart
-
-
-@dataclass(frozen=True, slots=True)
-class MachinePlan:
-    """What becomes of the machines under a device file. `same`: those that go on untouched."""
-
-    config: DeviceConfig
-    shared: SharedDevices
-    same: frozenset[str]
 
 
 class Machines:
@@ -76,7 +70,8 @@ class Machines:
         return all(thread.over for thread in self)
 
     def start(self) -> None:
-        """Begin to listen to all of them."""
+        """Begin to listen to all of them; the alarms of others are over."""
+        self._works.alarms.retain([listener.table.id for listener in self._listeners])
         for thread in self:
             thread.start()
 
@@ -84,36 +79,37 @@ class Machines:
         """End all of them; return after `patience_s` at the latest. A device that does not answer is left behind."""
         self._end(self._listeners, patience_s)
 
-    def plan(self, config: DeviceConfig) -> MachinePlan:
-        """Compare the machines with those of another device file, and try what is new; nothing changes yet.
+    def plan(self, config: DeviceConfig) -> Callable[[], None]:
+        """Try what is new in another device file; return what puts it in force: what is the same goes on untouched.
 
         Raises:
             ConfigError: they do not fit together, or to the bundle.
             StateError: the state of a new one cannot be used.
         """
         shared = SharedDevices(config.machines, self._shared)
-        before = {listener.table.id: listener.table for listener in self._listeners}
-        same = frozenset(
-            table.id
-            for table in config.machines
-            if table == before.get(table.id) and shared.device(table) is self._shared.device(table)
-        )
+        tables = {table.id: table for table in config.machines}
+        same = {
+            listener.table.id: listener
+            for listener in self._listeners
+            if (table := tables.get(listener.table.id)) == listener.table
+            and shared.device(table) is self._shared.device(table)
+            and shared.others(table) == self._shared.others(table)
+            and (ring_seconds(config, table.id) > 0.0) == (self._works.keeping.ring(table.id) is not None)
+        }
         for table in config.machines:
             if table.id not in same:
                 KnownConditions(self._works.bundle, table, config.device.state_dir).load()
-        return MachinePlan(config, shared, same)
+        return partial(self._follow, config, shared, same)
 
-    def follow(self, plan: MachinePlan, patience_s: float) -> None:
-        """End those that are gone or others by now, within `patience_s`, and begin with those that are new."""
-        self._shared = plan.shared
-        staying = {listener.table.id: listener for listener in self._listeners if listener.table.id in plan.same}
-        self._end([listener for listener in self._listeners if listener.table.id not in plan.same], patience_s)
-        self._works.keeping.expect(table.id for table in plan.config.machines)
-        self._listeners = [
-            staying.get(table.id) or self._listener(plan.config, table) for table in plan.config.machines
-        ]
+    def _follow(self, config: DeviceConfig, shared: SharedDevices, same: dict[str, _Listener]) -> None:
+        """End those that are gone, or others by now, and begin with those that are new."""
+        self._shared = shared
+        self._end([listener for listener in self._listeners if listener.table.id not in same], _END_S)
+        self._works.keeping.follow(config)
+        self._works.alarms.retain([table.id for table in config.machines])
+        self._listeners = [same.get(table.id) or self._listener(config, table) for table in config.machines]
         for listener in self._listeners:
-            if listener.table.id not in staying:
+            if listener.table.id not in same:
                 listener.thread.start()
 
     def _listener(self, config: DeviceConfig, table: MachineTable) -> _Listener:
@@ -132,10 +128,11 @@ class Machines:
             KnownConditions(works.bundle, table, config.device.state_dir),
             self._shared,
             works.publish,
-            lambda machine: None,
+            works.alarms,
             changed,
             heard=works.keeping.heard(table.id),
             ring=works.keeping.ring(table.id),
+            beat=heart.beat,
         )
         return _Listener(table, thread, heart)
 

@@ -5,23 +5,33 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns, time
+from typing import Protocol
 
 from asd_edge.config import DeviceConfig, load_config
 from asd_edge.control import RELOAD_S
-from asd_edge.daemon.destinations import Destinations
-from asd_edge.daemon.machines import Machines
 from asd_edge.daemon.notify import notify
 from asd_edge.errors import AsdEdgeError, ConfigError, StateError
 
 _log = logging.getLogger(__name__)
 
 _FROM_THE_START = ("device", "bundle", "engine", "remote")  # everything else is built on them
-_MACHINES_END_S = 3.0
 _PATIENCE_S = RELOAD_S - 5.0  # the client is told before it loses patience itself
+
+
+class Part(Protocol):
+    """Something that follows the device file."""
+
+    def plan(self, config: DeviceConfig) -> Callable[[], None]:
+        """Try a device file beside the one in force; return what puts it in force, which does not fail.
+
+        Raises:
+            AsdEdgeError: it cannot be used. Nothing has changed.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +75,23 @@ class Reload:
 
     Args:
         file: the device file in force.
-        machines: follow it.
-        destinations: follow it too.
-        follow: called with each file that comes into force, for the parts that are neither; raises an AsdEdgeError
-            before anything has changed.
+        parts: follow it, in this order.
+        announce: tells everybody what has happened.
         wake: hands an order to the main thread, which calls `obey`.
     """
 
     def __init__(
         self,
         file: DeviceFile,
-        machines: Machines,
-        destinations: Destinations,
-        follow: Callable[[DeviceConfig], None],
+        parts: Sequence[Part],
+        announce: Callable[[str], None],
         wake: Callable[[ReloadOrder], None],
     ) -> None:
         self.file = file
         """The device file in force."""
         self.error: AsdEdgeError | None = None
         """Why the last order changed nothing; None when it did."""
-        self._machines, self._destinations, self._others = machines, destinations, follow
-        self._wake = wake
+        self._parts, self._announce, self._wake = parts, announce, wake
 
     def order(self) -> None:
         """Have the device file read anew, and wait until it is in force.
@@ -116,19 +122,17 @@ class Reload:
         except AsdEdgeError as error:
             _log.error("The device file is not taken, and what was in force goes on. %s", error)
             order.error = self.error = error
-        self._destinations.announce("the device file was read anew" if self.error is None else "the device file is bad")
+        self._announce("the device file was read anew" if self.error is None else "the device file is not taken")
         notify("READY=1")
         order.done.set()
 
     def _follow(self, file: DeviceFile) -> None:
         """Put a device file in force; what is wrong with it comes out before anything has changed."""
         _check_reloadable(self.file.config, file.config)
-        machines = self._machines.plan(file.config)
-        destinations = self._destinations.plan(file.config)
-        self._others(file.config)
+        follows = [part.plan(file.config) for part in self._parts]
         self.file = file
-        self._destinations.follow(destinations)
-        self._machines.follow(machines, _MACHINES_END_S)
+        for follow in follows:
+            follow()
 
 
 def _check_reloadable(before: DeviceConfig, now: DeviceConfig) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from time import monotonic, time
 
 from asd_edge import __version__
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.control import ServedMachine, Serving
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
+from asd_edge.daemon.following import FollowingEvidence
 from asd_edge.daemon.machines import Machines
-from asd_edge.daemon.newest import Newest
 from asd_edge.daemon.reload import Reload
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.events import AlarmChange, WindowScore, utc
@@ -25,6 +26,8 @@ from asd_edge.status import (
     FileStatus,
     LinkStatus,
     MachineStatus,
+    MessageStatus,
+    MicrophoneStatus,
     OutboxStatus,
     ProcessStatus,
     Status,
@@ -36,7 +39,7 @@ from asd_edge.status import (
 class Reporting:
     """Asks the parts of a daemon how they do. Any thread may ask.
 
-    `troubles`: what is wrong with parts that are none of these, a line each. `began`: of the monotonic clock.
+    `windows`: the newest of each machine. `began`: when the daemon did, of the monotonic clock.
     """
 
     reload: Reload
@@ -45,9 +48,10 @@ class Reporting:
     machines: Machines
     destinations: Destinations
     watchdog: Watchdog
-    newest: Newest
+    windows: Mapping[str, WindowScore]
+    alarms: AlarmBook
+    evidence: FollowingEvidence
     began: float
-    troubles: Callable[[], tuple[str, ...]] = tuple
 
     @property
     def device(self) -> DeviceReport:
@@ -66,7 +70,7 @@ class Reporting:
             precision=self.bundle.precision,
             engine=self.engines.report.name,
             machines=tuple(
-                ServedMachine(machine=r.machine, health=r.health, error=r.error) for r in self.machines.reports
+                ServedMachine(machine=r.machine, health=r.health, error=r.trouble) for r in self.machines.reports
             ),
         )
 
@@ -117,21 +121,25 @@ class Reporting:
         return "; ".join(parts)
 
     def _troubles(self) -> tuple[str, ...]:
+        """Say what needs a person, beside what machines and outboxes say themselves."""
         stuck = (f"a thread is stuck: {how}" for how in self.watchdog.stuck)
         error = self.reload.error
         file = () if error is None else (f"the device file was not taken: {error.what}: {error.found}",)
-        return (*stuck, *file, *self.troubles())
+        alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.what}",)
+        evidence = () if self.evidence.report.fault is None else (f"evidence: {self.evidence.report.fault}",)
+        return (*stuck, *file, *alarms, *evidence)
 
     def _machine(self, report: MachineReport) -> MachineStatus:
-        window, alarm = self.newest.window(report.machine), self.newest.alarm(report.machine)
+        window, alarm = self.windows.get(report.machine), self.alarms.standing(report.machine)
         return MachineStatus(
             machine=report.machine,
             state=report.state,
             health=report.health,
-            error=report.error,
+            error=report.trouble,
             enrolling=report.enrolling,
             window=None if window is None else _window(window),
             alarm=None if alarm is None else _alarm(alarm),
+            microphone=None if report.microphone is None else MicrophoneStatus(**asdict(report.microphone)),
         )
 
 
@@ -148,12 +156,20 @@ def _window(window: WindowScore) -> WindowStatus:
 
 
 def _alarm(alarm: AlarmChange) -> AlarmStatus:
-    return AlarmStatus(since=None if alarm.since is None else utc(alarm.since), condition=alarm.condition)
+    return AlarmStatus(
+        since=None if alarm.since is None else utc(alarm.since),
+        condition=alarm.condition,
+        severity=alarm.severity,
+        suppressed=alarm.suppressed,
+    )
 
 
-def _destination(name: str, link: LinkReport, counts: Counts, outbox: OutboxReport) -> DestinationStatus:
+def _destination(name: str, link: LinkReport, counts: Counts | None, outbox: OutboxReport) -> DestinationStatus:
     return DestinationStatus(
-        name=name, link=LinkStatus(**asdict(link)), outbox=OutboxStatus(**asdict(outbox)), **asdict(counts)
+        name=name,
+        link=LinkStatus(**asdict(link)),
+        messages=None if counts is None else MessageStatus(**asdict(counts)),
+        outbox=OutboxStatus(**asdict(outbox)),
     )
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
-from types import FrameType
 from typing import Literal
 
 import numpy as np
@@ -18,21 +15,24 @@ from numpy.typing import NDArray
 
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
+from asd_edge.daemon.evidence import Evidence
+from asd_edge.daemon.following import FollowingEvidence
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.machines import Machines, Works
-from asd_edge.daemon.newest import Newest
 from asd_edge.daemon.notify import notify
 from asd_edge.daemon.reload import DeviceFile, Reload, ReloadOrder
 from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.daemon.reporting import Reporting
 from asd_edge.daemon.scorer import Scorer
+from asd_edge.daemon.signals import noted
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.errors import SinkError
-from asd_edge.events import Event
+from asd_edge.events import Event, WindowScore
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.tensorrt import installed_tensorrt
@@ -46,7 +46,7 @@ _HEAD_START_S = 0.5  # for the brokers, so that what is heard first goes out liv
 _STOP_S = 1.6  # of all parts together: within two seconds of SIGTERM the process is gone
 _DELIVERY_S = 5.0  # when sources have ended by themselves, and nobody waits for us
 
-_Note = MachineThread | EngineReport | ReloadOrder | signal.Signals  # what wakes the main thread
+_Note = MachineThread | EngineReport | ReloadOrder | AlarmBook | signal.Signals  # what wakes the main thread
 _End = signal.Signals | Literal["every source has ended", "its engine hangs"]
 
 
@@ -70,15 +70,31 @@ class Daemon:
         self._scorer = Scorer(heart)
         self._engines = Engines(config, bundle, self._scorer, self._notes.put, installed_tensorrt(), heart)
         streams = SegmentStreams(self._engines.pipeline)
-        self._newest = Newest()
+        self._windows: dict[str, WindowScore] = {}  # the newest of each machine
         self._keeping = Keeping(config, bundle, streams.pipeline, heart)
         self._control = ControlServer(config.device.state_dir, self._answer, heart)
         self._remote = remote_enrollment(config, path, heart)
         self._destinations = Destinations(config, self._describe, self._watchdog, self._subscribe)
-        works = Works(bundle, streams, self._scorer, self._keeping, self._watchdog, self._publish, self._notes.put)
+        self._alarms = AlarmBook(
+            config.device.state_dir / "alarms.json", self._publish, lambda: self._notes.put(self._alarms), heart
+        )
+        self._evidence = FollowingEvidence(
+            config, lambda file: Evidence(file, bundle.bundle_id, streams.pipeline, self._keeping.ring, heart)
+        )
+        works = Works(
+            bundle,
+            streams,
+            self._scorer,
+            self._keeping,
+            self._watchdog,
+            self._alarms,
+            self._publish,
+            self._notes.put,
+        )
         self._machines = Machines(config, works)
-        file = DeviceFile.of(config, path)
-        self._reload = Reload(file, self._machines, self._destinations, self._follow, self._notes.put)
+        parts = (self._destinations, self._machines, self._evidence)
+        announce = self._destinations.announce
+        self._reload = Reload(DeviceFile.of(config, path), parts, announce, self._notes.put)
         self._reporting = Reporting(
             self._reload,
             bundle,
@@ -86,8 +102,10 @@ class Daemon:
             self._machines,
             self._destinations,
             self._watchdog,
-            self._newest,
-            began=began,
+            self._windows,
+            self._alarms,
+            self._evidence,
+            began,
         )
         self._told = ""
 
@@ -105,12 +123,14 @@ class Daemon:
             StateError: another daemon uses the state folder.
         """
         self._control.start()
-        with self._signals():
+        with noted(self._notes.put):
             if self._remote is not None:
                 self._remote.start()
             if not self._destinations.start(_HEAD_START_S):
                 _log.warning("Listening begins without the broker; what happens meanwhile waits on the disk")
             self._keeping.start()
+            self._alarms.start()
+            self._evidence.start()
             self._scorer.start()
             self._machines.start()
             notify("READY=1")
@@ -139,10 +159,10 @@ class Daemon:
                 self._reload.obey(note)
             elif isinstance(note, EngineReport):
                 self._destinations.announce(f"{note.name} serves")
+            elif isinstance(note, AlarmBook):
+                self._destinations.announce("alarms.json has failed" if note.fault else "alarms.json is written again")
             else:
-                report = note.report
-                how = report.state if report.health in ("normal", "failure") else report.health
-                self._destinations.announce(f"{report.machine} {how}")
+                self._destinations.announce(f"{note.report.machine} {note.report.summary}")
         return "every source has ended"
 
     def _tell(self) -> None:
@@ -162,8 +182,10 @@ class Daemon:
         self._engines.stop(share(0.2))
         self._machines.stop(share(0.4))
         self._scorer.stop(share(0.2))
+        self._alarms.stop(share(0.3))
         self._control.stop()
-        self._keeping.stop(share(0.3))
+        self._keeping.stop(share(0.2))
+        self._evidence.stop(share(0.2))
         if isinstance(end, signal.Signals):
             self._destinations.stop(f"stopped by {end.name}", share(_STOP_S))
             return 0
@@ -179,11 +201,10 @@ class Daemon:
     # --- what the parts ask for, in their threads ---
 
     def _publish(self, event: Event) -> None:
-        self._newest.take(event)
+        if isinstance(event, WindowScore):
+            self._windows[event.machine] = event
         self._destinations.publish(event)
-
-    def _follow(self, config: DeviceConfig) -> None:
-        """Let what is neither a machine nor a destination follow the device file."""
+        self._evidence.heard(event)
 
     def _describe(self) -> DeviceReport:
         return self._reporting.device
@@ -203,21 +224,6 @@ class Daemon:
             self._reload.order()
             return ControlReply(), nothing
         return self._keeping.answer(request)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turn signals into notes. Afterwards they do what they did before: a second SIGTERM kills."""
-
-        def note(number: int, _frame: FrameType | None) -> None:
-            self._notes.put(signal.Signals(number))  # SimpleQueue.put is safe inside a signal handler
-
-        handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        before = {number: signal.signal(number, note) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _lost(messages: int) -> SinkError:
