@@ -203,7 +203,9 @@ class MachineThread:
         if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
             self._publish(drift)
             means = (drift.condition, drift.mean, drift.expected)
-            _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
+            words = "Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?"
+            fields = {"asd_machine": drift.machine, "asd_event": "drift"}
+            _log.warning(words, drift.machine, *means, extra=fields)
 
     def _tell_unheard(self) -> None:
         """Let the detector, which the scorer has let go of, know that the source has failed and stays away."""
