@@ -20,6 +20,8 @@ from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.scoring.many_windows import score_windows
 from tests.edge.tiny_bundle import DIMS, make_tiny_bundle
 
+pytestmark = pytest.mark.once
+
 DECISION = DecisionSpec(on_delay_s=6.0, off_delay_s=6.0)
 
 

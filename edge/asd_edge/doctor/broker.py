@@ -14,7 +14,7 @@ from asd_edge.doctor.certificates import expiry_of_peer
 from asd_edge.doctor.device import Device
 from asd_edge.doctor.finding import Finding, Level, fault, ok, warning
 from asd_edge.errors import SinkError
-from asd_edge.sinks.mqtt_client import address, probe, tls_context
+from asd_edge.sinks.mqtt_client import probe, tls_context
 
 STEP_S = 4.0  # each of the three steps; the last is given the time that a slow broker needs
 _MQTT_S = 6.0
@@ -41,11 +41,13 @@ def check_broker(device: Device) -> Iterator[Finding]:
     except OSError as error:
         reason = error.strerror or str(error)
         yield fault(
-            f"{address(mqtt)}: {reason}", "Start the broker, or correct mqtt.port, route and firewall.", subject="port"
+            f"{mqtt.servers[0]}: {reason}",
+            "Start the broker, or correct mqtt.port, route and firewall.",
+            subject="port",
         )
         return
     with connection:
-        yield ok(f"{address(mqtt)} accepts connections", subject="port")
+        yield ok(f"{mqtt.servers[0]} accepts connections", subject="port")
         if (hidden := hidden_file(mqtt)) is not None:
             yield ok("not tried", subject="mqtt", unseen=f"TLS and MQTT ({hidden} is another user's; use sudo)")
             return
@@ -71,14 +73,14 @@ def _tls(mqtt: MqttTable, connection: socket.socket, addresses: list[str]) -> Fi
     except SinkError as error:
         return fault(f"{error.what}: {error.found}", error.remedy, subject="tls")
     except ssl.SSLCertVerificationError as error:
-        return fault(f"{address(mqtt)}: {error.verify_message}", _remedy_of(error), subject="tls")
+        return fault(f"{mqtt.servers[0]}: {error.verify_message}", _remedy_of(error), subject="tls")
     except ssl.SSLError as error:
         reason = (error.reason or str(error)).replace("_", " ").lower()
         remedy = "Correct mqtt.port (8883 usually has TLS, 1883 none), or cert_file under [mqtt.tls]."
-        return fault(f"{address(mqtt)}: {reason}", remedy, subject="tls")
+        return fault(f"{mqtt.servers[0]}: {reason}", remedy, subject="tls")
     except OSError as error:
         return fault(
-            f"{address(mqtt)} ends the handshake ({error.strerror or error})",
+            f"{mqtt.servers[0]} ends the handshake ({error.strerror or error})",
             "Correct mqtt.port: 8883 usually has TLS, 1883 none.",
             subject="tls",
         )
@@ -103,7 +105,7 @@ def _connect(mqtt: MqttTable) -> Finding:
     try:
         spoken = probe(mqtt, timeout_s=_MQTT_S)
     except SinkError as error:
-        return fault(f"{address(mqtt)}: {error.found}", error.remedy, subject="mqtt")
+        return fault(f"{mqtt.servers[0]}: {error.found}", error.remedy, subject="mqtt")
     user = "anonymous" if mqtt.username is None else f"user {mqtt.username}"
     if spoken != mqtt.protocol:
         return warning(

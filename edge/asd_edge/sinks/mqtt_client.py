@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import ssl
 import sys
 import threading
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
@@ -20,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from asd_edge.config import MqttTable, TlsTable
+from asd_edge.config import BrokerTable, Server, TlsTable
 from asd_edge.credentials import credential
 from asd_edge.errors import SinkError
 
@@ -29,8 +26,16 @@ _CONNECT_TIMEOUT_S = 5.0
 _STOP_PATIENCE_S = 2.0
 
 
-def new_client(config: MqttTable, protocol: Literal["5", "3.1.1"], client_id: str) -> paho.Client:
+def new_client(
+    config: BrokerTable, protocol: Literal["5", "3.1.1"], client_id: str, *, reconnect: bool = True
+) -> paho.Client:
     """Return a client that is not connected yet.
+
+    Args:
+        config: user and TLS.
+        protocol: version of MQTT.
+        client_id: its name at the broker.
+        reconnect: whether paho connects again by itself after a connection was lost.
 
     Raises:
         SinkError: the password or a TLS file cannot be read.
@@ -39,11 +44,10 @@ def new_client(config: MqttTable, protocol: Literal["5", "3.1.1"], client_id: st
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         protocol=MQTTProtocolVersion.MQTTv5 if protocol == "5" else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=reconnect,
     )
     client.suppress_exceptions = True  # one in a callback would end the network thread, and nobody would know
     client.connect_timeout = _CONNECT_TIMEOUT_S
-    # paho doubles the delay without jitter: a hall of devices would come back in step when their broker does.
-    client.reconnect_delay_set(random.uniform(1.0, 2.0), random.uniform(30.0, 60.0))  # type: ignore[arg-type]
     if config.username is not None:
         client.username_pw_set(config.username, _password(config.password_file))
     if config.tls is not None:
@@ -51,39 +55,7 @@ def new_client(config: MqttTable, protocol: Literal["5", "3.1.1"], client_id: st
     return client
 
 
-def call_back(
-    client: paho.Client,
-    do: Callable[[Callable[[], None]], None],
-    *,
-    answered: Callable[[paho.Client, str | None], None],
-    unreachable: Callable[[str], None],
-    lost: Callable[[paho.Client, str], None],
-    acknowledged: Callable[[int, str | None], None],
-) -> None:
-    """Let a client's callbacks, in paho's network thread, do no more than hand a task to `do`.
-
-    `answered` and `acknowledged` are given the text of a refusal, or None.
-    """
-
-    def on_connect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-        do(partial(answered, client, str(reason) if reason.is_failure else None))
-
-    def on_connect_fail(_c: Any, _u: Any) -> None:
-        do(partial(unreachable, connection_failure()))
-
-    def on_disconnect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-        do(partial(lost, client, str(reason)))
-
-    def on_publish(_c: Any, _u: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
-        do(partial(acknowledged, mid, str(reason) if reason.is_failure else None))
-
-    client.on_connect = on_connect
-    client.on_connect_fail = on_connect_fail
-    client.on_disconnect = on_disconnect
-    client.on_publish = on_publish
-
-
-def probe(config: MqttTable, *, timeout_s: float = 10.0) -> str:
+def probe(config: BrokerTable, *, timeout_s: float = 10.0) -> str:
     """Connect once under a name of its own, publish nothing, disconnect; return the protocol that was spoken.
 
     Raises:
@@ -96,11 +68,11 @@ def probe(config: MqttTable, *, timeout_s: float = 10.0) -> str:
             return "3.1.1 (the broker does not speak 5)"
     if refusal is not None:
         remedy = CHECK_PROTOCOL if refusal == CLOSED_AT_ONCE else REACH
-        raise broker_error(config, refusal, "a broker that accepts the connection", remedy)
+        raise broker_error(config.servers[0], refusal, "a broker that accepts the connection", remedy)
     return config.protocol
 
 
-def _try_to_connect(config: MqttTable, protocol: Literal["5", "3.1.1"], timeout_s: float) -> str | None:
+def _try_to_connect(config: BrokerTable, protocol: Literal["5", "3.1.1"], timeout_s: float) -> str | None:
     answers: SimpleQueue[str | None] = SimpleQueue()
 
     def on_connect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
@@ -145,7 +117,13 @@ def leave_it_to_the_will(client: paho.Client, protocol: Literal["5", "3.1.1"]) -
     """End a connection so that the broker publishes the last will."""
     if protocol == "5":
         client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
-    elif isinstance(connection := client.socket(), socket.socket):  # a DISCONNECT of MQTT 3.1.1 would discard the will
+    else:  # a DISCONNECT of MQTT 3.1.1 would discard the will
+        shut(client)
+
+
+def shut(client: paho.Client) -> None:
+    """End a connection without a word."""
+    if isinstance(connection := client.socket(), socket.socket):
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -155,14 +133,9 @@ def connection_failure() -> str:
     return str(sys.exc_info()[1] or "no answer")
 
 
-def address(config: MqttTable) -> str:
-    """Return the broker as a user would write it."""
-    return f"{config.host}:{config.port}"
-
-
-def broker_error(config: MqttTable, found: str, expected: str, remedy: str) -> SinkError:
+def broker_error(server: Server, found: str, expected: str, remedy: str) -> SinkError:
     """Return the error of a broker that cannot be used."""
-    return SinkError(f"The broker at {address(config)} cannot be used", found=found, expected=expected, remedy=remedy)
+    return SinkError(f"The broker at {server} cannot be used", found=found, expected=expected, remedy=remedy)
 
 
 def _password(path: Path | None) -> str | None:
@@ -190,9 +163,10 @@ def tls_context(tls: TlsTable) -> ssl.SSLContext:
     try:
         if tls.cert_file is not None:
             # A key with a passphrase is an error: nobody is there to be asked for it.
-            context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_passphrase)
+            key = None if tls.key_file is None else credential(tls.key_file)
+            context.load_cert_chain(credential(tls.cert_file), key, password=_no_passphrase)
         if tls.ca_file is not None:
-            context.load_verify_locations(tls.ca_file)
+            context.load_verify_locations(credential(tls.ca_file))
         else:
             context.load_default_certs()
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

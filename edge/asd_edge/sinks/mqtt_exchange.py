@@ -76,7 +76,7 @@ def exchange(config: MqttTable, topics: Topics) -> Iterator[Callable[[bytes, flo
             refusal = f"no answer for {_PATIENCE_S:.0f} s"
         if refusal is not None:
             remedy = "Correct the options of the connection, or the broker's ACL for this user."
-            raise broker_error(config, refusal, f"permission to read {topics.remote_response}", remedy)
+            raise broker_error(config.servers[0], refusal, f"permission to read {topics.remote_response}", remedy)
         yield ask
     finally:
         client.disconnect()

@@ -34,20 +34,19 @@ class Topics:
         """What it answers there; not retained."""
         return f"{self.prefix}/{self.device}/remote/response"
 
-    def score(self, machine: str) -> str:
-        """One message a window."""
-        return f"{self.prefix}/{self.device}/{machine}/score"
+    @property
+    def history(self) -> str:
+        """Scores that could not be sent when they were made, many in a message; not retained."""
+        return f"{self.prefix}/{self.device}/history"
 
-    def alarm(self, machine: str) -> str:
-        """Retained; the machine's alarm as it stands."""
-        return f"{self.prefix}/{self.device}/{machine}/alarm"
+    def of(self, machine: str, kind: str) -> str:
+        """Return the topic of a machine's events of a kind: `score` (one message a window), `alarm` (retained: the
+        alarm as it stands) or `event` (conditions change, drift is suspected)."""
+        return f"{self.prefix}/{self.device}/{machine}/{kind}"
 
-    def event(self, machine: str) -> str:
-        """One message whenever something else happens to the machine: conditions change, drift is suspected."""
-        return f"{self.prefix}/{self.device}/{machine}/event"
 
-    def of(self, event: Event) -> str:
-        """Return the topic that an event is published on."""
-        if isinstance(event, WindowScore):
-            return self.score(event.machine)
-        return self.alarm(event.machine) if isinstance(event, AlarmChange) else self.event(event.machine)
+def kind_of(event: Event) -> str:
+    """Return the last level of an event's topic."""
+    if isinstance(event, WindowScore):
+        return "score"
+    return "alarm" if isinstance(event, AlarmChange) else "event"

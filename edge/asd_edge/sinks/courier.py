@@ -1,0 +1,138 @@
+"""The thread of one destination: it takes events, has them on the disk, and only then lets them be delivered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Protocol
+
+from asd_edge.sinks.outbox.outbox import Outbox
+from asd_edge.sinks.outbox.rows import Entry, Lane, Row
+
+_log = logging.getLogger(__name__)
+
+_GATHER_S = 0.25  # scores wait so long for one another: every commit writes to flash, and wears it out
+_MOST_IN_MEMORY = 2_000  # events that wait while the disk fails, and tasks that wait while it is slow
+_MOST_AT_ONCE = 1_000
+
+
+class Destination(Protocol):
+    """Who delivers. Everything is called in the courier's thread."""
+
+    def committed(self, rows: list[Row]) -> None:
+        """Hear what has just come onto the disk."""
+        ...
+
+    def send_uncommitted(self, entry: Entry) -> bool:
+        """Send an event that the disk does not take, if that can be done now; return whether it was."""
+        ...
+
+    def turn(self) -> None:
+        """Do what is due: connect, send, look at clocks. Called a few times a second, and after every task."""
+        ...
+
+
+class Courier:
+    """Runs a destination and its outbox in one thread.
+
+    Args:
+        name: of the thread.
+        outbox: used by this thread alone.
+        destination: delivers.
+        beat: called at every round.
+    """
+
+    def __init__(
+        self, name: str, outbox: Outbox, destination: Destination, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        self._outbox, self._destination, self._beat = outbox, destination, beat
+        self._inbox: SimpleQueue[Entry | Callable[[], None] | None] = SimpleQueue()
+        self._pending: deque[Entry] = deque()
+        self._since = 0.0  # when the first of them came
+        self._gather_s = _GATHER_S
+        self._overrun: deque[Entry] = deque()
+        self.thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    # --- called by any thread ---
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.thread.start()
+
+    def take(self, entry: Entry) -> None:
+        """Take an event; return at once. While the disk hangs, scores beyond what memory is for are given up."""
+        if entry.lane is Lane.SCORE and self._inbox.qsize() > _MOST_IN_MEMORY:
+            self._overrun.append(entry)
+        else:
+            self._inbox.put(entry)
+
+    def do(self, task: Callable[[], None]) -> None:
+        """Let the thread do something soon; return at once."""
+        self._inbox.put(task)
+
+    def stop(self, patience_s: float) -> None:
+        """Write down what was taken, then end; return after `patience_s` at the latest."""
+        self._inbox.put(None)
+        self.thread.join(patience_s)
+
+    # --- its thread ---
+
+    def _work(self) -> None:
+        going = True
+        while going:
+            try:
+                going = self._collect()
+                if self._pending and (not going or self._is_due()):
+                    self._commit()
+                self._destination.turn()
+                self._outbox.tick()
+            except Exception:  # one bad message must not end the thread
+                _log.exception("%s", self.thread.name)
+            self._beat()
+        self._outbox.close()
+
+    def hurry(self) -> None:
+        """Let nothing wait for company any more."""
+        self._gather_s = 0.0
+
+    def _collect(self) -> bool:
+        """Take what has come, waiting a moment for the first; return whether to go on."""
+        wait_s = max(0.0, self._since + self._gather_s - monotonic()) if self._pending else _GATHER_S
+        for _ in range(_MOST_AT_ONCE):
+            try:
+                what = self._inbox.get(timeout=wait_s)
+            except Empty:
+                break
+            wait_s = 0.0
+            if what is None:
+                return False
+            if isinstance(what, Entry):
+                self._since = self._since if self._pending else monotonic()
+                self._pending.append(what)
+            else:
+                what()
+        return True
+
+    def _is_due(self) -> bool:
+        return monotonic() - self._since >= self._gather_s or any(entry.lane is Lane.ALARM for entry in self._pending)
+
+    def _commit(self) -> None:
+        while self._overrun:
+            self._outbox.dropped(self._overrun.popleft())
+        rows = self._outbox.commit(tuple(self._pending))
+        if rows is not None:
+            self._pending.clear()
+            self._destination.committed(rows)
+            return
+        self._since = monotonic()  # the disk is tried again in a moment
+        while self._pending and self._destination.send_uncommitted(self._pending[0]):
+            self._pending.popleft()
+            self._outbox.uncommitted(1)
+        while len(self._pending) > _MOST_IN_MEMORY:
+            oldest = next((entry for entry in self._pending if entry.lane is Lane.SCORE), self._pending[0])
+            self._pending.remove(oldest)
+            self._outbox.dropped(oldest)
