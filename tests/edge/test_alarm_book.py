@@ -226,7 +226,7 @@ DAMAGES = {
     "a severity of nobody": damaged(severity=0),
     "ended and suppressed": damaged(active=False, suppressed="stopped"),
     "a machine that is a path": json.dumps(GOOD | {"machines": {"../x": GOOD["machines"]["fan-7"]}}).encode(),
-    "too large": b" " * (2 << 20),
+    "too large": damaged() + b" " * (2 << 20),
     "too deep": b"[" * 100_000,
 }
 
