@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from asd_edge.sinks.payloads import Message
 from asd_edge.sinks.waiting import Waiting
+
+from asd_edge.sinks.payloads import Message
 
 
 def score(number: int) -> Message:
