@@ -59,6 +59,11 @@ class Hearing:
         return None if self._health is None else self._health.report
 
     @property
+    def due(self) -> int:
+        """Index of the sample that would come now."""
+        return self._heard + round((monotonic() - self._heard_at) * self._rate) if self._heard else 0
+
+    @property
     def quiet(self) -> bool:
         """Whether there should have been sound for a while."""
         return self.live and not may_pause(self._machine.source) and quiet(self._ladder, monotonic())

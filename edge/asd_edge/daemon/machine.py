@@ -6,9 +6,10 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, time
 
 from asd_edge.config import MachineTable
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.drift import DriftWatch
 from asd_edge.daemon.hearing import Hearing, gone, silent
@@ -46,8 +47,8 @@ class MachineThread:
         scorer: scores the sound of all machines.
         known: what its sound is compared with.
         shared: the microphones, each of which may be several machines'.
-        publish: takes every event; called in the scorer's thread.
-        publish_no_alarm: takes the id of a machine whose new detector does not know the alarm of the one before.
+        publish: takes every event but alarms; called in the scorer's thread.
+        alarms: takes those, and knows which alarm stands when a new detector begins.
         changed: called in this thread after `report` has changed.
         heard: keeps what was heard; called in the scorer's thread.
         ring: keeps the newest sound.
@@ -62,7 +63,7 @@ class MachineThread:
         known: KnownConditions,
         shared: SharedDevices,
         publish: Callable[[Event], None],
-        publish_no_alarm: Callable[[str], None],
+        alarms: AlarmBook,
         changed: Callable[[MachineThread], None],
         *,
         heard: Heard | None = None,
@@ -80,7 +81,7 @@ class MachineThread:
         self._hearing = Hearing(machine, rate=self._rate, shared=shared, state=known.folder, waiting=self._while_quiet)
         self.report = self._report("starting")
         self._publish = publish
-        self._publish_no_alarm = publish_no_alarm
+        self._alarms = alarms
         self._changed = changed
         self._heard_by = heard
         self._ring = ring
@@ -92,6 +93,7 @@ class MachineThread:
 
     def start(self) -> None:
         """Begin to listen."""
+        self._alarms.announce(self._machine.id)
         self._thread.start()
 
     def stop(self) -> None:
@@ -125,6 +127,7 @@ class MachineThread:
                 _log.warning("Machine %s: its microphone is opened afresh, which may mend it", self._machine.id)
             except Exception as error:
                 self._take_failure(error)
+            self._tell_unheard()
             self._pause(self._hearing.pause_s)
 
     def _take_failure(self, error: Exception) -> None:
@@ -138,7 +141,7 @@ class MachineThread:
         if (report.state, report.error) != (said.state, said.error):  # said once, not at every attempt
             self._set(report)
             if not foreseen:
-                self._publish_no_alarm(self._machine.id)
+                self._alarms.announce(self._machine.id)
 
     def _pause(self, seconds: float) -> None:
         until = monotonic() + seconds
@@ -193,21 +196,27 @@ class MachineThread:
         return front_end.hop / front_end.sample_rate if paced else _PILE_S
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, AlarmChange):
+            self._alarms.take(event)
+            return
         self._publish(event)
         if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
             self._publish(drift)
             means = (drift.condition, drift.mean, drift.expected)
             _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
-        if isinstance(event, AlarmChange):
-            what = "ALARM" if event.active else "the alarm ends"
-            said = (what, event.condition, event.score, event.threshold)
-            _log.info("Machine %s: %s (condition %s, score %.3f, threshold %.3f)", event.machine, *said)
+
+    def _tell_unheard(self) -> None:
+        """Let the detector, which the scorer has let go of, know that the source has failed and stays away."""
+        if self._detector is not None:
+            for event in self._detector.unheard(self._hearing.due, time()):
+                self._tell(event)
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump())
         known = self._known.load()
         self._drift.expect(self._known.thresholds)
-        return Detector(self._machine.id, self._streams, known, decision, self._heard_by)
+        alarm = self._alarms.standing(self._machine.id)
+        return Detector(self._machine.id, self._streams, known, decision, self._heard_by, alarm)
 
     def _look_at_conditions(self, detector: Detector, block: Block) -> None:
         enrolling = self._known.enrolling()

@@ -53,6 +53,7 @@ class Courier:
         self._inbox: SimpleQueue[Entry | Callable[[], None] | None] = SimpleQueue()
         self._pending: deque[Entry] = deque()
         self._since = 0.0  # when the first of them came
+        self._gather_s = _GATHER_S
         self._overrun: deque[Entry] = deque()
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -94,9 +95,13 @@ class Courier:
             self._beat()
         self._outbox.close()
 
+    def hurry(self) -> None:
+        """Let nothing wait for company any more."""
+        self._gather_s = 0.0
+
     def _collect(self) -> bool:
         """Take what has come, waiting a moment for the first; return whether to go on."""
-        wait_s = max(0.0, self._since + _GATHER_S - monotonic()) if self._pending else _GATHER_S
+        wait_s = max(0.0, self._since + self._gather_s - monotonic()) if self._pending else _GATHER_S
         for _ in range(_MOST_AT_ONCE):
             try:
                 what = self._inbox.get(timeout=wait_s)
@@ -113,7 +118,7 @@ class Courier:
         return True
 
     def _is_due(self) -> bool:
-        return monotonic() - self._since >= _GATHER_S or any(entry.lane is Lane.ALARM for entry in self._pending)
+        return monotonic() - self._since >= self._gather_s or any(entry.lane is Lane.ALARM for entry in self._pending)
 
     def _commit(self) -> None:
         while self._overrun:

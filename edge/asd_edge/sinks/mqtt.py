@@ -218,6 +218,7 @@ class MqttSink:
 
     def _send_status(self, state: Literal["online", "offline"], reason: str) -> int:
         self._status_at = monotonic()
+        self._outbox.flush()
         return self._link.publish(
             status_message(
                 self._topics,
@@ -233,6 +234,7 @@ class MqttSink:
 
     def _leave(self, reason: str) -> None:
         self._leaving = reason
+        self._courier.hurry()
 
     def _say_farewell(self) -> None:
         if self._farewell is None and self._leaving is not None and self._opened.is_set():

@@ -168,7 +168,7 @@ def status_message(
         "reason": reason,
         "device": topics.device,
         "time": utc(time),
-        "health": _health(device, outbox),
+        "health": device_health(device, outbox),
         "troubles": [*device.troubles, *([] if outbox.fault is None else [f"outbox: {outbox.fault}"])],
         "version": device.version,
         "bundle": device.bundle,
@@ -181,7 +181,7 @@ def status_message(
     return Message(topics.status, _json(payload), retain=True)
 
 
-def _health(device: DeviceReport, outbox: OutboxReport) -> Health:
+def device_health(device: DeviceReport, outbox: OutboxReport) -> Health:
     """Return the worst of all machines', and of what is wrong beside them."""
     found = {machine.health for machine in device.machines}
     if device.troubles or outbox.fault is not None:
