@@ -151,8 +151,8 @@ class MachineThread:
         """Beat, and say it when there has been no sound for too long; called at least every second without sound."""
         self._beat()
         if self._hearing.quiet and self.report.state != "failed":
-            error = self.report.error if self.report.state == "reopening" else str(silent(self._machine.source))
-            _log.error("Machine %s is not heard. %s", self._machine.id, error)
+            error = self.report.error or str(silent(self._machine.source))
+            _log.error("Machine %s: %s", self._machine.id, "no sound since" if self.report.error else error)
             self._set(self._report("failed", error))
         if self.report.state in ("reopening", "failed"):
             self._miss_sound()
