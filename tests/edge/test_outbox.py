@@ -316,6 +316,8 @@ def test_on_a_full_disk_alarms_still_find_room(small_disk: Path, clock: Clock) -
         committed(outbox, *[large] * 10)
     outbox.flush()
     assert len(waiting(outbox, Lane.ALARM)) == 8_000
+    assert outbox.report.fault is not None
+    assert "disk is full" in outbox.report.fault
     assert 0 < outbox.report.dropped_scores == 9_000 - len(waiting(outbox))
     (small_disk / "filler").unlink()
     round_after(outbox, clock)

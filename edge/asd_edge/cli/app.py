@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from asd_edge import __version__
-from asd_edge.cli import clips, conditions, engines, threshold
+from asd_edge.cli import clips, conditions, engines, service, threshold
 from asd_edge.cli.bench import bench
 from asd_edge.cli.demo import demo
 from asd_edge.cli.doctor import doctor
@@ -39,6 +39,7 @@ app.command()(bench)
 app.command()(install)
 app.command()(keygen)
 app.add_typer(engines.app, name="engines")
+app.add_typer(service.app, name="service")
 app.add_typer(remote, name="remote")
 
 

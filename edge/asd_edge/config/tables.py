@@ -104,7 +104,8 @@ class MachineTable(Strict):
 
     id: Name = Field(description="Name of the machine in topics and state; as `device.id`.")
     source: str = Field(
-        min_length=1, description="Its sound: `alsa:NAME[?channels=N]`, `raw:FIFO`, `file:PATH` or `sim:MACHINE`."
+        min_length=1,
+        description="Its sound: `alsa:NAME[?channels=N]`, `raw:FIFO`, `folder:PATH`, `file:PATH` or `sim:MACHINE`.",
     )
     channel: int | None = Field(
         default=None, ge=0, le=63, description="Channel to hear, from 0; required when there are several."

@@ -74,7 +74,6 @@ class Evidence:
         # The thread's alone:
         self._kept_s = max(ring_seconds(config, machine.id) for machine in config.machines)
         self._windows: defaultdict[str, deque[WindowScore]] = defaultdict(deque)
-        self._standing: dict[str, float] = {}  # since when
         self._fluttering: set[str] = set()
         self._open: list[Recording] = []
         self._made: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_MOST_AN_HOUR))
@@ -166,14 +165,7 @@ class Evidence:
                 self._keep(recording)
 
     def _take(self, alarm: AlarmChange, windows: deque[WindowScore]) -> None:
-        if not alarm.active:
-            self._standing.pop(alarm.machine, None)
-            return
-        before = self._standing.get(alarm.machine)
-        self._standing[alarm.machine] = alarm.since
-        if before is not None and abs(alarm.since - before) < 1.0:  # the same, with something else changed
-            return
-        if not windows:  # it stood before the start: nothing of it was heard
+        if not alarm.begins or not windows:
             return
         made, now = self._made[alarm.machine], monotonic()
         if len(made) == _MOST_AN_HOUR and now - made[0] < _HOUR_S:
@@ -210,6 +202,10 @@ class Evidence:
 
     def _manifest(self, recorded: Recorded, files: dict[str, bytes]) -> ClipManifest:
         alarm = recorded.alarm
+        assert alarm.score is not None  # it begins: so it has all of these
+        assert alarm.threshold is not None
+        assert alarm.condition is not None
+        assert alarm.since is not None
         began = datetime.fromtimestamp(alarm.time, tz=timezone.utc)
         return ClipManifest(
             id=f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
@@ -219,6 +215,7 @@ class Evidence:
             condition=alarm.condition,
             score=alarm.score,
             threshold=alarm.threshold,
+            severity=alarm.severity,
             first_utc=utc(recorded.first_time),
             since_utc=utc(alarm.since),
             alarm_utc=utc(alarm.time),

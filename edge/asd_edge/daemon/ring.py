@@ -34,7 +34,13 @@ class SoundRing:
         self._lock = threading.Lock()
 
     def push(self, block: Block) -> None:
-        """Take the next block; one that does not continue the block before makes what was heard before it useless."""
+        """Take the next block; one that does not continue the block before makes what was heard before it useless.
+
+        So does one of a faulty microphone, which is not kept either: nobody shall enroll it.
+        """
+        if block.faults:
+            self.clear()
+            return
         with self._lock:
             if block.start != self._next:
                 self._gapless = 0

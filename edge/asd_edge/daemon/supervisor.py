@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from asd_edge import __version__
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest, ServedMachine, Serving
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.engines import Engines
@@ -42,12 +43,12 @@ from asd_edge.sources.shared import SharedDevices
 
 _log = logging.getLogger(__name__)
 
-_BROKER_HEAD_START_S = 3.0  # a file read at full speed would else be over before the broker has answered
+_BROKER_HEAD_START_S = 0.5  # what happens before the broker has answered reaches it as history
 _STOP_PATIENCE_S = 3.0
 _WAKE_S = 1.0
 _DELIVERY_PATIENCE_S = 5.0
 
-_Note = MachineThread | EngineReport | signal.Signals  # what wakes the main thread
+_Note = MachineThread | EngineReport | AlarmBook | signal.Signals  # what wakes the main thread
 
 
 class Daemon:
@@ -77,6 +78,8 @@ class Daemon:
             self._describe,
             greetings=self._greetings,
         )
+        file = config.device.state_dir / "alarms.json"
+        self._alarms = AlarmBook(file, self._publish, lambda: self._notes.put(self._alarms))
         self._keeping = Keeping(config, bundle, streams.pipeline)
         self._evidence = Evidence(config, bundle.bundle_id, streams.pipeline, self._keeping.ring)
         self._control = ControlServer(config.device.state_dir, self._answer)
@@ -90,7 +93,7 @@ class Daemon:
                 KnownConditions(bundle, machine, config.device.state_dir),
                 shared,
                 self._publish,
-                lambda machine: None,
+                self._alarms,
                 self._notes.put,
                 heard=self._keeping.heard(machine.id),
                 ring=self._keeping.ring(machine.id),
@@ -117,8 +120,10 @@ class Daemon:
                 self._remote.start()
             self._sink.start()
             if not self._sink.wait_open(_BROKER_HEAD_START_S):
-                _log.warning("Listening begins without the broker; only recent messages are kept for it")
+                _log.warning("Listening begins without the broker; what happens is kept for it")
             self._keeping.start()
+            self._alarms.start()
+            self._alarms.retain([machine.report.machine for machine in self._machines])
             self._evidence.start()
             self._scorer.start()
             for machine in self._machines:
@@ -142,9 +147,11 @@ class Daemon:
             if isinstance(note, EngineReport):
                 self._sink.announce(f"{note.name} serves")
                 continue
+            if isinstance(note, AlarmBook):
+                self._sink.announce("alarms.json has failed" if note.fault else "alarms.json is written again")
+                continue
             report = note.report
-            how = report.state if report.health in ("normal", "failure") else report.health
-            self._sink.announce(f"{report.machine} {how}")
+            self._sink.announce(f"{report.machine} {report.summary}")
         return "every source has ended"
 
     def _stop(self, end: signal.Signals | Literal["every source has ended", "its engine hangs"]) -> int:
@@ -157,6 +164,7 @@ class Daemon:
         for machine in self._machines:
             machine.join(max(0.0, deadline - monotonic()))
         self._scorer.stop(max(0.0, deadline - monotonic()))
+        self._alarms.stop(max(0.1, deadline - monotonic()))
         self._control.stop()
         self._keeping.stop(_STOP_PATIENCE_S)
         self._evidence.stop(_STOP_PATIENCE_S)
@@ -180,14 +188,14 @@ class Daemon:
         """Fulfil the request of a command; raises an AsdEdgeError where that cannot be done."""
         if request.request != "serving":
             return self._keeping.answer(request)
-        reports = [machine.report for machine in self._machines]
+        reports = tuple(machine.report for machine in self._machines)
         serving = Serving(
             name=self._bundle.manifest.name,
             bundle_id=self._bundle.bundle_id,
             embedding_id=self._bundle.embedding_id,
             precision=self._bundle.precision,
             engine=self._engines.report.name,
-            machines=tuple(ServedMachine(machine=r.machine, health=r.health, error=r.error) for r in reports),
+            machines=tuple(ServedMachine(machine=r.machine, health=r.health, error=r.trouble) for r in reports),
         )
         return ControlReply(serving=serving), np.zeros(0, np.float32)
 
@@ -204,8 +212,14 @@ class Daemon:
             self._bundle.bundle_id,
             self._engines.report,
             tuple(machine.report for machine in self._machines),
-            troubles=() if (fault := self._evidence.report.fault) is None else (f"evidence: {fault}",),
+            self._troubles(),
         )
+
+    def _troubles(self) -> tuple[str, ...]:
+        """Say what needs a person, beside what machines and sinks say themselves."""
+        alarms = None if self._alarms.fault is None else self._alarms.fault.what
+        found = {"alarms": alarms, "evidence": self._evidence.report.fault}
+        return tuple(f"{where}: {what}" for where, what in found.items() if what is not None)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

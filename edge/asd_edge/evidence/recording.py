@@ -40,6 +40,7 @@ class Recording:
     def __init__(
         self, alarm: AlarmChange, window: WindowScore, *, rate: int, pre_s: float, post_s: float, now: float
     ) -> None:
+        assert alarm.since is not None  # it begins
         self.alarm = alarm
         self._rate = rate
         self._alarm_at = window.stop
