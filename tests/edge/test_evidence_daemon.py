@@ -203,6 +203,22 @@ def test_an_alarm_that_stood_before_the_start_has_no_clip(made: Any) -> None:
     assert machine.evidence.report.missed == 0
 
 
+def test_an_alarm_that_is_told_late_is_where_it_was(made: Any) -> None:
+    machine = made()
+    machine.evidence.start()
+    machine.hear(10)
+    now = machine.window().time
+    machine.hear(3)  # a disk that stalled: alarms are written down before they are told
+    machine.evidence.heard(AlarmChange("fan-1", now, True, now - 2.0, 0.9, 0.5, "a", 600))
+    machine.hear(3)
+    machine.wait(lambda: machine.evidence.report.clips == 1)
+    (clip,) = machine.store.clips()
+    assert clip.manifest is not None
+    assert (clip.manifest.since_sample, clip.manifest.alarm_sample) == (6 * RATE, 8 * RATE)
+    assert clip.manifest.samples == (6 + 2 + 4) * RATE
+    assert clip.manifest.first_utc == "1970-01-01T00:16:42.000Z"  # 1010 − 8 s
+
+
 def test_what_is_being_recorded_at_the_end_is_kept_as_it_is(made: Any) -> None:
     machine = made()
     machine.evidence.start()
