@@ -169,14 +169,16 @@ class TestRights:
         own, foreign = (
             {f"spBv1.0/asd-edge/{kind.format(name)}" for kind in kinds} for name in ("press-hall-3", "pump-house")
         )
-        said = connect("press-hall-3").publish_all(dict.fromkeys([*own, *foreign, "spBv1.0/STATE/scada"]))
+        said = connect("press-hall-3").publish_all(dict.fromkeys(own))
+        for topic in [*foreign, "spBv1.0/STATE/scada"]:  # mosquitto 2.0 ends a TLS connection after a denial
+            said |= connect("press-hall-3").publish_all({topic: None})
         assert {topic for topic, how in said.items() if how != "Not authorized"} == own
 
     def test_a_device_hears_its_own_commands_alone(self, connect: Any) -> None:
         device, other, anna = connect("press-hall-3"), connect("pump-house"), connect("anna")
         device.subscribe("asd-edge/#")
         other.subscribe("asd-edge/#")
-        assert anna.publish("asd-edge/pump-house/remote/request") == "Not authorized"
+        assert connect("anna").publish("asd-edge/pump-house/remote/request") == "Not authorized"
         assert anna.publish("asd-edge/press-hall-3/remote/request", "command") == "Success"
         assert device.wait("asd-edge/press-hall-3/remote/request") == "command"
         assert other.heard == {}
