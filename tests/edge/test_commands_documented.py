@@ -12,6 +12,8 @@ import typer
 
 from asd_edge.cli.app import app
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     ROOT / "README.md",

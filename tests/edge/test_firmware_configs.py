@@ -16,6 +16,8 @@ from asd_edge.config import RemoteTable, load_config
 from asd_edge.sources.open import open_source
 from tests.edge.required import required_tool
 
+pytestmark = pytest.mark.once
+
 FOLDER = Path(__file__).resolve().parents[2] / "firmware_configs"
 UNIT = FOLDER / "systemd" / "asd-edge.service"
 PROFILES = sorted(FOLDER.glob("*.toml"))

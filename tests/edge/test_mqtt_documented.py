@@ -21,6 +21,8 @@ from asd_edge.remote.runner import TIMEOUT_S
 from asd_edge.sinks.payloads import schema
 from asd_edge.sinks.topics import Topics
 
+pytestmark = pytest.mark.once
+
 TEXT = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```json (\w+)\n(.*?)```", TEXT, re.DOTALL)
 
