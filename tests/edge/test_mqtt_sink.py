@@ -217,9 +217,7 @@ sys.stdin.read()
 def test_a_device_that_vanishes_is_reported_by_its_last_will(broker: Any, listen: Any, tmp_path: Path) -> None:
     listener = listen(broker.port)
     with subprocess.Popen(
-        [sys.executable, "-c", VANISHING, str(broker.port), str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        [sys.executable, "-c", VANISHING, str(broker.port), str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as device:
         assert device.stdout is not None
         assert device.stdout.readline() == b"open\n"
