@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # All tests: everything in .venv, then the device's tests on the other Pythons that devices and developers have, without
-# torch. Two processes at a time: most tests wait for brokers and clocks. One thread each, or they would spin against
-# each other for two cores.
+# torch. Three processes for two cores: many tests wait for brokers and clocks. One thread each, or they would spin
+# against each other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1
-ASD_EDGE_FULL=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
+ASD_EDGE_FULL=1 .venv/bin/python -m pytest --numprocesses 3 --dist loadfile "$@"
 own=$(.venv/bin/python -c 'import sys; print("{}.{}".format(*sys.version_info))')
 for version in 3.10 3.11 3.12 3.13; do
     [ "$version" = "$own" ] || tests/run_base.sh "$version"

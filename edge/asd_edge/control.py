@@ -65,7 +65,7 @@ class ServedMachine(Strict):
     """How a machine does: `error` is why it is not heard or scored, or what is wrong while it goes on."""
 
     machine: Name
-    health: Literal["normal", "failure", "check_function", "maintenance_required"]
+    health: Literal["normal", "failure", "check_function", "out_of_specification", "maintenance_required"]
     error: str | None
 
 

@@ -17,6 +17,8 @@ from tests.edge.device import asd_edge
 from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
 from tests.golden.tiny_stream import BANDS, CHANNELS, DEPTH, FIRST_PAST, HEADS, SECOND_PAST
 
+pytestmark = pytest.mark.once
+
 FIGURES = {
     *(
         "bundle",

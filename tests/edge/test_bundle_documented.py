@@ -12,6 +12,8 @@ from asd_edge.bundle.manifest import FORMAT, VERSION, Manifest
 from asd_edge.bundle.site_store import SIZE_LIMIT, SiteState
 from asd_edge.strict import Strict
 
+pytestmark = pytest.mark.once
+
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "bundle.md").read_text()
 
 

@@ -28,6 +28,8 @@ from tests.edge.fuzz.signature_mutants import PLANT
 from tests.edge.signer import sign
 from tests.edge.tiny_bundle import GOLDEN, GRAPHS, SEGMENT, STREAM, make_tiny_bundle
 
+pytestmark = pytest.mark.once
+
 MUTANTS = int(os.environ.get("ASD_EDGE_FUZZ", "2000"))
 FIRST = int(os.environ.get("ASD_EDGE_FUZZ_FIRST", "0"))
 BATCH = 1000

@@ -15,6 +15,8 @@ from asd_edge.scoring.calibration import Trace, alarms_at, calibrate_hours
 from asd_edge.scoring.calibration.hours import ENOUGH_CLUSTERS, FEWEST_CLUSTERS, dispersion
 from asd_edge.scoring.decision import DecisionSpec
 
+pytestmark = pytest.mark.once
+
 STEP_S = 1.024
 DECISION = DecisionSpec()
 

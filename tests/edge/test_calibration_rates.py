@@ -10,6 +10,8 @@ from asd_edge.scoring.calibration import GammaRate, ParetoRate
 from asd_edge.scoring.calibration.pareto import PRIOR, fit_pareto
 from asd_edge.scoring.calibration.rates import RateModel, rate_at, threshold_between
 
+pytestmark = pytest.mark.once
+
 GAMMA = GammaRate(most=25_200.0, shape=3.0, scale=0.03, mean_error=0.2, shape_error=0.4)
 PARETO = ParetoRate(most=25_200.0, level=0.1, at_level=800.0, shape=0.2, scale=0.04, clusters=50.0)
 EXPONENTIAL = ParetoRate(most=25_200.0, level=0.1, at_level=800.0, shape=0.0, scale=0.04, clusters=50.0)

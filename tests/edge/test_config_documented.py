@@ -27,6 +27,8 @@ from asd_edge.config import (
 )
 from asd_edge.strict import Strict
 
+pytestmark = pytest.mark.once
+
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 TABLES: dict[str, type[Strict]] = {
     "[device]": DeviceTable,

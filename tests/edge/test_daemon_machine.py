@@ -11,12 +11,14 @@ from queue import SimpleQueue
 import pytest
 
 from asd_edge.config import MachineTable
+from asd_edge.daemon.alarm_file import AlarmFile
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SourceError
-from asd_edge.events import Event
+from asd_edge.events import AlarmChange, Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments
 from asd_edge.sources.shared import SharedDevices
@@ -31,7 +33,11 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     table = MachineTable(id="fan-1", source=f"raw:{fifo}", factory="fan/00")
-    without_alarm: list[str] = []
+    alarms: SimpleQueue[AlarmChange] = SimpleQueue()
+    book = AlarmBook(tmp_path / "alarms.json", alarms.put)
+    stood = AlarmChange("fan-1", 900.0, True, 800.0, 0.3, 0.2, "source", 600)
+    AlarmFile(tmp_path / "alarms.json").save({"fan-1": stood})
+    book.start()
     reports: list[tuple[str, str | None]] = []
     scored: SimpleQueue[Event] = SimpleQueue()
     failures = iter([KeyError("a surprise")])
@@ -50,7 +56,7 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
         KnownConditions(bundle, table, tmp_path),
         SharedDevices([table]),
         publish,
-        without_alarm.append,
+        book,
         lambda thread: reports.append((thread.report.state, thread.report.error)),
     )
     sound = (fan(NORMAL, seed=1, seconds=12) * 32_767).astype("<i2").tobytes()
@@ -67,7 +73,9 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
         machine.join(5)
         os.close(sender)
     assert reports[:3] == [("running", None), ("failed", "KeyError: 'a surprise'"), ("running", None)]
-    assert without_alarm == ["fan-1"]
+    book.stop(5)
+    told = [alarms.get_nowait() for _ in range(alarms.qsize())]
+    assert [(alarm.active, alarm.since, alarm.cause) for alarm in told] == [(True, 800.0, "start")] * 2
     assert "Traceback" in caplog.text
 
 
@@ -94,7 +102,7 @@ def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_ha
         KnownConditions(bundle, table, tmp_path),
         SharedDevices([table]),
         publish,
-        lambda _machine: None,
+        AlarmBook(tmp_path / "alarms.json", publish),
         lambda _thread: None,
         heard=keep,
         ring=ring,

@@ -15,6 +15,8 @@ from asd_edge.scoring.calibration.sustained import Trace
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.scoring.drift import LIMIT, DriftSpec, DriftState, watch
 
+pytestmark = pytest.mark.once
+
 STEP_S = 4.0  # coarser than real windows, so that months take seconds
 MEAN, DEVIATION, FORGETS_S, THRESHOLD = 0.1, 0.03, 60.0, 1.0
 SPEC = DriftSpec(start=MEAN, upper=MEAN + LIMIT * DEVIATION, lower=MEAN + LIMIT / 2 * DEVIATION)

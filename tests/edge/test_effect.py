@@ -20,6 +20,8 @@ from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.scoring.many_windows import score_windows
 from tests.edge.tiny_bundle import DIMS, make_tiny_bundle
 
+pytestmark = pytest.mark.once
+
 DECISION = DecisionSpec(on_delay_s=6.0, off_delay_s=6.0)
 
 
@@ -64,7 +66,7 @@ def detected(stretches: Sequence[Stretch], pipeline: Pipeline, known: ConditionS
             for event in judge.push(part.segments[i : i + 1], capture):
                 if isinstance(event, WindowScore) and event.score is not None:
                     scores.append(event.score)
-                elif isinstance(event, AlarmChange):
+                elif isinstance(event, AlarmChange) and event.cause == "sound":
                     changes.append(event.since if event.active else event.time)
     return scores, changes
 

@@ -183,7 +183,7 @@ def owner(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def test_memory_does_not_grow_with_the_stream(embedding: StreamedEmbedding) -> None:
-    channels, rounds = 16, 60
+    channels, rounds = 16, 8
     states, frames = [embedding.initial_state() for _ in range(channels)], sound(9, 600)
 
     def run(first: int) -> None:
@@ -201,7 +201,7 @@ def test_memory_does_not_grow_with_the_stream(embedding: StreamedEmbedding) -> N
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert grown < 50_000  # 576,000 frames; a frame that stayed would be 512 bytes
+    assert grown < 10_000  # 76,800 frames; a frame that stayed would be 512 bytes
 
 
 class KeepsItsState(SegmentStream):

@@ -18,16 +18,17 @@ from asd_edge.remote.gate import REQUESTS_PER_MINUTE
 from asd_edge.remote.reasons import REASONS
 from asd_edge.remote.requests import SIZE_LIMIT
 from asd_edge.remote.runner import TIMEOUT_S
-from asd_edge.sinks.mqtt import WAITING
 from asd_edge.sinks.payloads import schema
 from asd_edge.sinks.topics import Topics
+
+pytestmark = pytest.mark.once
 
 TEXT = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```json (\w+)\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_there_is_an_example_of_every_payload() -> None:
-    assert {name for name, _ in EXAMPLES} == {"score", "alarm", "status", "event", "remote"}
+    assert {name for name, _ in EXAMPLES} == {"score", "alarm", "status", "event", "history", "remote"}
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
@@ -45,10 +46,9 @@ def test_the_score_is_of_one_window_of_the_default_bundle() -> None:
 
 def test_topics_and_limits_are_those_of_the_code() -> None:
     topics = Topics("<prefix>", "<device>")
-    machines = (topics.score("<machine>"), topics.alarm("<machine>"), topics.event("<machine>"))
-    for topic in (topics.status, *machines, topics.remote_request, topics.remote_response):
+    machines = (topics.of("<machine>", kind) for kind in ("score", "alarm", "event"))
+    for topic in (topics.status, topics.history, *machines, topics.remote_request, topics.remote_response):
         assert f"`{topic}`" in TEXT
-    assert f"the {WAITING} most recent messages" in TEXT
 
 
 def test_remote_requests_are_described_as_the_device_judges_them() -> None:

@@ -36,7 +36,7 @@ def score(number: int) -> WindowScore:
 
 
 def alarm(number: int, *, active: bool) -> AlarmChange:
-    return AlarmChange("fan", float(number), active, float(number), 0.3, 0.2, "factory")
+    return AlarmChange("fan", float(number), active, float(number), 0.3, 0.2, "factory", 750)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_stopped_device_leaves_an_offline_status_that_counts_its_messages(
     listener = listen(broker.port)
     sink = make_sink(broker.port)
     assert sink.wait_open(10)
-    sink.publish(alarm(0, active=False))
+    sink.publish(AlarmChange("fan", 0.0, active=False, cause="start"))
     for number in range(50):
         sink.publish(score(number))
     assert sink.stop("stopped by SIGTERM", patience_s=10) == 0
@@ -180,7 +180,7 @@ def test_a_farewell_that_does_not_get_through_in_mqtt_3_1_1_leaves_the_last_will
     sink.publish(score(1))
     assert sink.stop("stopped", patience_s=0.5) == 1
     broker.thaw()
-    assert listener.wait("/status", lambda status: status["state"] == "offline")["reason"] == "connection lost"
+    assert listener.wait("/status", lambda status: status["reason"] == "connection lost")["state"] == "offline"
     late = listen(broker.port)  # the "online" is not what stays
     assert late.wait("/status", lambda _: True)["state"] == "offline"
 
@@ -217,7 +217,9 @@ sys.stdin.read()
 def test_a_device_that_vanishes_is_reported_by_its_last_will(broker: Any, listen: Any, tmp_path: Path) -> None:
     listener = listen(broker.port)
     with subprocess.Popen(
-        [sys.executable, "-c", VANISHING, str(broker.port), str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", VANISHING, str(broker.port), str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as device:
         assert device.stdout is not None
         assert device.stdout.readline() == b"open\n"

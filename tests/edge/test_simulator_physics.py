@@ -15,6 +15,8 @@ from asd_edge.simulator.fan import BLADES, Fan
 from asd_edge.simulator.gearbox import PINION_TEETH, WHEEL_TEETH, Gearbox
 from asd_edge.simulator.pump import VANES, Pump
 
+pytestmark = pytest.mark.once
+
 RATE = 16_000
 SPEED_TOLERANCE = 0.02  # three deviations of the speed's drift, which an order analysis has to follow
 

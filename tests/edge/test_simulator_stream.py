@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from asd_edge.errors import SourceError
 from asd_edge.simulator import FAULTS, MACHINES, OperatingState, SimulatedMachine
 
+pytestmark = pytest.mark.once
+
 RATE = 16_000
 
 

@@ -60,6 +60,29 @@ def test_nothing_is_given_across_a_gap() -> None:
         ring.last(4.0)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 25_000), st.integers(0, 25_000), st.integers(1, 20_000))
+def test_sound_between_two_samples_is_what_is_held_of_it(start: int, length: int, lost: int) -> None:
+    ring, samples = SoundRing(RATE, SECONDS), sound(40_000)
+    gap = 4_000 + lost  # sample at which sound is heard again
+    push(ring, samples[:4_000])
+    push(ring, samples[gap : gap + 12_000], at=gap)
+    first, held = ring.between(start, start + length)
+    wanted = np.arange(40_000)[max(start, gap + 2_000, gap) : min(start + length, gap + 12_000)]
+    assert held.dtype == np.int16
+    assert first == max(start, gap + 2_000) or len(held) == 0
+    np.testing.assert_array_equal(held, np.rint(samples[wanted] * 32_768).astype(np.int16))
+
+
+def test_nothing_lies_between_two_samples_of_a_ring_that_hears_nothing() -> None:
+    ring = SoundRing(RATE, SECONDS)
+    assert len(ring.between(0, 1_000)[1]) == 0
+    push(ring, sound(5_000))
+    assert len(ring.between(0, 1_000)[1]) == 1_000
+    ring.clear()
+    assert len(ring.between(0, 1_000)[1]) == 0
+
+
 def test_more_than_is_kept_cannot_be_had() -> None:
     ring = SoundRing(RATE, SECONDS)
     push(ring, sound(30_000))

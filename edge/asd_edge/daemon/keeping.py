@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest
+from asd_edge.daemon.evidence import ring_seconds
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.detector import Heard
 from asd_edge.errors import AsdEdgeError, StateError
@@ -36,7 +37,7 @@ class Keeping:
         device, self._pipeline = config.device, pipeline
         names = [machine.id for machine in config.machines]
         rate = pipeline.front_end.sample_rate
-        self._rings = {name: SoundRing(rate, device.ring_s) for name in names if device.ring_s > 0.0}
+        self._rings = {name: SoundRing(rate, s) for name in names if (s := ring_seconds(config, name)) > 0.0}
         layout = _layout(bundle, pipeline, hours=device.history_h)
         self._writers = {
             name: HistoryWriter(history_path(device.state_dir, name), layout) for name in names if device.history_h > 0

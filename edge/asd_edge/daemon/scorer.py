@@ -11,6 +11,8 @@ from time import monotonic
 from asd_edge.detector import Detector, advance
 from asd_edge.events import Judgement, WindowScore
 from asd_edge.sources.block import Block
+from asd_edge.sources.observer import nothing
+from asd_edge.sources.pacing import ROUND_S
 
 _AHEAD_S = 2.0  # sound of one machine that may wait; its source is kept waiting beyond, as a slow reader would do
 
@@ -22,13 +24,21 @@ class Line:
         scorer: whose thread does the work.
         detector: of this machine; from now on the scorer's.
         publish: takes every event; called in the scorer's thread.
+        waiting: called every second while the scorer is waited for.
     """
 
-    def __init__(self, scorer: Scorer, detector: Detector, publish: Callable[[Judgement], None]) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        detector: Detector,
+        publish: Callable[[Judgement], None],
+        waiting: Callable[[], None] = nothing,
+    ) -> None:
         self.detector = detector
         self.publish = publish
         self.error: Exception | None = None
         self._scorer = scorer
+        self._waiting = waiting
         self._waiting_s = 0.0
         self._room = threading.Condition()
 
@@ -40,7 +50,8 @@ class Line:
         """
         seconds = len(block.samples) / self.detector.rate
         with self._room:
-            self._room.wait_for(lambda: self._waiting_s < _AHEAD_S or self.error is not None)
+            while not self._room.wait_for(lambda: self._waiting_s < _AHEAD_S or self.error is not None, ROUND_S):
+                self._waiting()
             self._raise()
             self._waiting_s += seconds
         self._scorer.put(_Work(self, block, seconds))
@@ -65,7 +76,8 @@ class Line:
 
     def _wait_for(self, work: _Work) -> None:
         self._scorer.put(work)
-        work.done.wait()
+        while not work.done.wait(ROUND_S):
+            self._waiting()
 
     def _raise(self) -> None:
         if self.error is not None:

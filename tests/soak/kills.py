@@ -1,0 +1,107 @@
+"""Daemon and broker killed and frozen at random moments under load: nothing committed is lost, nothing contradicts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.soak.broker import LastingBroker
+from tests.soak.load import Runner, alarming_device, tracebacks
+from tests.soak.outbox_file import read_outbox
+from tests.soak.subscriber import Subscriber
+
+MACHINES, SPEED = 6, 10.0
+BLOWS = {"kill the daemon": 100, "kill the broker": 100, "freeze the broker": 20}
+QUICK = {"kill the daemon": 5, "kill the broker": 5, "freeze the broker": 2}
+_PAUSE_S = (0.2, 4.0)  # between two blows; less than a start takes, sometimes
+_AWAY_S = (0.0, 2.0)  # the broker, after a kill
+_FROZEN_S = (0.5, 10.0)  # on both sides of the keep-alive, 5 s
+_SETTLED_S = 10.0
+_PATIENCE_S = 300.0
+
+
+def run(*, seed: int, quick: bool) -> dict[str, Any]:
+    """Let all blows fall in random order; return what became of the events."""
+    random, blows = Random(seed), QUICK if quick else BLOWS
+    order = [blow for blow, count in blows.items() for _ in range(count)]
+    random.shuffle(order)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = LastingBroker(folder)
+        broker.start()
+        stack.callback(broker.stop)
+        subscriber = Subscriber(broker.port)
+        stack.callback(subscriber.close)
+        broker.save()  # a subscriber that the broker has never saved would be forgotten with the first kill
+        daemon = Runner(
+            alarming_device(folder, broker.port, machines=MACHINES, speed=SPEED, keepalive_s=5), folder / "log"
+        )
+        stack.enter_context(daemon.running())
+        began = time.monotonic()
+        for number, blow in enumerate(order):
+            time.sleep(random.uniform(*_PAUSE_S))
+            if blow == "kill the daemon":
+                daemon.kill()
+                stack.enter_context(daemon.running())
+            elif blow == "kill the broker":
+                broker.kill()
+                time.sleep(random.uniform(*_AWAY_S))
+                broker.start()
+            else:
+                broker.freeze()
+                time.sleep(random.uniform(*_FROZEN_S))
+                broker.thaw()
+            if number % 20 == 19:
+                print(f"{number + 1} of {len(order)}: {len(subscriber.ledger.received)} events", file=sys.stderr)
+        _settle(subscriber)
+        stopped_s = daemon.stop()
+        _quieten(subscriber)
+        return _judge(subscriber, folder, daemon) | {
+            "seed": seed,
+            "blows": dict(Counter(order)),
+            "seconds": time.monotonic() - began,
+            "machines": MACHINES,
+            "stop_s": stopped_s,
+        }
+
+
+def _settle(subscriber: Subscriber) -> None:
+    """Let the daemon make up for what it could not send, until no history comes any more, or patience ends."""
+    deadline = time.monotonic() + _PATIENCE_S
+    time.sleep(_SETTLED_S)
+    while time.monotonic() < deadline and subscriber.history_quiet_s() < _SETTLED_S:
+        time.sleep(1.0)
+
+
+def _quieten(subscriber: Subscriber) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while subscriber.quiet_s() < 3.0 and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
+def _judge(subscriber: Subscriber, folder: Path, daemon: Runner) -> dict[str, Any]:
+    ledger, held = subscriber.ledger, read_outbox(folder / "state" / "outbox" / "mqtt.db")
+    stands = json.loads(p.read_text()) if (p := folder / "state" / "alarms.json").exists() else {}
+    return {
+        "committed": held.last_id,
+        "received": len(ledger.received),
+        "waiting": len(held.waiting),
+        "dropped": held.dropped,
+        "lost": ledger.lost(range(1, held.last_id + 1), held.waiting),
+        "again": ledger.again,
+        "uncommitted": ledger.uncommitted,
+        "contradictions": ledger.contradictions,
+        "disorder": ledger.disorder,
+        "failures": subscriber.failures,
+        "alarms_received": subscriber.count("alarms"),
+        "alarms": {machine: alarm["active"] for machine, alarm in sorted(ledger.alarms.items())},
+        "alarms_of_the_daemon": stands,
+        "exceptions_in_the_log": tracebacks(daemon.log),
+    }
