@@ -91,9 +91,9 @@ class SparkplugNode:
         return self._courier.thread
 
     @property
-    def report(self) -> tuple[LinkReport, OutboxReport]:
-        """How link and outbox do."""
-        return self._link.report, self._outbox.report
+    def report(self) -> tuple[LinkReport, None, OutboxReport]:
+        """How link and outbox do; nobody confirms messages of QoS 0, so they are not counted."""
+        return self._link.report, None, self._outbox.report
 
     def start(self) -> None:
         """Begin to connect; return at once."""
