@@ -20,6 +20,7 @@ from asd_edge.evidence.manifest import ClipManifest
 from asd_edge.evidence.recorded import Recorded
 from asd_edge.evidence.recording import Recording
 from asd_edge.evidence.store import ClipStore, members_of
+from asd_edge.heart import Heart
 from asd_edge.pipeline import Pipeline
 
 _log = logging.getLogger(__name__)
@@ -57,10 +58,16 @@ class Evidence:
         bundle_id: of the bundle that judges.
         pipeline: of that bundle.
         ring: gives what keeps a machine's sound; None when nothing does.
+        heart: gives its thread's sign of life.
     """
 
     def __init__(
-        self, config: DeviceConfig, bundle_id: str, pipeline: Pipeline, ring: Callable[[str], SoundRing | None]
+        self,
+        config: DeviceConfig,
+        bundle_id: str,
+        pipeline: Pipeline,
+        ring: Callable[[str], SoundRing | None],
+        heart: Callable[[str], Heart] = Heart,
     ) -> None:
         self.report = EvidenceReport()
         self._table = config.evidence
@@ -69,6 +76,7 @@ class Evidence:
         self._rate = pipeline.front_end.sample_rate
         self._score_every = round(pipeline.score_every_s * self._rate)
         self._ring = ring
+        self._heart = heart("evidence")
         self._store = ClipStore(config.device.state_dir)
         self._events: deque[WindowScore | AlarmChange] = deque(maxlen=_MOST_EVENTS)
         # The thread's alone:
@@ -103,8 +111,13 @@ class Evidence:
             self._wake.set()
 
     def _run(self) -> None:
+        with self._heart:
+            self._work()
+
+    def _work(self) -> None:
         tidied = None
         while not self._stopping:
+            self._heart.beat()
             if tidied is None or monotonic() - tidied >= _TIDY_S:
                 tidied = monotonic()
                 self._guarded(self._tidy)
