@@ -92,11 +92,7 @@ class SparkplugNode:
 
     @property
     def report(self) -> tuple[LinkReport, None, OutboxReport]:
-<<<<<<< HEAD
-        """How link and outbox do; its messages are of QoS 0, so nobody confirms them and they are not counted."""
-=======
         """How link and outbox do; nobody confirms messages of QoS 0, so they are not counted."""
->>>>>>> sparkplug
         return self._link.report, None, self._outbox.report
 
     def start(self) -> None:
