@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from asd_edge.events import Judgement
+from asd_edge.events import AlarmChange, Judgement
 from asd_edge.judge import Capture, Judge
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments
@@ -14,7 +15,8 @@ from asd_edge.sources.block import Block
 
 Heard = Callable[[int, float, EmbeddedSegments], None]
 """Takes segments as they are complete: the absolute index of their stream's sample 0, the UTC seconds of the source's
-sample 0, and the segments, which it must not keep: they may be a view of more."""
+sample 0, and the segments, which it must not keep: they may be a view of more. What a faulty microphone heard is left
+out, and a new stream begins behind it: nothing is learned from it, and no window spans it."""
 
 
 class Detector:
@@ -26,6 +28,7 @@ class Detector:
         conditions: what is known of the machine; may be replaced at any time (see Judge).
         decision: when an alarm begins and ends.
         heard: takes what the network made of the sound, before it is judged; called in `process`.
+        alarm: how the machine's alarm stood when the last detector of it ended; None for no alarm.
     """
 
     def __init__(
@@ -35,14 +38,15 @@ class Detector:
         conditions: ConditionSet | None,
         decision: DecisionSpec,
         heard: Heard | None = None,
+        alarm: AlarmChange | None = None,
     ) -> None:
         self.machine = machine
         self._streams = streams
         self._heard = heard
         self._rate = streams.pipeline.front_end.sample_rate
-        self._judge = Judge(machine, streams.pipeline, conditions, decision)
+        self._judge = Judge(machine, streams.pipeline, conditions, decision, alarm)
         self._capture = Capture()
-        self.reset()
+        self._restart(at=0)
 
     @property
     def rate(self) -> int:
@@ -67,6 +71,7 @@ class Detector:
         self._state = self._streams.initial_state()
         self._judge.restart(at=at)
         self._origin = at  # absolute index of the stream's sample 0
+        self._heard_from = 0  # first frame that is handed on of it, behind the last faulty sound
         self._next = at
 
     def process(self, block: Block) -> list[Judgement]:
@@ -95,11 +100,37 @@ class Detector:
             zero_time=block.time - block.start / self._rate,
             zero_monotonic=block.arrived - self._next / self._rate,
         )
+        if block.faults and len(block.samples):
+            self._judge.distrust(block.start, self._next)
 
     def _complete(self, segments: EmbeddedSegments) -> list[Judgement]:
         if self._heard is not None:
-            self._heard(self._origin, self._capture.zero_time, segments)
+            self._hand_on(segments, self._heard)
         return self._judge.push(segments, self._capture)
+
+    def _hand_on(self, segments: EmbeddedSegments, heard: Heard) -> None:
+        """Hand on what no faulty microphone heard; what comes behind other sound is a stream of its own."""
+        pipeline, start = self._streams.pipeline, 0
+        ends = [i for i in range(len(segments)) if self._is_faulty(segments[i : i + 1])]
+        for end in [*ends, len(segments)]:
+            if start < end:
+                since = self._heard_from
+                part = replace(segments[start:end], first_frame=segments.first_frame[start:end] - since)
+                heard(self._origin + since * pipeline.front_end.hop, self._capture.zero_time, part)
+            if end < len(segments):
+                self._heard_from = int(segments.first_frame[end]) + pipeline.segment.step
+            start = end + 1
+
+    def _is_faulty(self, segment: EmbeddedSegments) -> bool:
+        start, stop = self._streams.pipeline.samples_of(segment)
+        return self._judge.distrusts(self._origin + start, self._origin + stop)
+
+    def unheard(self, start: int, time: float) -> list[Judgement]:
+        """Take note that the source has failed and does not give the sample `start`, at UTC seconds `time`, either.
+
+        A standing alarm is suppressed once that has lasted for the off-delay.
+        """
+        return self._judge.unheard(at=start, time=time)
 
     def flush(self) -> list[Judgement]:
         """End the stream: a stream shorter than one window gets one score of what there was."""

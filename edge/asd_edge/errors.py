@@ -60,3 +60,7 @@ class DataError(AsdEdgeError):
 
 class RemoteError(AsdEdgeError):
     """A remote command that a device refused, could not do, or never answered."""
+
+
+class ServiceError(AsdEdgeError):
+    """A systemd service that cannot be installed or removed."""

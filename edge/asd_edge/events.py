@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+Suppression = Literal["stopped", "microphone"]
+"""Why a standing alarm cannot be judged for the time being: its machine stands still, or its microphone is bad."""
+
+AlarmCause = Literal["sound", "severity", "suppression", "start", "removed"]
+"""Why an alarm is published. sound: it began or ended. severity: it got worse. suppression: `suppressed` changed while
+it stood. start: it stands, or does not, as before; a detector has just started. removed: its machine is gone."""
 
 
 class WindowState(str, Enum):
@@ -59,15 +66,28 @@ class WindowScore:
 
 @dataclass(frozen=True, slots=True)
 class AlarmChange:
-    """An alarm that began (`active`) or ended; `since` is the capture time at which this alarm began."""
+    """A machine's alarm as it stands from now on (docs/alarms.md); without any `since` it never had one.
+
+    `since`: capture time at which the alarm began; one that ends has that of the alarm it ends.
+    `score`, `threshold`, `condition`: of the last window that said something about it; the limit and the operating
+    condition were in force then. `severity`: 1 to 1000, as OPC UA counts; an alarm ends with the one it had.
+    """
 
     machine: str
     time: float
     active: bool
-    since: float
-    score: float
-    threshold: float
-    condition: str
+    since: float | None = None
+    score: float | None = None
+    threshold: float | None = None
+    condition: str | None = None
+    severity: int | None = None
+    suppressed: Suppression | None = None
+    cause: AlarmCause = "sound"
+
+    @property
+    def begins(self) -> bool:
+        """Whether the alarm has just begun: an active one is also published when more is known of it."""
+        return self.active and self.cause == "sound"
 
     def to_json(self) -> dict[str, Any]:
         """Return the payload published for this change (schema: sinks/schemas/alarm.json)."""
@@ -75,10 +95,13 @@ class AlarmChange:
             "machine": self.machine,
             "time": utc(self.time),
             "active": self.active,
-            "since": utc(self.since),
+            "since": None if self.since is None else utc(self.since),
             "score": self.score,
             "threshold": self.threshold,
             "condition": self.condition,
+            "severity": self.severity,
+            "suppressed": self.suppressed,
+            "cause": self.cause,
         }
 
 
@@ -137,6 +160,15 @@ class DriftSuspected:
             "threshold": self.threshold,
             "remedy": "re-enroll?",
         }
+
+
+def alarm_text(alarm: AlarmChange) -> str:
+    """Say in a few words what has changed."""
+    if not alarm.active:
+        return "no alarm" if alarm.cause == "start" else "alarm ends"
+    if alarm.cause == "suppression":
+        return f"alarm suppressed: {alarm.suppressed}" if alarm.suppressed else "ALARM, judged again"
+    return f"ALARM, severity {alarm.severity}"
 
 
 Judgement: TypeAlias = WindowScore | AlarmChange

@@ -115,7 +115,7 @@ def raised_and_counted(folder: Path, thresholds: Sequence[float], minutes: int) 
             heard += new
     found = []
     for heard, threshold in zip(events, thresholds, strict=True):
-        raised = sum(isinstance(event, AlarmChange) and event.active for event in heard)
+        raised = sum(isinstance(event, AlarmChange) and event.begins for event in heard)
         times, scores = _scores(heard, pipeline.front_end.sample_rate)
         trace = Trace(np.array(times), np.array(scores), pipeline.score_every_s)
         found.append((raised, len(alarms_at(trace, threshold, decision))))

@@ -97,5 +97,5 @@ def test_the_real_detector_raises_as_many_alarms_as_are_counted_in_its_scores(th
         np.array([np.nan if window.score is None else window.score for window in windows]),
         pipeline().score_every_s,
     )
-    raised = [event for event in events if isinstance(event, AlarmChange) and event.active]
+    raised = [event for event in events if isinstance(event, AlarmChange) and event.begins]
     assert len(alarms_at(heard, threshold, decision)) == len(raised) > 0

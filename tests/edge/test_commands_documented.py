@@ -15,7 +15,11 @@ from asd_edge.cli.app import app
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "firmware_configs").iterdir())]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(p for p in (ROOT / "firmware_configs").rglob("*") if p.is_file()),
+]
 LINE = re.compile(r"^(?:\$ |# {5}(?:sudo )?)?(?:/opt/asd-edge/bin/)?(asd-edge .+?)(?: {2,}#.*)?$", re.MULTILINE)
 INLINE = re.compile(r"`(asd-edge [a-z][^`]* --[^`]*)`")
 COMMANDS = [(p.name, line) for p in DOCUMENTS for form in (LINE, INLINE) for line in form.findall(p.read_text("utf-8"))]

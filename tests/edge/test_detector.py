@@ -99,7 +99,7 @@ def test_a_fault_alarms_after_the_on_delay_and_repair_ends_it() -> None:
 def test_silence_is_idle_and_ends_no_alarm() -> None:
     subject = detector()
     events = feed(subject, np.concatenate([FAULT, np.zeros(4 * RATE, dtype=np.float32)]))
-    assert [change.active for change in changes(events)] == [True]
+    assert [(change.active, change.suppressed) for change in changes(events)] == [(True, None), (True, "stopped")]
     last = scores(events)[-1]
     assert last.state is WindowState.IDLE
     assert (last.score, last.threshold, last.condition) == (None, None, None)

@@ -66,7 +66,7 @@ def detected(stretches: Sequence[Stretch], pipeline: Pipeline, known: ConditionS
             for event in judge.push(part.segments[i : i + 1], capture):
                 if isinstance(event, WindowScore) and event.score is not None:
                     scores.append(event.score)
-                elif isinstance(event, AlarmChange):
+                elif isinstance(event, AlarmChange) and event.cause == "sound":
                     changes.append(event.since if event.active else event.time)
     return scores, changes
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,15 @@ from tests.edge.required import required_tool
 pytestmark = pytest.mark.once
 
 FOLDER = Path(__file__).resolve().parents[2] / "firmware_configs"
+UNIT = FOLDER / "systemd" / "asd-edge.service"
 PROFILES = sorted(FOLDER.glob("*.toml"))
 
 
 @pytest.fixture
 def unit() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None)
+    parser = configparser.ConfigParser(interpolation=None, strict=False)  # keys that add to a list come twice
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(FOLDER / "asd-edge.service")
+    parser.read(UNIT)
     return parser
 
 
@@ -113,7 +116,7 @@ class TestUnit:
         assert "time-sync.target" in unit["Unit"]["After"].split()
 
     def test_it_is_installed_from_this_checkout_and_no_package_index(self):
-        text = (FOLDER / "asd-edge.service").read_text()
+        text = UNIT.read_text()
         assert "pip install ." in text
         assert "pip install asd-edge" not in text
 
@@ -132,21 +135,66 @@ class TestUnit:
         assert config.mqtt.password_file.name == credential  # how the service finds its copy
 
     def test_its_comment_and_the_board_s_comment_on_remote_enrollment_agree(self, tmp_path):
-        text = (FOLDER / "asd-edge.service").read_text()
+        text = UNIT.read_text()
         name, path = text.split("\n# LoadCredential=")[1].split("\n")[0].split(":")
         assert load_config(remote_profile(tmp_path)).remote.keys_file == Path(path)
         assert Path(path).name == name
 
-    @pytest.mark.parametrize("drop_ins", [[], ["jetson-gpu.conf"]])
+    @pytest.mark.parametrize("drop_ins", [[], ["gpu.conf"]])
     def test_systemd_accepts_it(self, tmp_path, drop_ins):
         verify = required_tool("systemd-analyze", "systemd")
-        text = (FOLDER / "asd-edge.service").read_text()
+        text = UNIT.read_text()
         assert "ExecStart=/opt/asd-edge/bin/asd-edge run " in text
         installed = tmp_path / "asd-edge.service"
         installed.write_text(text.replace("/opt/asd-edge/bin/asd-edge", sys.executable))
         for name in drop_ins:
             (tmp_path / "asd-edge.service.d").mkdir(exist_ok=True)
-            shutil.copy(FOLDER / name, tmp_path / "asd-edge.service.d")
+            shutil.copy(FOLDER / "systemd" / "asd-edge.service.d" / name, tmp_path / "asd-edge.service.d")
         result = subprocess.run([verify, "verify", str(installed)], capture_output=True, text=True, timeout=60)
         complaints = [line for line in result.stderr.splitlines() if "asd-edge.service" in line]
         assert (result.returncode, complaints) == (0, [])
+
+    def test_its_sandbox_is_rated_2_or_less_of_10(self):
+        analyze = required_tool("systemd-analyze", "systemd")
+        rated = [analyze, "security", "--offline=true", "--threshold=20", "--no-pager", str(UNIT)]
+        result = subprocess.run(rated, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stdout
+
+    def test_a_daemon_that_hangs_is_ended_and_a_killed_child_ends_nothing_else(self, unit):
+        service = unit["Service"]
+        assert 10 <= int(service["WatchdogSec"]) <= 60
+        assert service["OOMPolicy"] == "continue"
+
+    def test_no_core_file_holds_sound_or_passwords(self, unit):
+        assert unit["Service"]["LimitCORE"] == "0"
+
+    def test_the_groups_that_it_names_are_made_where_there_are_none(self, unit):
+        drop_in = configparser.ConfigParser(strict=False)
+        drop_in.read(UNIT.parent / "asd-edge.service.d" / "gpu.conf")
+        named = f"{unit['Service']['SupplementaryGroups']} {drop_in['Service']['SupplementaryGroups']}".split()
+        lines = (UNIT.parent / "sysusers.d" / "asd-edge.conf").read_text().splitlines()
+        assert {line.split()[1] for line in lines if line.startswith("g ")} == set(named)
+
+    def test_secrets_in_its_folder_are_root_s(self):
+        lines = (UNIT.parent / "tmpfiles.d" / "asd-edge.conf").read_text().splitlines()
+        modes = {line.split()[1]: line.split()[2:5] for line in lines if line.startswith("z ")}
+        for name in ("mqtt-password", "remote-keys"):
+            matching = [mode for path, mode in modes.items() if fnmatch(f"/etc/asd-edge/{name}", path)]
+            assert matching == [["0600", "root", "root"]]
+
+
+UDEV_MATCH = re.compile(r'(SUBSYSTEMS?|KERNELS?|ACTION|ENV\{\w+\})(==|!=)"[^"]*"')  # udev(7): of the keys used here
+UDEV_ASSIGNMENT = re.compile(r'(ATTR\{\w+\}|NAME|TAG)(=|\+=)"[^"]*"')
+
+
+def test_the_microphones_rules_are_udev_s_and_their_names_alsa_s():
+    rules = UNIT.parent / "udev" / "70-asd-edge-microphones.rules"
+    lines = [line for line in rules.read_text().splitlines() if line and not line.startswith("#")]
+    names = []
+    for line in lines:
+        *conditions, named = line.split(", ")
+        assert all(UDEV_MATCH.fullmatch(key) for key in conditions), line
+        assert UDEV_ASSIGNMENT.fullmatch(named), line
+        names.append(named.removeprefix("ATTR{id}=").strip('"'))
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,15}", name) for name in names)  # id_store() in sound/core/init.c
+    assert len(set(names)) == len(lines) >= 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -28,8 +29,15 @@ TOPICS = Topics("plant/hall-3", "box-1")
 SCORED = WindowScore("fan-7", 0, 160_000, 1.5e9, WindowState.SCORED, -31.234, 0.3, 0.25, "factory")
 IDLE = WindowScore("fan-7", 0, 160_000, 1.5e9, WindowState.IDLE, -81.0)
 UNKNOWN = WindowScore("fan-7", 0, 160_000, 1.5e9, WindowState.NOT_ENROLLED, -31.0)
-ALARM = AlarmChange("fan-7", 1.5e9, True, 1.5e9 - 4.0, 0.3, 0.25, "factory")
-CLEAR = AlarmChange("fan-7", 1.5e9, False, 1.5e9 - 90.0, 0.1, 0.25, "factory")
+BAD = WindowScore("fan-7", 0, 160_000, 1.5e9, WindowState.BAD_QUALITY, -120.0)
+ALARM = AlarmChange("fan-7", 1.5e9, True, 1.5e9 - 4.0, 0.3, 0.25, "factory", 600)
+WORSE = replace(ALARM, score=0.4, severity=800, cause="severity")
+SUPPRESSED = replace(ALARM, suppressed="microphone", cause="suppression")
+STANDS = replace(ALARM, suppressed="stopped", cause="start")
+CLEAR = replace(ALARM, active=False, score=0.1)
+ENDED = replace(CLEAR, cause="start")
+REMOVED = replace(CLEAR, cause="removed")
+NEVER = AlarmChange("fan-7", 1.5e9, active=False, cause="start")
 
 
 def status() -> Message:
@@ -65,7 +73,7 @@ def test_the_schemas_are_schemas(name: Any) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
 
 
-@pytest.mark.parametrize("event", [SCORED, IDLE, UNKNOWN])
+@pytest.mark.parametrize("event", [SCORED, IDLE, UNKNOWN, BAD])
 def test_a_score_satisfies_its_schema_and_is_not_retained(event: Event) -> None:
     message = event_message(event)
     assert message.topic == "plant/hall-3/box-1/fan-7/score"
@@ -73,7 +81,7 @@ def test_a_score_satisfies_its_schema_and_is_not_retained(event: Event) -> None:
     assert validate(message, "score")["state"] == event.state.value  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("event", [ALARM, CLEAR])
+@pytest.mark.parametrize("event", [ALARM, WORSE, SUPPRESSED, STANDS, CLEAR, ENDED, REMOVED, NEVER])
 def test_an_alarm_satisfies_its_schema_and_is_retained(event: Event) -> None:
     message = event_message(event)
     assert message.topic == "plant/hall-3/box-1/fan-7/alarm"
@@ -119,6 +127,22 @@ def test_the_health_of_the_device_is_the_worst_there_is(machines: Any, troubles:
     assert len(payload["troubles"]) == len(troubles) + (fault is not None)
 
 
+def test_a_machine_that_never_had_an_alarm_says_so_at_the_start() -> None:
+    assert validate(event_message(NEVER), "alarm") == {
+        "id": 7,
+        "machine": "fan-7",
+        "time": "2017-07-14T02:40:00.000Z",
+        "active": False,
+        "since": None,
+        "score": None,
+        "threshold": None,
+        "condition": None,
+        "severity": None,
+        "suppressed": None,
+        "cause": "start",
+    }
+
+
 def test_the_status_and_the_will_share_a_retained_topic_and_a_schema() -> None:
     assert status().topic == will_message(TOPICS).topic == "plant/hall-3/box-1/status"
     assert status().retain
@@ -136,6 +160,12 @@ def test_the_status_and_the_will_share_a_retained_topic_and_a_schema() -> None:
         (event_message(SCORED), "score", {"time": "yesterday"}),
         (event_message(ALARM), "alarm", {"since": None}),
         (event_message(ALARM), "alarm", {"active": "yes"}),
+        (event_message(ALARM), "alarm", {"severity": 1001}),
+        (event_message(ALARM), "alarm", {"cause": "removed"}),
+        (event_message(CLEAR), "alarm", {"suppressed": "stopped"}),
+        (event_message(CLEAR), "alarm", {"since": None}),
+        (event_message(NEVER), "alarm", {"active": True}),
+        (event_message(NEVER), "alarm", {"cause": "sound"}),
         (status(), "status", {"bundle": "default"}),
         (will_message(TOPICS), "status", {"state": "online"}),
     ],

@@ -36,7 +36,7 @@ def score(number: int) -> WindowScore:
 
 
 def alarm(number: int, *, active: bool) -> AlarmChange:
-    return AlarmChange("fan", float(number), active, float(number), 0.3, 0.2, "factory")
+    return AlarmChange("fan", float(number), active, float(number), 0.3, 0.2, "factory", 750)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_stopped_device_leaves_an_offline_status_that_counts_its_messages(
     listener = listen(broker.port)
     sink = make_sink(broker.port)
     assert sink.wait_open(10)
-    sink.publish(alarm(0, active=False))
+    sink.publish(AlarmChange("fan", 0.0, active=False, cause="start"))
     for number in range(50):
         sink.publish(score(number))
     assert sink.stop("stopped by SIGTERM", patience_s=10) == 0

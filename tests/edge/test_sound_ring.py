@@ -60,6 +60,29 @@ def test_nothing_is_given_across_a_gap() -> None:
         ring.last(4.0)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 25_000), st.integers(0, 25_000), st.integers(1, 20_000))
+def test_sound_between_two_samples_is_what_is_held_of_it(start: int, length: int, lost: int) -> None:
+    ring, samples = SoundRing(RATE, SECONDS), sound(40_000)
+    gap = 4_000 + lost  # sample at which sound is heard again
+    push(ring, samples[:4_000])
+    push(ring, samples[gap : gap + 12_000], at=gap)
+    first, held = ring.between(start, start + length)
+    wanted = np.arange(40_000)[max(start, gap + 2_000, gap) : min(start + length, gap + 12_000)]
+    assert held.dtype == np.int16
+    assert first == max(start, gap + 2_000) or len(held) == 0
+    np.testing.assert_array_equal(held, np.rint(samples[wanted] * 32_768).astype(np.int16))
+
+
+def test_nothing_lies_between_two_samples_of_a_ring_that_hears_nothing() -> None:
+    ring = SoundRing(RATE, SECONDS)
+    assert len(ring.between(0, 1_000)[1]) == 0
+    push(ring, sound(5_000))
+    assert len(ring.between(0, 1_000)[1]) == 1_000
+    ring.clear()
+    assert len(ring.between(0, 1_000)[1]) == 0
+
+
 def test_more_than_is_kept_cannot_be_had() -> None:
     ring = SoundRing(RATE, SECONDS)
     push(ring, sound(30_000))
@@ -80,6 +103,16 @@ def test_what_is_not_heard_any_more_is_not_the_last_seconds() -> None:
     assert len(ring.last(2.0)) == 2_000
     with pytest.raises(SourceError):
         ring.last(2.1)
+
+
+def test_what_a_faulty_microphone_heard_is_given_to_nobody() -> None:
+    ring = SoundRing(RATE, SECONDS)
+    push(ring, sound(2_000))
+    ring.push(Block(sound(500), 2_000, 0.0, faults=("clipping",)))
+    push(ring, sound(1_500), at=2_500)
+    np.testing.assert_array_equal(ring.last(1.5), sound(1_500))
+    with pytest.raises(SourceError, match=r"found: +1\.5 s"):
+        ring.last(1.6)
 
 
 def test_one_may_ask_while_another_pushes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from asd_edge import __version__
-from asd_edge.cli import conditions, engines, threshold
+from asd_edge.cli import clips, conditions, engines, service, threshold
 from asd_edge.cli.bench import bench
 from asd_edge.cli.demo import demo
 from asd_edge.cli.doctor import doctor
@@ -31,6 +31,7 @@ app.command()(score)
 app.command()(enroll)
 app.add_typer(conditions.app, name="conditions")
 app.add_typer(threshold.app, name="threshold")
+app.add_typer(clips.app, name="clips")
 app.command()(run)
 app.command()(verify)
 app.command()(doctor)
@@ -38,6 +39,7 @@ app.command()(bench)
 app.command()(install)
 app.command()(keygen)
 app.add_typer(engines.app, name="engines")
+app.add_typer(service.app, name="service")
 app.add_typer(remote, name="remote")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from asd_edge.engines.cache import EngineCache
 
 _PRIVATE = Path("/var/lib/private")  # where systemd keeps the StateDirectory of a DynamicUser, for root's eyes alone
-_GPU_GROUPS = "video render"  # as in firmware_configs/jetson-gpu.conf
+_GPU_GROUPS = "video render"  # as in firmware_configs/systemd/asd-edge.service.d/gpu.conf
 
 
 def refuse_anothers_engines(cache: EngineCache) -> None:

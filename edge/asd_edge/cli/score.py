@@ -108,10 +108,10 @@ def _is_over(event: Judgement) -> bool:
 
 
 def _line(event: Judgement, rate: int) -> str:
-    from asd_edge.events import WindowScore
+    from asd_edge.events import WindowScore, alarm_text
 
     if not isinstance(event, WindowScore):
-        return f"{'':22}{event.score:11.4f}{event.threshold:11.4f}  {'ALARM' if event.active else 'alarm ends'}"
+        return f"{'':22}{event.score:11.4f}{event.threshold:11.4f}  {alarm_text(event)}"
     span = f"{event.start / rate:10.2f} {event.stop / rate:10.2f} "
     if event.score is None or event.threshold is None:
         return f"{span}{'-':>11}{'-':>11}  {event.state.value}"

@@ -104,7 +104,8 @@ class MachineTable(Strict):
 
     id: Name = Field(description="Name of the machine in topics and state; as `device.id`.")
     source: str = Field(
-        min_length=1, description="Its sound: `alsa:NAME[?channels=N]`, `raw:FIFO`, `file:PATH` or `sim:MACHINE`."
+        min_length=1,
+        description="Its sound: `alsa:NAME[?channels=N]`, `raw:FIFO`, `folder:PATH`, `file:PATH` or `sim:MACHINE`.",
     )
     channel: int | None = Field(
         default=None, ge=0, le=63, description="Channel to hear, from 0; required when there are several."
@@ -172,11 +173,13 @@ class EvidenceTable(Strict):
 
     enabled: bool = Field(default=False, description="Whether the sound around the begin of an alarm is kept.")
     pre_s: float = Field(
-        default=20.0, ge=0.0, le=600.0, description="Seconds before the alarm, `device.ring_s` at most."
+        default=20.0, ge=0.0, le=300.0, description="Seconds before the score first went over the threshold."
     )
-    post_s: float = Field(default=10.0, ge=0.0, le=600.0, description="Seconds after it.")
-    max_mib: int = Field(default=256, ge=1, le=1_048_576, description="MiB of clips; beyond, the oldest goes.")
-    max_age_days: int = Field(default=30, ge=1, le=3_650, description="Days after which a clip is deleted.")
+    post_s: float = Field(default=10.0, ge=0.0, le=300.0, description="Seconds after the alarm began.")
+    max_mib: int = Field(
+        default=256, ge=32, le=16_384, description="MiB of clips; beyond, the oldest goes, labelled ones last."
+    )
+    max_age_days: int = Field(default=30, ge=1, le=3_650, description="Days of running after which a clip is deleted.")
 
 
 class PrometheusTable(Strict):

@@ -17,7 +17,7 @@ from asd_edge.serving.served import served_bundle
 from asd_edge.serving.verify import check_served
 from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sources.block import Source
-from asd_edge.sources.open import open_machine
+from asd_edge.sources.open import may_pause, open_machine
 from asd_edge.sources.shared import SharedDevices
 
 _SOUND_WITHIN_S = 7.0  # a microphone loses patience after 5 s and says more about it
@@ -76,6 +76,9 @@ def _known(config: DeviceConfig, machine: MachineTable, bundle: Bundle) -> str:
 
 def _hear(machine: MachineTable, bundle: Bundle, shared: SharedDevices | None) -> str:
     rate = bundle.manifest.front_end.sample_rate
+    if may_pause(machine.source):
+        open_machine(machine, rate=rate).close()
+        return "watched: what comes into it will be heard"
     answers: SimpleQueue[str | Exception] = SimpleQueue()
     opened: list[Source] = []
 

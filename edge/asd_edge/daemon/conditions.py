@@ -20,6 +20,8 @@ class KnownConditions:
         self._bundle = bundle
         self._machine = machine
         self._store = SiteStore(state_dir, machine.id)
+        self.folder = self._store.folder
+        """The machine's state."""
         self._stamp = self._store.stamp()
         self.revision = 0
         """Number of the revision that was loaded last."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, time
 
 from asd_edge.config import MachineTable
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.drift import DriftWatch
+from asd_edge.daemon.hearing import Hearing, gone, silent
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector, Heard
@@ -19,9 +20,11 @@ from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.events import AlarmChange, ConditionsChanged, Event, WindowScore
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
-from asd_edge.sinks.payloads import MachineReport
-from asd_edge.sources.block import Block, Source
-from asd_edge.sources.open import is_live, open_machine
+from asd_edge.sinks.payloads import MachineReport, MachineState
+from asd_edge.sources.block import Block
+from asd_edge.sources.observer import nothing
+from asd_edge.sources.open import may_pause
+from asd_edge.sources.pacing import ROUND_S
 from asd_edge.sources.shared import SharedDevices
 
 _log = logging.getLogger(__name__)
@@ -30,13 +33,12 @@ _LOOK_EVERY_S = 0.25  # how often, at most, the site state is looked at: a stat(
 _NEARLY_REAL_TIME = 2.0  # speed up to which small blocks are worth their cost
 _PILE_S = 0.25
 _MOST_NAMES = 100  # of conditions in one event
-_LONGEST_PAUSE_S = 30.0  # between two attempts to hear a live source again
 
 
 class MachineThread:
     """Listens to one machine until its source ends, fails, or `stop` is called.
 
-    A live source (a microphone, a FIFO) that fails is opened again until it is back: a cable may be plugged in again.
+    A live source (a microphone, a FIFO, a folder) that fails is opened again until it is back (daemon/ladder.py).
     After an error that nobody foresaw a new detector goes on, for the old one may be in the middle of something.
 
     Args:
@@ -45,11 +47,12 @@ class MachineThread:
         scorer: scores the sound of all machines.
         known: what its sound is compared with.
         shared: the microphones, each of which may be several machines'.
-        publish: takes every event; called in the scorer's thread.
-        publish_no_alarm: takes the id of a machine whose new detector does not know the alarm of the one before.
+        publish: takes every event but alarms; called in the scorer's thread.
+        alarms: takes those, and knows which alarm stands when a new detector begins.
         changed: called in this thread after `report` has changed.
         heard: keeps what was heard; called in the scorer's thread.
         ring: keeps the newest sound.
+        beat: called in this thread at every block and at least every second of a wait.
     """
 
     def __init__(
@@ -60,13 +63,13 @@ class MachineThread:
         known: KnownConditions,
         shared: SharedDevices,
         publish: Callable[[Event], None],
-        publish_no_alarm: Callable[[str], None],
+        alarms: AlarmBook,
         changed: Callable[[MachineThread], None],
         *,
         heard: Heard | None = None,
         ring: SoundRing | None = None,
+        beat: Callable[[], None] = nothing,
     ) -> None:
-        self.report = MachineReport(machine.id, "starting")
         self.over = False
         """Whether nothing will be heard any more; True before the last call of `changed`."""
         self._machine = machine
@@ -75,30 +78,28 @@ class MachineThread:
         self._rate = streams.pipeline.front_end.sample_rate
         self._known = known
         self._drift = DriftWatch(streams.pipeline.score_every_s)
-        self._shared = shared
+        self._hearing = Hearing(machine, rate=self._rate, shared=shared, state=known.folder, waiting=self._while_quiet)
+        self.report = self._report("starting")
         self._publish = publish
-        self._publish_no_alarm = publish_no_alarm
+        self._alarms = alarms
         self._changed = changed
         self._heard_by = heard
         self._ring = ring
         self._detector: Detector | None = None
-        self._source: Source | None = None
-        self._heard = 0  # index of the next sample, through all openings of the source
-        self._heard_at = 0.0  # monotonic
-        self._pauses = _pauses()
+        self._beat = beat
         self._stopping = threading.Event()
         # A thread that waits for a silent device must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=f"machine-{machine.id}", daemon=True)
 
     def start(self) -> None:
         """Begin to listen."""
+        self._alarms.announce(self._machine.id)
         self._thread.start()
 
     def stop(self) -> None:
         """End the source; the thread follows soon."""
         self._stopping.set()
-        if self._source is not None:
-            self._source.close()
+        self._hearing.close()
 
     def join(self, patience_s: float) -> None:
         """Wait a while for the thread after a stop: a device that does not answer is left behind."""
@@ -106,11 +107,12 @@ class MachineThread:
 
     def _run(self) -> None:
         try:
-            if is_live(self._machine.source):
+            self._hearing.begin()
+            if self._hearing.live:
                 self._listen_again_and_again()
             else:
                 self._listen()
-            last = MachineReport(self._machine.id, "ended")
+            last = self._report("ended")
         except Exception as error:
             last = self._failure(error)
         self.over = True
@@ -120,34 +122,56 @@ class MachineThread:
         while not self._stopping.is_set():
             try:
                 self._listen()
-                raise _gone(self._machine.source)
+                if not self._hearing.renewing:
+                    raise gone(self._machine.source)
+                _log.warning("Machine %s: its microphone is opened afresh, which may mend it", self._machine.id)
             except Exception as error:
-                foreseen = isinstance(error, AsdEdgeError)
-                if not foreseen:
-                    self._detector = None
-                if _text(error) != self.report.error:  # said once, not at every attempt
-                    self._set(self._failure(error))
-                    if not foreseen:
-                        self._publish_no_alarm(self._machine.id)
-            self._stopping.wait(next(self._pauses))
+                self._take_failure(error)
+            self._pause(self._hearing.pause_s)
+
+    def _take_failure(self, error: Exception) -> None:
+        self._hearing.fail()
+        foreseen = isinstance(error, AsdEdgeError)
+        if not foreseen:
+            self._detector = None
+        passing = isinstance(error, SourceError) and not self._hearing.given_up
+        said = self.report
+        report = self._failure(error, "reopening" if passing and said.state != "failed" else "failed")
+        if (report.state, report.error) != (said.state, said.error):  # said once, not at every attempt
+            self._set(report)
+            if not foreseen:
+                self._alarms.announce(self._machine.id)
+
+    def _pause(self, seconds: float) -> None:
+        until = monotonic() + seconds
+        while (left := until - monotonic()) > 0.0 and not self._stopping.wait(min(left, ROUND_S)):
+            self._while_quiet()
+
+    def _while_quiet(self) -> None:
+        """Beat, and say it when there has been no sound for too long; called at least every second without sound."""
+        self._beat()
+        if self._hearing.quiet and self.report.state != "failed":
+            error = self.report.error or str(silent(self._machine.source))
+            _log.error("Machine %s: %s", self._machine.id, "no sound since" if self.report.error else error)
+            self._set(self._report("failed", error))
+        if self.report.state in ("reopening", "failed"):
+            self._miss_sound()
 
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
-        line = Line(self._scorer, detector, self._tell)
-        source = self._source = open_machine(self._machine, rate=self._rate, block_s=self._block_s, shared=self._shared)
+        line = Line(self._scorer, detector, self._tell, self._beat)
+        looked = monotonic()
         try:
-            if self._stopping.is_set():  # stop() may have come before there was a source to close
-                return
-            looked = monotonic()
-            for block in self._numbered(source.blocks()):
+            for block in self._hearing.blocks(self._block_s):
                 if self._stopping.is_set():
                     return
+                self._beat()
                 if self.report.state != "running":
-                    self._pauses = _pauses()
-                    self._set(MachineReport(self._machine.id, "running"))
+                    self._set(self._report("running"))
                     wait_s = self._streams.pipeline.first_score_samples / self._rate
                     where = self._machine.id, self._machine.source
                     _log.info("Machine %s: listening to %s; first score after %.1f s of sound", *where, wait_s)
+                self._note_microphone()
                 if monotonic() - looked >= _LOOK_EVERY_S:
                     looked = monotonic()
                     self._look_at_conditions(detector, block)
@@ -162,7 +186,6 @@ class MachineThread:
             line.kill(error)  # the old detector says nothing any more
             raise
         finally:
-            source.close()
             if self._ring is not None:  # what was heard is not "the last seconds" any more
                 self._ring.clear()
 
@@ -170,37 +193,37 @@ class MachineThread:
     def _block_s(self) -> float:
         """Seconds of a block: a hop where sound comes in real time, so that a score is not late; else a pile."""
         front_end = self._streams.pipeline.front_end
-        paced = 0.0 < self._machine.speed <= _NEARLY_REAL_TIME
+        paced = 0.0 < self._machine.speed <= _NEARLY_REAL_TIME and not may_pause(self._machine.source)
         return front_end.hop / front_end.sample_rate if paced else _PILE_S
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, AlarmChange):
+            self._alarms.take(event)
+            return
         self._publish(event)
         if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
             self._publish(drift)
             means = (drift.condition, drift.mean, drift.expected)
             _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
-        if isinstance(event, AlarmChange):
-            what = "ALARM" if event.active else "the alarm ends"
-            said = (what, event.condition, event.score, event.threshold)
-            _log.info("Machine %s: %s (condition %s, score %.3f, threshold %.3f)", event.machine, *said)
 
-    def _numbered(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """Let a source that was opened again go on after the samples that were lost meanwhile: a gap, as any other."""
-        first = None
-        for block in blocks:
-            now = monotonic()
-            if first is None:
-                lost = round((now - self._heard_at) * self._rate) - len(block.samples)
-                first = self._heard + max(1, lost) if self._heard else 0
-            block = replace(block, start=first + block.start)
-            self._heard, self._heard_at = block.start + len(block.samples), now
-            yield block
+    def _miss_sound(self) -> None:
+        """Let the detector know, in the scorer's thread, that the source has failed and stays away."""
+        detector, now = self._detector, time()
+        due = self._hearing.due or round(monotonic() * self._rate)  # before any sound: a clock that runs is enough
+
+        def tell() -> None:
+            if detector is not None and detector is self._detector:
+                for event in detector.unheard(due, now):
+                    self._tell(event)
+
+        self._scorer.between(tell)
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump())
         known = self._known.load()
         self._drift.expect(self._known.thresholds)
-        return Detector(self._machine.id, self._streams, known, decision, self._heard_by)
+        alarm = self._alarms.standing(self._machine.id)
+        return Detector(self._machine.id, self._streams, known, decision, self._heard_by, alarm)
 
     def _look_at_conditions(self, detector: Detector, block: Block) -> None:
         enrolling = self._known.enrolling()
@@ -223,12 +246,29 @@ class MachineThread:
         _log.info("Machine %s: %s %s by %s (revision %d) holds from the next window on", self._machine.id, *said)
         self._publish(event)
 
-    def _failure(self, error: Exception) -> MachineReport:
+    def _note_microphone(self) -> None:
+        """Take over how the microphone does; that is announced when something is wrong that was not before."""
+        said, microphone = self.report.microphone, self._hearing.microphone
+        if said is microphone or said is None or microphone is None:
+            return
+        report = replace(self.report, microphone=microphone)
+        if (said.faults, said.warnings) == (microphone.faults, microphone.warnings):
+            self.report = report
+            return
+        _log.warning("Machine %s: %s", self._machine.id, report.trouble or "the microphone is in order again")
+        self._set(report)
+
+    def _failure(self, error: Exception, state: MachineState = "failed") -> MachineReport:
         if self._stopping.is_set():  # a source torn from under its reader fails; that is no news
-            return MachineReport(self._machine.id, "ended")
-        traceback = None if isinstance(error, AsdEdgeError) else error
-        _log.error("Machine %s: %s", self._machine.id, _text(error), exc_info=traceback)
-        return MachineReport(self._machine.id, "failed", _text(error))
+            return self._report("ended")
+        text = _text(error)
+        if text != self.report.error:
+            traceback = None if isinstance(error, AsdEdgeError) else error
+            _log.error("Machine %s: %s", self._machine.id, text, exc_info=traceback)
+        return self._report(state, text)
+
+    def _report(self, state: MachineState, error: str | None = None) -> MachineReport:
+        return MachineReport(self._machine.id, state, error, microphone=self._hearing.microphone)
 
     def _set(self, report: MachineReport) -> None:
         self.report = report
@@ -243,20 +283,3 @@ def _changed(machine: str, time: float, known: KnownConditions, names: tuple[str
 
 def _text(error: Exception) -> str:
     return str(error) if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds before each attempt: about 1, 2, 4 … 30, never in step with other machines."""
-    pause = 1.0
-    while True:
-        yield pause * random.uniform(0.8, 1.2)
-        pause = min(2.0 * pause, _LONGEST_PAUSE_S)
-
-
-def _gone(source: str) -> SourceError:
-    return SourceError(
-        f"The source {source} ended",
-        found="its sender left",
-        expected="sound until the daemon is stopped",
-        remedy="Start the sender again; it is heard as soon as it sends.",
-    )

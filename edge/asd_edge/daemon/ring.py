@@ -34,7 +34,13 @@ class SoundRing:
         self._lock = threading.Lock()
 
     def push(self, block: Block) -> None:
-        """Take the next block; one that does not continue the block before makes what was heard before it useless."""
+        """Take the next block; one that does not continue the block before makes what was heard before it useless.
+
+        So does one of a faulty microphone, which is not kept either: nobody shall enroll it.
+        """
+        if block.faults:
+            self.clear()
+            return
         with self._lock:
             if block.start != self._next:
                 self._gapless = 0
@@ -56,6 +62,17 @@ class SoundRing:
             done += step
         self._gapless = min(size, self._gapless + len(scaled))
 
+    def keep(self, seconds: float) -> None:
+        """Keep so much from now on; of what is there, the newest."""
+        with self._lock:
+            size = max(1, round(self.rate * seconds))
+            if size == len(self._kept):
+                return
+            newest = self._newest(min(self._gapless, size)) if self._gapless else self._kept[:0]
+            self._kept = np.full(size, 0, np.int16)
+            self._kept[: len(newest)] = newest
+            self._gapless, self._at = len(newest), len(newest) % size
+
     def clear(self) -> None:
         """Forget everything: nothing is heard any more, so nothing is of the last seconds."""
         with self._lock:
@@ -72,10 +89,7 @@ class SoundRing:
         with self._lock:
             held = self._gapless
             if 0 < wanted <= held:
-                start = self._at - wanted
-                newest = np.concatenate(
-                    [self._kept[start : self._at]] if start >= 0 else [self._kept[start:], self._kept[: self._at]]
-                )
+                newest = self._newest(wanted)
         if not 0 < wanted <= held:
             raise SourceError(
                 "There is not so much sound without a gap",
@@ -84,3 +98,22 @@ class SoundRing:
                 remedy=f"Wait, or ask for less; the daemon keeps {len(self._kept) / self.rate:g} s (device.ring_s).",
             )
         return np.asarray(newest / np.float32(_FULL_SCALE), dtype=np.float32)
+
+    def between(self, start: int, stop: int) -> tuple[int, NDArray[np.int16]]:
+        """Return what is held of the samples [start, stop) without a gap, int16 [n], and the index of its first one.
+
+        It begins later than `start` where the sound before is not held any more, or lies before a gap.
+        """
+        with self._lock:
+            if self._next is None:
+                return start, np.zeros(0, np.int16)
+            first = max(start, self._next - self._gapless)
+            held = max(0, min(stop, self._next) - first)
+            return first, self._newest(self._next - first)[:held] if held else np.zeros(0, np.int16)
+
+    def _newest(self, count: int) -> NDArray[np.int16]:
+        """Return a copy of the newest samples, `_gapless` at most."""
+        start = self._at - count
+        if start >= 0:
+            return np.array(self._kept[start : self._at])
+        return np.concatenate([self._kept[start:], self._kept[: self._at]])

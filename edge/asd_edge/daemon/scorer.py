@@ -10,7 +10,10 @@ from time import monotonic
 
 from asd_edge.detector import Detector, advance
 from asd_edge.events import Judgement, WindowScore
+from asd_edge.heart import Heart
 from asd_edge.sources.block import Block
+from asd_edge.sources.observer import nothing
+from asd_edge.sources.pacing import ROUND_S
 
 _AHEAD_S = 2.0  # sound of one machine that may wait; its source is kept waiting beyond, as a slow reader would do
 
@@ -22,13 +25,21 @@ class Line:
         scorer: whose thread does the work.
         detector: of this machine; from now on the scorer's.
         publish: takes every event; called in the scorer's thread.
+        waiting: called every second while the scorer is waited for.
     """
 
-    def __init__(self, scorer: Scorer, detector: Detector, publish: Callable[[Judgement], None]) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        detector: Detector,
+        publish: Callable[[Judgement], None],
+        waiting: Callable[[], None] = nothing,
+    ) -> None:
         self.detector = detector
         self.publish = publish
         self.error: Exception | None = None
         self._scorer = scorer
+        self._waiting = waiting
         self._waiting_s = 0.0
         self._room = threading.Condition()
 
@@ -40,7 +51,8 @@ class Line:
         """
         seconds = len(block.samples) / self.detector.rate
         with self._room:
-            self._room.wait_for(lambda: self._waiting_s < _AHEAD_S or self.error is not None)
+            while not self._room.wait_for(lambda: self._waiting_s < _AHEAD_S or self.error is not None, ROUND_S):
+                self._waiting()
             self._raise()
             self._waiting_s += seconds
         self._scorer.put(_Work(self, block, seconds))
@@ -65,7 +77,8 @@ class Line:
 
     def _wait_for(self, work: _Work) -> None:
         self._scorer.put(work)
-        work.done.wait()
+        while not work.done.wait(ROUND_S):
+            self._waiting()
 
     def _raise(self) -> None:
         if self.error is not None:
@@ -92,14 +105,21 @@ class _Work:
 
 
 class Scorer:
-    """The scoring thread. It sleeps until a block arrives, then takes everything that has arrived."""
+    """The scoring thread. It sleeps until a block arrives, then takes everything that has arrived.
 
-    def __init__(self) -> None:
+    Args:
+        heart: gives its sign of life.
+    """
+
+    def __init__(self, heart: Callable[[str], Heart] = Heart) -> None:
+        self._heart = heart("scorer")
         self._inbox: SimpleQueue[_Work | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
-        self._number = 0
-        self.run: int | None = None
-        """Number of the run in flight; None while it waits for sound. Another thread may read it."""
+
+    @property
+    def run(self) -> int | None:
+        """Number of the run in flight; None while it waits for sound. Any thread may ask."""
+        return self._heart.round
 
     def start(self) -> None:
         """Begin to work."""
@@ -119,21 +139,25 @@ class Scorer:
         self._inbox.put(task)
 
     def _run(self) -> None:
+        with self._heart:
+            self._work()
+
+    def _work(self) -> None:
         waiting: list[_Work] = []
         going = True
         while going or waiting:
             while going and not (waiting and self._inbox.empty()):
+                self._heart.rest()
                 work = self._inbox.get()
+                self._heart.beat()
                 if work is None:
                     going = False
                 elif isinstance(work, _Work):
                     waiting.append(work)
                 else:
                     work()
-            self._number += 1
-            self.run = self._number
+            self._heart.beat()
             waiting = self._advance(waiting)
-            self.run = None
 
     def _advance(self, waiting: list[_Work]) -> list[_Work]:
         """Do the first work of every line; return what remains."""

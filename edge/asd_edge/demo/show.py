@@ -122,15 +122,15 @@ class Performance:
             topic, payload = self._arrivals.get(timeout=_LISTEN_S)
         except Empty:
             return
-        if topic == TOPICS.alarm(MACHINE):
+        if topic == TOPICS.of(MACHINE, "alarm"):
             self._story.take_alarm(payload)
-        elif topic == TOPICS.score(MACHINE):
+        elif topic == TOPICS.of(MACHINE, "score"):
             point = self._story.take_score(payload)
             if self._enrolling is not None:  # nothing counts before it has succeeded
                 return
             if self._director.watch(point, alarm=self._story.alarm, now=monotonic()) and not self._director.over:
                 self._begin_chapter()
-        elif topic == TOPICS.event(MACHINE):
+        elif topic == TOPICS.of(MACHINE, "event"):
             self._story.received += 1
         elif topic == TOPICS.status and payload["state"] == "offline" and "messages" in payload:
             self._published = payload["messages"]["published"]

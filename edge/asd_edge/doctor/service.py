@@ -44,7 +44,7 @@ def _daemon(folder: Path) -> Finding:
 def judge_unit(said: Mapping[str, str]) -> Finding:
     """Say how a unit does, given its properties as `systemctl show` says them."""
     if said.get("LoadState") != "loaded":
-        remedy = "Install firmware_configs/asd-edge.service, then systemctl enable --now asd-edge."
+        remedy = "asd-edge service install, as root, starts it with the device."
         return warning("not installed: nothing starts the daemon with the device", remedy, subject="unit")
     user = said.get("User") or "root"
     if said.get("DynamicUser") == "yes":

@@ -72,6 +72,7 @@ class _Connection:
     thread: threading.Thread | None = None
     answered: bool = False  # set in paho's thread, before its end
     accepted: bool = False
+    fell_back: bool = False  # the broker does not speak MQTT 5
     refusal: str | None = None
     end: str | None = None  # the first reason that paho gave
 
@@ -84,7 +85,7 @@ class Link:
         client_id: the same for every connection: a broker then throws out what is left of the one before.
         owner: hears what happens.
         do: lets the owner's thread do something soon; called from any thread, returns at once.
-        subscriptions: what is listened to, from the first connection on.
+        ask: whether the first connection to a broker may be without a will, to ask for its version of MQTT.
 
     Raises:
         SinkError: the password or a TLS file cannot be read.
@@ -96,8 +97,12 @@ class Link:
         client_id: str,
         owner: LinkOwner,
         do: Callable[[Callable[[], None]], None],
+        *,
+        ask: bool = True,
     ) -> None:
         self.subscriptions: list[Subscription] = []
+        """What is listened to, from the first connection on."""
+        self._ask = ask
         self._config, self._client_id, self._owner, self._do = config, client_id, owner, do
         self._spoken: dict[Server, MqttVersion] = {}  # what each broker was found to speak
         self._turn = 0  # which of the servers is next
@@ -164,11 +169,16 @@ class Link:
             )  # a dead link or a silent name server may hold it: it is left behind
 
     def next_server(self, reason: str) -> None:
-        """Leave this broker for the next one."""
-        connection = self._connection
-        if connection is not None:
+        """Leave this broker for the next one, after what was handed to it; with MQTT 5 it publishes the will too."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._protocol(connection.server) == "5":
+            leave_it_to_the_will(connection.client, "5")
+        else:
             connection.client.disconnect()
-            self._on_end(connection, reason)
+        self._next_turn()
+        self._owner.on_down(reason)
 
     def warn(self, found: str, expected: str, remedy: str) -> None:
         """Say once, not at every attempt, what is wrong with the broker."""
@@ -190,7 +200,7 @@ class Link:
         server = self._servers[self._turn]
         # A broker of 3.1.1 refuses MQTT 5, but some (amqtt) never answer when the CONNECT holds a will, so the
         # first connection has none and only asks for the version.
-        asking = self._config.protocol == "5" and server not in self._spoken
+        asking = self._ask and self._config.protocol == "5" and server not in self._spoken
         client = new_client(self._config, self._protocol(server), self._client_id, reconnect=False)
         if not asking:
             will = self._owner.will()
@@ -234,7 +244,8 @@ class Link:
         if connection is not self._connection:
             return
         connection.refusal = refusal
-        if refusal == VERSION_REFUSED and connection.asking:
+        if refusal == VERSION_REFUSED and self._protocol(connection.server) == "5":
+            connection.fell_back = True
             _log.warning("The broker at %s does not speak MQTT 5; falling back to MQTT 3.1.1", connection.server)
             self._spoken[connection.server] = "3.1.1"
         elif refusal is not None:
@@ -261,7 +272,7 @@ class Link:
         if connection is not self._connection:
             return
         self._connection = None
-        if connection.asking and connection.server in self._spoken:  # it answered: now for good
+        if connection.fell_back or (connection.asking and connection.accepted):  # now in its version, and for good
             self._connect()
             return
         if connection.accepted:
@@ -269,13 +280,16 @@ class Link:
             self._retry_at = monotonic() + next(self._pauses)
             self._owner.on_down(reason)
             return
-        self._turn = (self._turn + 1) % len(self._servers)
-        self._retry_at = monotonic() + (next(self._pauses) if self._turn == 0 else 0.0)
+        self._next_turn()
         if connection.refusal is None:
             if reason == CLOSED_AT_ONCE:
                 self.warn(reason, "a broker that takes messages", CHECK_PROTOCOL)
             else:
                 self.warn(reason, "a broker that answers", _START_IT)
+
+    def _next_turn(self) -> None:
+        self._turn = (self._turn + 1) % len(self._servers)
+        self._retry_at = monotonic() + (next(self._pauses) if self._turn == 0 else 0.0)
 
 
 def _pauses() -> Iterator[float]:

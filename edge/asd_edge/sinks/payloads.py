@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any, Literal
@@ -11,14 +11,22 @@ from typing import Any, Literal
 from asd_edge.events import Event, WindowScore, utc
 from asd_edge.sinks.outbox.rows import Entry, Lane, OutboxReport, Row
 from asd_edge.sinks.topics import Topics, kind_of
+from asd_edge.sources.health import MicrophoneReport
 
-MachineState = Literal["starting", "running", "ended", "failed"]
-Health = Literal["normal", "failure", "check_function", "maintenance_required"]
-"""Of the device, not of the machine: NAMUR NE 107. check_function: somebody is at work on it; maintenance_required: it
-goes on, but with something that needs a person."""
+MachineState = Literal["starting", "running", "reopening", "ended", "failed"]
+Health = Literal["normal", "failure", "check_function", "out_of_specification", "maintenance_required"]
+"""Of the device, not of the machine: NAMUR NE 107. check_function: somebody is at work on it;
+out_of_specification: its source was lost a moment ago and is opened again; maintenance_required: it goes on, but with
+something that needs a person."""
 
 
-_WORST_FIRST: tuple[Health, ...] = ("failure", "maintenance_required", "check_function", "normal")
+_WORST_FIRST: tuple[Health, ...] = (
+    "failure",
+    "maintenance_required",
+    "out_of_specification",
+    "check_function",
+    "normal",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +43,40 @@ class MachineReport:
     """How one machine's source does; `error` is the text of what ended it, or of what is wrong while it goes on.
 
     `enrolling`: who is changing the machine's conditions right now, None when nobody is.
+    `microphone`: how its microphone does, None for a recording or a simulation.
     """
 
     machine: str
     state: MachineState
     error: str | None = None
     enrolling: str | None = None
+    microphone: MicrophoneReport | None = None
 
     @property
     def health(self) -> Health:
         """What the device can be relied on for here, as NE 107 has it; what cannot be heard outweighs the rest."""
-        if self.state == "failed":
+        microphone = self.microphone or MicrophoneReport()
+        if self.state == "failed" or microphone.faults:
             return "failure"
         if self.enrolling is not None:
             return "check_function"
-        return "normal" if self.error is None else "maintenance_required"
+        if self.state == "reopening":
+            return "out_of_specification"
+        return "maintenance_required" if self.error is not None or microphone.warnings else "normal"
+
+    @property
+    def summary(self) -> str:
+        """How it does, in a word or a few: why a status is published."""
+        if self.state == "running" and self.microphone is not None and self.microphone.faults:
+            return f"microphone {', '.join(self.microphone.faults)}"
+        return self.health if self.health in ("check_function", "maintenance_required") else self.state
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong, in words; None when nothing is."""
+        microphone = self.microphone or MicrophoneReport()
+        found = ", ".join(microphone.faults) or ", ".join(microphone.warnings)
+        return self.error or (f"The microphone: {found}" if found else None)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -141,7 +168,7 @@ def status_message(
         "reason": reason,
         "device": topics.device,
         "time": utc(time),
-        "health": _health(device, outbox),
+        "health": device_health(device, outbox),
         "troubles": [*device.troubles, *([] if outbox.fault is None else [f"outbox: {outbox.fault}"])],
         "version": device.version,
         "bundle": device.bundle,
@@ -154,11 +181,15 @@ def status_message(
     return Message(topics.status, _json(payload), retain=True)
 
 
-def _health(device: DeviceReport, outbox: OutboxReport) -> Health:
+def device_health(device: DeviceReport, outbox: OutboxReport) -> Health:
     """Return the worst of all machines', and of what is wrong beside them."""
-    found = {machine.health for machine in device.machines}
-    if device.troubles or outbox.fault is not None:
-        found.add("maintenance_required")
+    troubled = bool(device.troubles) or outbox.fault is not None
+    return worst_health([machine.health for machine in device.machines], troubled=troubled)
+
+
+def worst_health(machines: Collection[Health], *, troubled: bool) -> Health:
+    """Return the worst of all machines', and of what is wrong beside them."""
+    found = {*machines, *(["maintenance_required"] if troubled else [])}
     return next((health for health in _WORST_FIRST if health in found), "normal")
 
 

@@ -1,4 +1,4 @@
-"""The one topic that a device may listen to."""
+"""A topic that a device may listen to."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Subscription:
                 if reason.is_failure:
                     denied(str(reason))
 
-        client.on_message = on_message
+        client.message_callback_add(self.topic, on_message)
         client.on_subscribe = on_subscribe
 
     def subscribe(self, client: paho.Client, protocol: Literal["5", "3.1.1"]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 
 from asd_edge.sources.block import Block
 from asd_edge.sources.conversion import Conversion, check_rates
 from asd_edge.sources.microphone import Microphone
-from asd_edge.sources.pcm import decode
+from asd_edge.sources.observer import NOBODY, Observer
+from asd_edge.sources.pcm import decode, interleaved
 from asd_edge.sources.pieces import OpenCapture
 from asd_edge.sources.recording import choose_channel
 
@@ -25,6 +26,8 @@ class MicrophoneSource:
         source_rate: samples a second the device is opened with; None for `rate`.
         block_s: seconds of a block.
         open_capture: takes hold of the device, with these channels, together with others; None to have it alone.
+        others: channels that are other machines'.
+        observer: of what happens.
 
     Raises:
         SourceError: arecord is not installed, or channels or rates that do not fit.
@@ -40,6 +43,8 @@ class MicrophoneSource:
         source_rate: int | None,
         block_s: float,
         open_capture: OpenCapture | None = None,
+        others: Sequence[int] = (),
+        observer: Observer = NOBODY,
     ) -> None:
         what = f"The microphone {device}"
         self.rate = rate
@@ -48,7 +53,9 @@ class MicrophoneSource:
         self._source_rate = rate if source_rate is None else source_rate
         check_rates(what, found=self._source_rate, rate=rate, source_rate=source_rate)
         open_capture = open_capture or partial(Microphone, device, channels=self._channels)
-        self._capture = open_capture(rate=self._source_rate, piece_s=block_s)
+        self._capture = open_capture(rate=self._source_rate, piece_s=block_s, waiting=observer.waiting)
+        self._others = others
+        self._observer = observer
 
     def blocks(self) -> Iterator[Block]:
         """Yield blocks until the source is closed; a gap between blocks is lost sound.
@@ -59,15 +66,19 @@ class MicrophoneSource:
         conversion, due = None, 0
         with closing(self._capture.pieces()) as pieces:
             for piece in pieces:
-                samples = decode(piece.data, channels=self._channels, channel=self._channel)
+                pcm = interleaved(piece.data, channels=self._channels)
+                samples = decode(pcm[:, self._channel])
                 if conversion is None:
                     conversion = Conversion(self._source_rate, self.rate, time=piece.captured)
                 elif piece.start > due:
                     yield from conversion.flush()
-                    conversion.skip((piece.start - due) / self._source_rate)
+                    lost_s = (piece.start - due) / self._source_rate
+                    conversion.skip(lost_s)
+                    self._observer.lose(lost_s)
                 due = piece.start + len(samples)
                 conversion.keep_time(piece.captured)
-                yield from conversion.push(samples, arrived=piece.arrived)
+                faults = self._observer.hear(pcm, rate=self._source_rate, channel=self._channel, others=self._others)
+                yield from conversion.push(samples, arrived=piece.arrived, faults=faults)
 
     def close(self) -> None:
         """End `blocks` and let go of the device, from any thread."""

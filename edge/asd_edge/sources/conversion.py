@@ -35,15 +35,20 @@ class Conversion:
         self._time = time
         self._arrived = 0.0
         self._start = 0
+        self._faults: tuple[str, ...] = ()
         self._resampler = None if source_rate == rate else _resampler(source_rate, rate)
 
-    def push(self, samples: NDArray[np.float32], *, arrived: float | None = None) -> list[Block]:
+    def push(
+        self, samples: NDArray[np.float32], *, arrived: float | None = None, faults: tuple[str, ...] = ()
+    ) -> list[Block]:
         """Take the next samples; return the block they complete, if any.
 
         Args:
             samples: float32 [n] in -1..1.
             arrived: seconds of the monotonic clock at which they were there; None for now.
+            faults: of the microphone that heard them.
         """
+        self._faults = faults
         self._arrived = monotonic() if arrived is None else arrived
         return self._block(samples if self._resampler is None else self._resampler.push(samples))
 
@@ -71,7 +76,7 @@ class Conversion:
     def _block(self, samples: NDArray[np.float32]) -> list[Block]:
         if len(samples) == 0:
             return []
-        block = Block(samples, self._start, self._time + self._start / self._rate, self._arrived)
+        block = Block(samples, self._start, self._time + self._start / self._rate, self._arrived, self._faults)
         self._start += len(samples)
         return [block]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block
 from asd_edge.sources.conversion import Conversion
+from asd_edge.sources.observer import NOBODY, Observer
 from asd_edge.sources.pacing import Pace
 from asd_edge.sources.recording import open_recording
 
@@ -35,11 +36,12 @@ class FileSource:
         source_rate: int | None,
         speed: float,
         block_s: float,
+        observer: Observer = NOBODY,
     ) -> None:
         self.rate = rate
         self._recording = open_recording(path, rate=rate, channel=channel, source_rate=source_rate)
         self._size = max(1, round(block_s * self._recording.rate))
-        self._pace = Pace(speed)
+        self._pace = Pace(speed, observer.waiting)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the file's blocks, each when its last sample is due.

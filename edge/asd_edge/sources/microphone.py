@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 
 from asd_edge.errors import SourceError
+from asd_edge.sources.observer import nothing
 from asd_edge.sources.pcm import SAMPLE_BYTES, read_exactly
 from asd_edge.sources.pieces import Piece
 
@@ -31,16 +32,20 @@ class Microphone:
         channels: channels the device is opened with.
         rate: samples a second the device is opened with.
         piece_s: seconds of a piece.
+        waiting: called at least every second while no sound comes.
 
     Raises:
         SourceError: arecord is not installed.
     """
 
-    def __init__(self, device: str, *, channels: int, rate: int, piece_s: float) -> None:
+    def __init__(
+        self, device: str, *, channels: int, rate: int, piece_s: float, waiting: Callable[[], None] = nothing
+    ) -> None:
         self._device = device
         self._channels = channels
         self._rate = rate
         self._size = max(1, round(piece_s * rate))  # samples of each channel
+        self._waiting = waiting
         self._closing = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()  # close() sees either no child at all or one that it can end
@@ -116,7 +121,13 @@ class Microphone:
         assert child.stdout is not None
         wanted = self._size * self._channels * SAMPLE_BYTES
         try:
-            data = read_exactly(child.stdout.fileno(), wanted, closing=self._closing, patience_s=_PATIENCE_S)
+            data = read_exactly(
+                child.stdout.fileno(),
+                wanted,
+                closing=self._closing,
+                waiting=self._waiting,
+                patience_s=_PATIENCE_S,
+            )
         except TimeoutError:
             raise self._lost(f"no sound for {_PATIENCE_S:.0f} s") from None
         said = _said(child)

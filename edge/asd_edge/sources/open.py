@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING
 from asd_edge.config import MachineTable
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Source
+from asd_edge.sources.observer import NOBODY, Observer
 from asd_edge.sources.options import read_alsa
 
 if TYPE_CHECKING:
     from asd_edge.sources.shared import SharedDevices
 
-_FORMS = "file:PATH, raw:- (stdin), raw:FIFO, alsa:NAME or sim:MACHINE"
+_FORMS = "file:PATH, folder:PATH, raw:- (stdin), raw:FIFO, alsa:NAME or sim:MACHINE"
+_BOOKMARK = "folder.json"
 
 
 def open_machine(
-    machine: MachineTable, *, rate: int, block_s: float = 0.25, shared: SharedDevices | None = None
+    machine: MachineTable,
+    *,
+    rate: int,
+    block_s: float = 0.25,
+    shared: SharedDevices | None = None,
+    state: Path | None = None,
+    observer: Observer = NOBODY,
 ) -> Source:
     """Open the source that the device file names for a machine.
 
@@ -28,12 +36,14 @@ def open_machine(
         rate: samples a second that the model needs; the rate of the blocks.
         block_s: seconds of a block; the same for all machines that share a device.
         shared: devices that are opened once for all their machines; None to open this machine's for it alone.
+        state: folder of the machine's state, which remembers what was heard of a watched folder; None to forget it.
+        observer: of what happens at the source.
 
     Raises:
         SourceError: no such source, or one that does not fit.
     """
     device = None if shared is None else shared.device(machine)
-    if device is None:
+    if shared is None or device is None:
         return open_source(
             machine.source,
             rate=rate,
@@ -41,6 +51,8 @@ def open_machine(
             source_rate=machine.source_rate,
             speed=machine.speed,
             block_s=block_s,
+            bookmark=None if state is None else state / _BOOKMARK,
+            observer=observer,
         )
     from asd_edge.sources.channel import MicrophoneSource
 
@@ -54,6 +66,8 @@ def open_machine(
         source_rate=machine.source_rate,
         block_s=block_s,
         open_capture=partial(device.listen, machine.id),
+        others=shared.others(machine),
+        observer=observer,
     )
 
 
@@ -65,18 +79,22 @@ def open_source(
     source_rate: int | None = None,
     speed: float = 1.0,
     block_s: float = 0.25,
+    bookmark: Path | None = None,
+    observer: Observer = NOBODY,
 ) -> Source:
     """Open the source that `uri` names.
 
     Args:
-        uri: `file:PATH` (WAV, FLAC), `raw:-` or `raw:FIFO` (signed 16-bit little-endian mono PCM),
-            `alsa:NAME[?channels=N]`, or `sim:MACHINE` with any of speed, load, mounting, fault, severity,
-            seed, unit, snr_db, control=FILE and record=FILE, as in `sim:fan?load=0.8&seed=3`.
+        uri: `file:PATH` (WAV, FLAC), `folder:PATH` (such files as they come), `raw:-` or `raw:FIFO` (signed 16-bit
+            little-endian mono PCM), `alsa:NAME[?channels=N]`, or `sim:MACHINE` with any of speed, load, mounting,
+            fault, severity, seed, unit, snr_db, control=FILE and record=FILE, as in `sim:fan?load=0.8&seed=3`.
         rate: samples a second that the model needs; the rate of the blocks.
         channel: which channel to hear, from 0; needed where there are several.
         source_rate: samples a second of the source, where it is resampled to `rate`; None for `rate`.
         speed: seconds of the source in one of ours, for files and simulations; 0 for as fast as possible.
         block_s: seconds of a block.
+        bookmark: file that remembers what was heard of a watched folder; None to forget it.
+        observer: of what happens at the source.
 
     Raises:
         SourceError: no such source, or one that does not fit.
@@ -95,13 +113,27 @@ def open_source(
                 source_rate=source_rate,
                 speed=speed,
                 block_s=block_s,
+                observer=observer,
+            )
+        case "folder" if rest:
+            from asd_edge.sources.folder import FolderSource
+
+            _refuse(uri, "speed", speed, only=1.0)
+            return FolderSource(
+                Path(rest),
+                rate=rate,
+                channel=channel,
+                source_rate=source_rate,
+                block_s=block_s,
+                bookmark=bookmark,
+                observer=observer,
             )
         case "raw" if rest:
             from asd_edge.sources.raw import RawSource
 
             _refuse(uri, "channel", channel, only=0)
             _refuse(uri, "speed", speed, only=1.0)
-            return RawSource(rest, rate=rate, source_rate=source_rate, block_s=block_s)
+            return RawSource(rest, rate=rate, source_rate=source_rate, block_s=block_s, observer=observer)
         case "alsa" if name:
             from asd_edge.sources.channel import MicrophoneSource
 
@@ -114,13 +146,14 @@ def open_source(
                 channel=channel,
                 source_rate=source_rate,
                 block_s=block_s,
+                observer=observer,
             )
         case "sim" if name:
             from asd_edge.sources.simulated import open_simulated
 
             _refuse(uri, "channel", channel, only=0)
             _refuse(uri, "source_rate", source_rate, only=rate)
-            return open_simulated(uri, name, query, rate=rate, speed=speed, block_s=block_s)
+            return open_simulated(uri, name, query, rate=rate, speed=speed, block_s=block_s, observer=observer)
     raise SourceError(
         "There is no such source",
         found=repr(uri),
@@ -130,9 +163,15 @@ def open_source(
 
 
 def is_live(uri: str) -> bool:
-    """Say whether this is sound of here and now, which may come back after it was lost: a microphone or a FIFO."""
+    """Say whether this is sound of here and now, which may come back after it was lost: a microphone, a FIFO or a
+    watched folder."""
     scheme, _, rest = uri.partition(":")
-    return scheme == "alsa" or (scheme == "raw" and rest != "-" and not Path(rest).is_file())
+    return scheme in ("alsa", "folder") or (scheme == "raw" and rest != "-" and not Path(rest).is_file())
+
+
+def may_pause(uri: str) -> bool:
+    """Say whether this source is in order though no sound comes for hours: a watched folder."""
+    return uri.startswith("folder:")
 
 
 def _check_numbers(uri: str, *, rate: int, source_rate: int | None, speed: float, block_s: float) -> None:

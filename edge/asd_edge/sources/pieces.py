@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +41,6 @@ class Capture(Protocol):
 class OpenCapture(Protocol):
     """What takes hold of a device."""
 
-    def __call__(self, *, rate: int, piece_s: float) -> Capture:
-        """Return a hold on it at `rate` samples a second, in pieces of `piece_s` seconds."""
+    def __call__(self, *, rate: int, piece_s: float, waiting: Callable[[], None]) -> Capture:
+        """Return a hold on it at `rate` samples a second, in pieces of `piece_s` seconds; see Microphone."""
         ...

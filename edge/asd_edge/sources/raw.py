@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block
 from asd_edge.sources.conversion import Conversion, check_rates
-from asd_edge.sources.pcm import SAMPLE_BYTES, decode, read_exactly
+from asd_edge.sources.observer import NOBODY, Observer
+from asd_edge.sources.pcm import SAMPLE_BYTES, decode, interleaved, read_exactly
 
 
 class RawSource:
@@ -22,13 +23,17 @@ class RawSource:
         rate: samples a second of the blocks.
         source_rate: samples a second that are sent; None for `rate`.
         block_s: seconds of a block.
+        observer: of what happens.
 
     Raises:
         SourceError: nothing at this path, or a rate below the model's.
     """
 
-    def __init__(self, path: str, *, rate: int, source_rate: int | None, block_s: float) -> None:
+    def __init__(
+        self, path: str, *, rate: int, source_rate: int | None, block_s: float, observer: Observer = NOBODY
+    ) -> None:
         self.rate = rate
+        self._observer = observer
         self._path = path
         self._source_rate = rate if source_rate is None else source_rate
         self._size = max(1, round(block_s * self._source_rate)) * SAMPLE_BYTES
@@ -69,13 +74,15 @@ class RawSource:
 
     def _read(self, descriptor: int) -> Iterator[Block]:
         conversion = None
-        while data := read_exactly(descriptor, self._size, closing=self._closing):
-            samples = decode(data)
+        while data := read_exactly(descriptor, self._size, closing=self._closing, waiting=self._observer.waiting):
+            pcm = interleaved(data)
+            samples = decode(pcm[:, 0])
             captured = time.time() - len(samples) / self._source_rate
             if conversion is None:
                 conversion = Conversion(self._source_rate, self.rate, time=captured)
             conversion.keep_time(captured)
-            yield from conversion.push(samples)
+            faults = self._observer.hear(pcm, rate=self._source_rate)
+            yield from conversion.push(samples, faults=faults)
         if conversion is not None and not self._closing.is_set():
             yield from conversion.flush()
 

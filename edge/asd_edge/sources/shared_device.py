@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from asd_edge.sources.microphone import Microphone
+from asd_edge.sources.observer import nothing
+from asd_edge.sources.pacing import ROUND_S
 from asd_edge.sources.pieces import Capture, Piece
 
 _log = logging.getLogger(__name__)
@@ -33,12 +35,12 @@ class SharedDevice:
         self._run: _Run | None = None
         self._changing = threading.Lock()  # of `_run` and of its listeners
 
-    def listen(self, machine: str, *, rate: int, piece_s: float) -> Capture:
+    def listen(self, machine: str, *, rate: int, piece_s: float, waiting: Callable[[], None] = nothing) -> Capture:
         """Return a hold for the machine of this id; it begins to listen when its pieces are asked for.
 
         While one runs, another rate or length of pieces is a ValueError then.
         """
-        return _Listener(self, machine, rate=rate, piece_s=piece_s)
+        return _Listener(self, machine, rate=rate, piece_s=piece_s, waiting=waiting)
 
     def join(self, listener: _Listener) -> None:
         """Let it have every piece from now on, until it leaves or is told that the device failed."""
@@ -102,11 +104,14 @@ class _Listener:
     What it is behind by is kept for it up to a limit; then the oldest piece goes, which is a gap as any other.
     """
 
-    def __init__(self, device: SharedDevice, machine: str, *, rate: int, piece_s: float) -> None:
+    def __init__(
+        self, device: SharedDevice, machine: str, *, rate: int, piece_s: float, waiting: Callable[[], None]
+    ) -> None:
         self.rate = rate
         self.piece_s = piece_s
         self._device = device
         self._machine = machine
+        self._waiting_for_sound = waiting
         self._waiting: deque[Piece] = deque(maxlen=max(2, round(_WAITING_S / piece_s)))
         self._late = False
         self._closed = False
@@ -155,9 +160,14 @@ class _Listener:
             self._ended, self._failure = True, failure
             self._news.notify()
 
-    def _next(self) -> Piece | None:
+    def _has_news(self) -> bool:
         with self._news:
-            self._news.wait_for(lambda: self._waiting or self._ended or self._closed)
+            return self._news.wait_for(lambda: bool(self._waiting) or self._ended or self._closed, ROUND_S)
+
+    def _next(self) -> Piece | None:
+        while not self._has_news():
+            self._waiting_for_sound()
+        with self._news:
             if self._closed:
                 return None
             if self._waiting:

@@ -12,6 +12,7 @@ from typing import Any
 from asd_edge.errors import SourceError
 from asd_edge.simulator import OperatingState, SimulatedMachine
 from asd_edge.sources.block import Block
+from asd_edge.sources.observer import NOBODY, Observer
 from asd_edge.sources.options import Options, nearest
 from asd_edge.sources.pacing import Pace
 from asd_edge.sources.recorder import recorder
@@ -40,6 +41,7 @@ class SimulatedSource:
         rate: samples a second.
         speed: seconds of the machine in one of ours; 0 for as fast as possible.
         block_s: seconds of a block.
+        observer: of what happens.
 
     Raises:
         SourceError: a machine, state or control file that cannot be used.
@@ -58,6 +60,7 @@ class SimulatedSource:
         rate: int,
         speed: float,
         block_s: float,
+        observer: Observer = NOBODY,
     ) -> None:
         self.rate = rate
         self._record = record
@@ -68,7 +71,7 @@ class SimulatedSource:
             kind, seed=seed, state=self._order() or state, sample_rate=rate, snr_db=snr_db, unit=unit
         )
         self._size = max(1, round(block_s * rate))
-        self._pace = Pace(speed)
+        self._pace = Pace(speed, observer.waiting)
 
     def blocks(self) -> Iterator[Block]:
         """Yield blocks without end, each when its last sample is due.
@@ -128,7 +131,9 @@ class SimulatedSource:
         )
 
 
-def open_simulated(uri: str, kind: str, options: str, *, rate: int, speed: float, block_s: float) -> SimulatedSource:
+def open_simulated(
+    uri: str, kind: str, options: str, *, rate: int, speed: float, block_s: float, observer: Observer = NOBODY
+) -> SimulatedSource:
     """Make the source of `sim:KIND?OPTIONS`; an option left out takes the simulator's default.
 
     Raises:
@@ -154,4 +159,5 @@ def open_simulated(uri: str, kind: str, options: str, *, rate: int, speed: float
         rate=rate,
         speed=speed,
         block_s=block_s,
+        observer=observer,
     )

@@ -13,6 +13,7 @@ from asd_edge.sinks.outbox.rows import Entry, Lane, Row
 
 _APPLICATION_ID: Final = 0x61736465  # "asde"
 _VERSION: Final = 1
+_MOST_PAGES = 1 << 30  # SQLite's own default
 _BUSY_S = 5.0  # somebody looks at the file with a tool of his own
 
 # state: 0 waits, -1 parked, n > 0 confirmed in settlement n and kept for the replay window.
@@ -85,6 +86,17 @@ class Database:
         """Let go of the file; everything committed is on the disk."""
         with suppress(sqlite3.Error):
             self._connection.close()
+
+    def hold_size(self) -> None:
+        """Let the file be no larger than it is, so that the log never holds a page that the disk has no room for."""
+        with _classified():
+            self._value("PRAGMA wal_checkpoint(RESTART)")
+            self._value(f"PRAGMA max_page_count = {self._value('PRAGMA page_count')}")
+
+    def free_size(self) -> None:
+        """Let the file grow again."""
+        with _classified():
+            self._value(f"PRAGMA max_page_count = {_MOST_PAGES}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _DROPPED_AT_ONCE = 1_000
+_DROPPED_FOR_ROOM = 200  # on a full disk a deletion must be small: it is written to the log first
+_FULL = "the disk is full: new events take the place of the oldest scores"
 _HOUR_S = 3_600.0
 _TRY_AGAIN_S = 5.0  # between two attempts at a disk that fails
 _ROUND_S = 1.0  # between two looks at bounds and replay window
@@ -50,6 +52,7 @@ class Outbox:
         self._parked = 0
         self._uncommitted = 0
         self._uncounted = dict.fromkeys(Lane, 0)  # given up while the disk failed
+        self._held = False  # whether the file may not grow, because the disk is full
         self._fault: str | None = None
         self._damage: str | None = None
         self._retry_at = self._round_at = self._hour_at = clock()
@@ -176,15 +179,17 @@ class Outbox:
         if hour:
             self._hour_at = now
             self._count(database)
-        while database.size() > self._limits.max_mib << 20 and self._drop(database):
+        while database.size() > self._limits.max_mib << 20 and self._drop(database, _DROPPED_AT_ONCE):
             pass
-        self._reserve.take()
+        if self._reserve.take() and self._held:  # there is room again
+            database.free_size()
+            self._held = False
 
-    def _drop(self, database: Database) -> int:
+    def _drop(self, database: Database, most: int) -> int:
         """Give up some of the oldest events, scores first; return how many."""
         for lane in Lane:
             with database.transaction():
-                dropped = database.drop_oldest(lane, _DROPPED_AT_ONCE)
+                dropped = database.drop_oldest(lane, most)
             if dropped:
                 self._count(database)
                 return dropped
@@ -229,15 +234,21 @@ class Outbox:
             self._settled_at.clear()
             if self._settlement:  # the window begins anew: how long they were kept before nobody knows
                 self._settled_at.append((self._clock(), self._settlement))
-            self._database = database
+            self._database, self._held = database, False
         return self._database
 
     def _make_room(self) -> bool:
-        """Give up the oldest events; where even that takes room, the reserve first."""
-        for _ in range(2):
+        """On a full disk, give up a few of the oldest events; their pages are what new ones go to from now on."""
+        database = self._database
+        if database is None:
+            return False
+        if not self._held:
+            self._reserve.release()  # the log may hold pages that the file has no room for yet
             with suppress(DiskFaultError, DamagedError):
-                return self._database is not None and self._drop(self._database) > 0
-            self._reserve.release()
+                database.hold_size()
+                self._held = True
+        with suppress(DiskFaultError, DamagedError):
+            return self._drop(database, _DROPPED_FOR_ROOM) > 0
         return False
 
     def _failed(self, fault: str) -> None:
@@ -275,7 +286,8 @@ class Outbox:
             self._fault = str(error)
             return False
         database.close()
-        self._damage = f"it was damaged ({damage}): {taken} waiting events were taken over, {aside.name} keeps the rest"
+        missing = f"{lost} were lost" if known else "how many were lost is not known"
+        self._damage = f"it was damaged ({damage}): {taken} waiting events were taken over, {missing}; see {aside.name}"
         _log.error("The outbox %s begins anew: %s", self._path, self._damage)
         return True
 
@@ -292,5 +304,5 @@ class Outbox:
             dropped_scores=dropped[Lane.SCORE],
             dropped_alarms=dropped[Lane.ALARM],
             uncommitted=self._uncommitted,
-            fault=self._fault or self._damage,
+            fault=self._fault or (_FULL if self._held else self._damage),
         )

@@ -16,19 +16,21 @@ class Reserve:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def take(self) -> None:
-        """Hold the space if it is not held and there is plenty; a disk that does not let us is no error."""
+    def take(self) -> bool:
+        """Hold the space if there is plenty; return whether it is held. A disk that does not let us is no error."""
         with suppress(OSError):
             if self._path.exists() and self._path.stat().st_size == _BYTES:
-                return
+                return True
             room = os.statvfs(self._path.parent)
             if room.f_bavail * room.f_frsize < _ROOM * _BYTES:
-                return
+                return False
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, _BYTES)
             finally:
                 os.close(descriptor)
+            return True
+        return False
 
     def release(self) -> None:
         """Let go of the space."""

@@ -1,0 +1,208 @@
+"""Whether a microphone is to be believed: one channel's sound, examined second by second at the device's own rate.
+
+Faults say that the sound is not the machine's; warnings that somebody should look. docs/microphones.md lists them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_edge.config import MicrophoneTable
+from asd_edge.sources.examination import Second, examine, same_sound
+
+_SOON_S = 2  # a dead microphone must be known before the on-delay of an alarm is over
+_BACK_S = 5
+_LASTING_S = 10  # a bang, a start, somebody who taps the housing: all shorter
+_SURELY_S = 60  # two machines may well sound alike for some seconds
+
+# Overload. Clipping Gaussian sound of deviation σ at c = full scale / σ hits the share 2·Q(c) of its samples and leaves
+# a distortion of 2·[(1 + c²)·Q(c) − c·φ(c)] of its power (φ, Q: density and upper tail of the normal distribution):
+# 0.1 % of the samples ↔ 39 dB below the sound, 1 % ↔ 27 dB below, where it is heard beside it.
+_CLIPPED_WARNING = 0.001
+_CLIPPED_FAULT = 0.01
+
+# An offset d, as a part of full scale, takes 20·log10(1 − d) of the headroom: 0.9 dB at 0.1, a sign that something
+# ages; 6 dB at 0.5, where the input is defective.
+_DC_WARNING = 0.1
+_DC_FAULT = 0.5
+
+# The floor: the level that 5 % of the seconds of ten minutes stay below, and the lowest of these over a day, for a
+# machine that runs hides its microphone's noise, and most of them pause once a day. A rise by 10 dB is ten times the
+# noise power [ours]. A fall is no sign of anything: the first day may have been the loud one.
+_SLOT_S = 600
+_DAY_SLOTS = 144
+_FLOOR_SHARE = 0.05
+_RISE_DB = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneReport:
+    """How one machine's microphone does.
+
+    `level_dbfs`, `clipped_share`, `dc` (parts of full scale): of the last second; None before the first one.
+    `floor_dbfs`: the lowest level of the last day; None in the first ten minutes.
+    `overruns`: times that sound was lost while the source was open. `reopened`: times that it was opened again.
+    `lost_s`: seconds of sound lost to either.
+    `faults`: why the sound is not to be believed. `warnings`: why somebody should look.
+    """
+
+    level_dbfs: float | None = None
+    floor_dbfs: float | None = None
+    clipped_share: float | None = None
+    dc: float | None = None
+    overruns: int = 0
+    reopened: int = 0
+    lost_s: float = 0.0
+    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class MicrophoneHealth:
+    """Examines the sound of one machine's microphone, through all openings of its source.
+
+    Used in one thread; another one may read `report`.
+
+    Args:
+        table: when the microphone is not to be believed.
+    """
+
+    def __init__(self, table: MicrophoneTable) -> None:
+        self.report = MicrophoneReport()
+        """How it does: another value whenever something has changed."""
+        self._table = table
+        self._second = np.zeros(0, np.int16)
+        self._filled = 0
+        self._floor = NoiseFloor()
+        self._faults: dict[str, Lasting] = {}
+        self._warnings: dict[str, Lasting] = {}
+        self._unusable = False
+        self._last: Second | None = None
+        self._overruns, self._reopened, self._lost_s = 0, 0, 0.0
+
+    def hear(
+        self, pcm: NDArray[np.int16], *, rate: int, channel: int = 0, others: Sequence[int] = ()
+    ) -> tuple[str, ...]:
+        """Take the next samples of the device; return the faults as they stand.
+
+        Args:
+            pcm: int16 [n, channels].
+            rate: samples a second.
+            channel: the machine's.
+            others: channels of other machines.
+        """
+        if len(self._second) != rate:
+            self._second, self._filled = np.zeros(rate, np.int16), 0
+        own, done = pcm[:, channel], 0
+        while done < len(own):
+            part = own[done : done + rate - self._filled]
+            self._second[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            done += len(part)
+            if self._filled == rate:
+                self._filled = 0
+                same = same_sound(pcm, channel, others)
+                self._judge(examine(self._second), {other: other in same for other in others})
+        return self.report.faults
+
+    def lose(self, seconds: float) -> None:
+        """Count sound that was lost while the source was open."""
+        self._overruns += 1
+        self._lost_s += seconds
+        self._tell()
+
+    def reopen(self, lost_s: float) -> None:
+        """Count that the source is heard again, and what was lost meanwhile."""
+        self._reopened += 1
+        self._lost_s += lost_s
+        self._tell()
+
+    def unusable_file(self, found: bool) -> None:
+        """Take note of whether the last file of a watched folder could not be used."""
+        if found != self._unusable:
+            self._unusable = found
+            self._tell()
+
+    def _judge(self, second: Second, same: Mapping[int, bool]) -> None:
+        self._last = second
+        silent = second.level_dbfs < self._table.silent_below_dbfs
+        lasting(self._faults, "silent", silent, _SOON_S, _BACK_S)
+        lasting(self._faults, "stuck", second.stuck, _SOON_S, _BACK_S)
+        lasting(self._faults, "clipping", second.clipped_share >= _CLIPPED_FAULT, _LASTING_S, _LASTING_S)
+        lasting(self._faults, "dc_offset", abs(second.dc) >= _DC_FAULT, _LASTING_S, _LASTING_S)
+        for other, alike in same.items():
+            lasting(self._faults, f"same_as_channel_{other}", alike, _SURELY_S, _SURELY_S)
+        lasting(self._warnings, "clipping", second.clipped_share >= _CLIPPED_WARNING, _LASTING_S, _LASTING_S)
+        lasting(self._warnings, "dc_offset", abs(second.dc) >= _DC_WARNING, _LASTING_S, _LASTING_S)
+        if not silent and not any(fault.stands for fault in self._faults.values()):
+            self._floor.push(second.level_dbfs)
+        self._tell()
+
+    def _tell(self) -> None:
+        faults = _standing(self._faults)
+        warnings = [name for name in _standing(self._warnings) if name not in faults]
+        warnings += ["noise_floor"] if self._floor.risen else []
+        warnings += ["unusable_file"] if self._unusable else []
+        last, floor = self._last, self._floor.lowest_dbfs
+        self.report = MicrophoneReport(
+            level_dbfs=None if last is None else round(last.level_dbfs, 2),
+            floor_dbfs=None if floor is None else round(floor, 2),
+            clipped_share=None if last is None else round(last.clipped_share, 6),
+            dc=None if last is None else round(last.dc, 6),
+            overruns=self._overruns,
+            reopened=self._reopened,
+            lost_s=round(self._lost_s, 3),
+            faults=faults if self._table.check else (),
+            warnings=tuple(warnings) if self._table.check else (),
+        )
+
+
+@dataclass(slots=True)
+class Lasting:
+    """A condition that stands once it has been there for a while, until it has been away for a while."""
+
+    stands: bool = False
+    seconds: int = 0  # that it has been otherwise than it stands, up to now
+
+
+def lasting(conditions: dict[str, Lasting], name: str, there: bool, on_s: int, off_s: int) -> None:
+    """Take the next second of a condition; it stands after `on_s` seconds in a row, and not after `off_s` without."""
+    condition = conditions.setdefault(name, Lasting())
+    condition.seconds = condition.seconds + 1 if there != condition.stands else 0
+    if condition.seconds >= (off_s if condition.stands else on_s):
+        condition.stands, condition.seconds = there, 0
+
+
+class NoiseFloor:
+    """The lowest level of a day, and whether it has risen since the first day."""
+
+    def __init__(self) -> None:
+        self.risen = False
+        self._levels: list[float] = []  # of the seconds of the present slot
+        self._slots: deque[float] = deque(maxlen=_DAY_SLOTS)
+        self._first_day: float | None = None
+
+    @property
+    def lowest_dbfs(self) -> float | None:
+        """The lowest level of the last day, as far as it is known."""
+        return min(self._slots, default=None)
+
+    def push(self, level_dbfs: float) -> None:
+        """Take the level of the next second in which the microphone is in order."""
+        self._levels.append(level_dbfs)
+        if len(self._levels) < _SLOT_S:
+            return
+        self._slots.append(float(np.quantile(self._levels, _FLOOR_SHARE)))
+        self._levels.clear()
+        if len(self._slots) == _DAY_SLOTS:
+            lowest = min(self._slots)
+            self._first_day = lowest if self._first_day is None else self._first_day
+            self.risen = lowest > self._first_day + _RISE_DB
+
+
+def _standing(conditions: dict[str, Lasting]) -> tuple[str, ...]:
+    return tuple(name for name, condition in conditions.items() if condition.stands)
