@@ -42,6 +42,9 @@ def run(
 
 
 def _run(device: DeviceConfig, path: Path) -> int:
+    from asd_edge.daemon.heap import steady_heap
+
+    steady_heap()  # before anything else is imported that may start threads
     from asd_edge.daemon.supervisor import Daemon
 
     return Daemon(device, path).run()
