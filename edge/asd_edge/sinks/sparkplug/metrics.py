@@ -205,7 +205,7 @@ def _alarm_readings(event: Mapping[str, Any], time: int) -> list[Reading]:
     ]
 
 
-_NE_107 = {"normal": 0, "failure": 1, "check_function": 2, "off_spec": 3, "maintenance_required": 4}
+_NE_107 = {"normal": 0, "failure": 1, "check_function": 2, "out_of_specification": 3, "maintenance_required": 4}
 
 
 def health_readings(report: MachineReport, time: int) -> list[Reading]:
