@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from asd_edge.config import MachineTable
+from asd_edge.config import DecisionTable, MachineTable
 from asd_edge.daemon.alarm_file import AlarmFile
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
@@ -115,3 +116,37 @@ def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_ha
     assert held
     with pytest.raises(SourceError, match=r"found: +0\.0 s"):
         ring.last(1.0)
+
+
+def test_a_standing_alarm_of_a_source_that_stays_away_is_suppressed_and_stands(tmp_path: Path) -> None:
+    bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    decision = DecisionTable(off_delay_s=0.5)
+    table = MachineTable(id="fan-1", source=f"raw:{tmp_path / 'absent'}", factory="fan/00", decision=decision)
+    stood = AlarmChange("fan-1", 900.0, True, 800.0, 0.3, 0.2, "source", 600)
+    AlarmFile(tmp_path / "alarms.json").save({"fan-1": stood})
+    alarms: SimpleQueue[AlarmChange] = SimpleQueue()
+    book = AlarmBook(tmp_path / "alarms.json", alarms.put)
+    book.start()
+    scorer = Scorer()
+    scorer.start()
+    machine = MachineThread(
+        table,
+        SegmentStreams(bundle.pipeline()),
+        scorer,
+        KnownConditions(bundle, table, tmp_path),
+        SharedDevices([table]),
+        lambda _event: None,
+        book,
+        lambda _thread: None,
+    )
+    machine.start()
+    try:
+        start, suppressed = alarms.get(timeout=20), alarms.get(timeout=20)
+    finally:
+        machine.stop()
+        machine.join(5)
+        book.stop(5)
+    assert replace(start, time=0.0) == replace(stood, time=0.0, cause="start")
+    assert replace(suppressed, time=0.0) == replace(stood, time=0.0, suppressed="microphone", cause="suppression")
+    assert alarms.empty()  # said once, however long it stays away
+    assert AlarmFile(tmp_path / "alarms.json").load()["fan-1"].suppressed == "microphone"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 
 from tests.edge.broker import Broker
@@ -21,6 +22,8 @@ class LastingBroker(Broker):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, SETTINGS.format(folder=folder))
+        self._folder = folder
+        self._plain = self._config.read_text()
 
     def save(self) -> None:
         """Write the state to the disk now (mosquitto(8), SIGUSR1)."""
@@ -33,6 +36,20 @@ class LastingBroker(Broker):
         self._process.wait()
         self._process = None
 
+    def restart(self, more: str = "") -> None:
+        """Stop it, and start it again with settings added to its own; port and state stay."""
+        self.stop()
+        self._config.write_text(self._plain + more)
+        self.start()
+
     def _send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+
+def free_port() -> int:
+    """Return a port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

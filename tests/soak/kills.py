@@ -94,7 +94,7 @@ def _judge(subscriber: Subscriber, folder: Path, daemon: Runner) -> dict[str, An
         "received": len(ledger.received),
         "waiting": len(held.waiting),
         "dropped": held.dropped,
-        "lost": ledger.lost(range(1, held.last_id + 1), held.waiting),
+        "lost": ledger.lost(held.committed(), held.waiting),
         "again": ledger.again,
         "uncommitted": ledger.uncommitted,
         "contradictions": ledger.contradictions,

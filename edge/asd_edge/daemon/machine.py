@@ -127,7 +127,6 @@ class MachineThread:
                 _log.warning("Machine %s: its microphone is opened afresh, which may mend it", self._machine.id)
             except Exception as error:
                 self._take_failure(error)
-            self._tell_unheard()
             self._pause(self._hearing.pause_s)
 
     def _take_failure(self, error: Exception) -> None:
@@ -155,6 +154,8 @@ class MachineThread:
             error = self.report.error or str(silent(self._machine.source))
             _log.error("Machine %s: %s", self._machine.id, "no sound since" if self.report.error else error)
             self._set(self._report("failed", error))
+        if self.report.state in ("reopening", "failed"):
+            self._miss_sound()
 
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
@@ -205,11 +206,17 @@ class MachineThread:
             means = (drift.condition, drift.mean, drift.expected)
             _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
 
-    def _tell_unheard(self) -> None:
-        """Let the detector, which the scorer has let go of, know that the source has failed and stays away."""
-        if self._detector is not None:
-            for event in self._detector.unheard(self._hearing.due, time()):
-                self._tell(event)
+    def _miss_sound(self) -> None:
+        """Let the detector know, in the scorer's thread, that the source has failed and stays away."""
+        detector, now = self._detector, time()
+        due = self._hearing.due or round(monotonic() * self._rate)  # before any sound: a clock that runs is enough
+
+        def tell() -> None:
+            if detector is not None and detector is self._detector:
+                for event in detector.unheard(due, now):
+                    self._tell(event)
+
+        self._scorer.between(tell)
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump())
