@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from asd_edge.config import BundleTable, DeviceConfig, DeviceTable, MachineTable, MqttTable, RemoteTable
 from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.payloads import DeviceReport, EngineReport, schema
 from asd_edge.sinks.topics import Topics
 from tests.edge.remote_operator import Operator
@@ -86,7 +87,9 @@ def device_config(folder: Path, port: int, *, mqtt: dict[str, Any] | None = None
 
 def start_remote(config: DeviceConfig, path: Path) -> Callable[[], None]:
     """Start what takes commands, and its connection alone; return what stops it, once."""
-    sink = MqttSink(config.mqtt, TOPICS, lambda: DeviceReport("0", "0" * 64, EngineReport("onnxruntime", "fp32"), ()))
+    report = DeviceReport("0", "0" * 64, EngineReport("onnxruntime", "fp32"), ())
+    outbox = Outbox(config.device.state_dir / "outbox" / "mqtt.db", config.outbox)
+    sink = MqttSink(config.mqtt, TOPICS, outbox, config.outbox.history_kib_s, lambda: report)
     enrollment = remote_enrollment(config, path)
     assert enrollment is not None
     enrollment.listen_to(sink, TOPICS)

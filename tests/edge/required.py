@@ -15,7 +15,7 @@ def required_tool(name: str, package: str) -> str:
     """Return the path of a program. With CI=true a missing one is a failure (tests/install_services.sh installs it)."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
-        _missing(f"{name} is not installed (apt-get install {package})", allowed=os.environ.get("CI") != "true")
+        missing(f"{name} is not installed (apt-get install {package})", allowed=os.environ.get("CI") != "true")
         raise AssertionError("not reached")
     return found
 
@@ -23,7 +23,7 @@ def required_tool(name: str, package: str) -> str:
 def required_module(name: str, extra: str) -> None:
     """Go on only with a module of an extra, which a base installation lacks; ASD_EDGE_FULL=1 says there is all."""
     if find_spec(name) is None:
-        _missing(f"{name} (extra {extra}) is not installed", allowed=os.environ.get("ASD_EDGE_FULL") != "1")
+        missing(f"{name} (extra {extra}) is not installed", allowed=os.environ.get("ASD_EDGE_FULL") != "1")
 
 
 def required_gpu() -> None:
@@ -42,10 +42,11 @@ def required_index() -> None:
     ask = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--retries=0"]
     done = subprocess.run([*ask, "--target=unused", "packaging"], capture_output=True, text=True)
     if done.returncode != 0:
-        _missing(f"no package index: {done.stderr.strip()}", allowed=os.environ.get("CI") != "true")
+        missing(f"no package index: {done.stderr.strip()}", allowed=os.environ.get("CI") != "true")
 
 
-def _missing(what: str, *, allowed: bool) -> None:
+def missing(what: str, *, allowed: bool) -> None:
+    """Skip the test where something may be missing, else fail."""
     if allowed:
         pytest.skip(what)
     pytest.fail(what)

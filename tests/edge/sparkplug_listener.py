@@ -46,7 +46,7 @@ class Heard:
 class SparkplugListener:
     """Collects every message of a group."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, group: str = "plant") -> None:
         self.heard: list[Heard] = []
         self._arrived = threading.Condition(threading.RLock())
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
@@ -54,7 +54,7 @@ class SparkplugListener:
         self._client.on_message = self._keep
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect("127.0.0.1", port)
-        self._client.subscribe("spBv1.0/plant/#", qos=1)
+        self._client.subscribe(f"spBv1.0/{group}/#", qos=1)
         self._client.loop_start()
         assert subscribed.wait(10)
 

@@ -16,8 +16,9 @@ from typing import Any
 from asd_edge.sinks.sparkplug.actions import Action, Leave, Moment, Publication
 from asd_edge.sinks.sparkplug.bd_seq import BdSeq
 from asd_edge.sinks.sparkplug.codec import DataType, Metric, Payload, encode
-from asd_edge.sinks.sparkplug.metrics import Reading, event_readings
+from asd_edge.sinks.sparkplug.readings import event_readings
 from asd_edge.sinks.sparkplug.session import Session
+from asd_edge.sinks.sparkplug.values import Reading
 from tests.edge.sparkplug_schema import read
 
 START = 1_767_225_600_000  # 2026-01-01, ms

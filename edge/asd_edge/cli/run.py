@@ -49,6 +49,9 @@ def _log_with(level: int) -> None:
 
 
 def _run(device: DeviceConfig, path: Path) -> int:
+    from asd_edge.daemon.heap import steady_heap
+
+    steady_heap()  # before anything else is imported that may start threads
     from asd_edge.daemon.supervisor import Daemon
 
     return Daemon(device, path).run()

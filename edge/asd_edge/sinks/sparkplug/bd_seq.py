@@ -36,6 +36,7 @@ class BdSeq:
         """Return the number of a connection that is about to be made; it is on the disk."""
         self._last = (self._last + 1) % 256
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._path) as stream:
                 stream.write(_Document(bd_seq=self._last).model_dump_json().encode())
         except OSError as error:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from time import monotonic, time
 
 from asd_edge.config import SparkplugTable
@@ -19,10 +17,10 @@ from asd_edge.sinks.outbox.rows import Entry, OutboxReport, Row
 from asd_edge.sinks.payloads import DeviceReport, LinkReport, Message, entry_of
 from asd_edge.sinks.sparkplug.actions import Action, Moment, Publication
 from asd_edge.sinks.sparkplug.bd_seq import BdSeq
-from asd_edge.sinks.sparkplug.metrics import event_readings, health_readings, node_readings
+from asd_edge.sinks.sparkplug.inbox import Inbox
+from asd_edge.sinks.sparkplug.readings import event_readings, health_readings, node_readings
 from asd_edge.sinks.sparkplug.replay import Replay
-from asd_edge.sinks.sparkplug.session import LONGEST_COMMAND, Session
-from asd_edge.sinks.subscription import Subscription
+from asd_edge.sinks.sparkplug.session import Session
 from asd_edge.strict import RefusalError
 
 _log = logging.getLogger(__name__)
@@ -30,7 +28,6 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 10.0  # how old what the node says of its outbox may be
 _STANDS_AFTER_S = 10.0  # a broker that takes a connection and cuts it again is not tried at once
 _WINDOW = 8  # messages of history that are not on the wire yet
-_UNREAD = 64  # messages of a topic; the newest are read
 
 
 class SparkplugNode:
@@ -76,8 +73,8 @@ class SparkplugNode:
         )
         # Every CONNECT of an edge node has its NDEATH as the Will, the first one too.
         self._link = Link(config, f"asd-edge-sparkplug-{device}", self, self._courier.do, ask=False)
-        self._heard = {topic: deque[tuple[bytes, bool]](maxlen=_UNREAD) for topic in self._session.subscriptions}
-        self._link.subscriptions += [Subscription(topic, partial(self._arrived, topic)) for topic in self._heard]
+        self._inbox = Inbox(self._session.subscriptions)
+        self._link.subscriptions += self._inbox.subscriptions
         self._replay = Replay(outbox, history_kib_s, config.keepalive_s)
         self._unwritten: set[int] = set()  # numbers of messages
         self._up_at: float | None = None
@@ -95,7 +92,7 @@ class SparkplugNode:
 
     @property
     def report(self) -> tuple[LinkReport, None, OutboxReport]:
-        """How link and outbox do; its messages are of QoS 0, so nobody confirms them and they are not counted."""
+        """How link and outbox do; nobody confirms messages of QoS 0, so they are not counted."""
         return self._link.report, None, self._outbox.report
 
     def start(self) -> None:
@@ -145,9 +142,8 @@ class SparkplugNode:
             self._look()
         self._link.tick()
         self._replay.tick(monotonic())
-        for topic, messages in self._heard.items():
-            while messages:
-                self._read(topic, *messages.popleft())
+        for topic, payload, retained in self._inbox.read():
+            self._hear(topic, payload, retained)
         self._do(self._session.tick(_now()))
         if self._up_at is not None and monotonic() - self._up_at >= _STANDS_AFTER_S:
             self._link.stands()
@@ -178,8 +174,7 @@ class SparkplugNode:
         self._replay.lost()
         self._unwritten.clear()
         self._up_at = self._farewell = None
-        for messages in self._heard.values():
-            messages.clear()
+        self._inbox.clear()
 
     def on_acknowledged(self, mid: int, refusal: str | None) -> None:
         """Note that a message is on the wire, or with QoS 1 that the broker has it."""
@@ -192,12 +187,7 @@ class SparkplugNode:
 
     # --- how ---
 
-    def _arrived(self, topic: str, payload: bytes, retained: bool) -> None:
-        """In paho's thread: keep a message for the next turn, but not a long one, nor more than a few."""
-        if len(payload) <= LONGEST_COMMAND:
-            self._heard[topic].append((payload, retained))
-
-    def _read(self, topic: str, payload: bytes, retained: bool) -> None:
+    def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
         try:
             self._do(self._session.received(topic, payload, _now(), retained=retained))
         except RefusalError as refusal:
@@ -211,7 +201,7 @@ class SparkplugNode:
         now, report = _now(), self._describe()
         for machine in report.machines:
             self._do(self._session.device(machine.machine, health_readings(machine, now.utc), now))
-        alive = [machine.machine for machine in report.machines if machine.state in ("starting", "running")]
+        alive = [machine.machine for machine in report.machines if machine.state not in ("ended", "failed")]
         self._do(self._session.heard(alive, now))
         self._do(self._session.node(node_readings(report, self._outbox.report, self._replay.unsent, now.utc), now))
 

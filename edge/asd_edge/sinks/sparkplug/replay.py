@@ -1,8 +1,8 @@
 """Which events a host may have missed. Data goes out with QoS 0, so nobody confirms it: time must tell.
 
-A message that is sent while the link is half open is lost without a sign, until paho has missed the answer to a PINGREQ:
-twice the keep-alive after the broker was last heard. So what was sent is settled once the connection has stood for longer
-than that; until then it waits, and is told again, as history, on the next connection.
+A message that is sent while the link is half open is lost without a sign, until paho has missed the answer to a
+PINGREQ: twice the keep-alive after the broker was last heard. So what was sent is settled once the connection has stood
+for longer than that; until then it waits, and is told again, as history, on the next connection.
 """
 
 from __future__ import annotations

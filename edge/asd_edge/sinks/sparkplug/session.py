@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from asd_edge.sinks.sparkplug.actions import Action, Leave, Moment, Publication
 from asd_edge.sinks.sparkplug.codec import DataType, Metric, Payload, decode, encode
-from asd_edge.sinks.sparkplug.metrics import BD_SEQ, MACHINE, NODE, REBIRTH, Reading, Values
+from asd_edge.sinks.sparkplug.metrics import BD_SEQ, MACHINE, NODE, REBIRTH
 from asd_edge.sinks.sparkplug.primary_host import PrimaryHost
+from asd_edge.sinks.sparkplug.values import Reading, Values
 from asd_edge.strict import RefusalError
 
 REBIRTH_EVERY_S = 5.0  # [ours] the births of 64 machines are 200 KiB, and whoever may write NCMD can ask for them
 HOST_PATIENCE_S = 30.0  # [ours] a broker that says nothing of the primary host is left for another one, if there is one
-LONGEST_COMMAND = 16_384  # bytes, of a command or a STATE
 
 
 @dataclass(slots=True)
@@ -159,8 +159,11 @@ class Session:
     def history(self, machine: str, rows: Iterable[Sequence[Reading]], now: Moment) -> list[Action]:
         """Tell what a host should have been told before, while `born`. A dead device lives until `history_ends`."""
         device = self._device(machine, now)  # maybe of one that is not there any more
+        metrics = device.values.history(rows)
+        if not metrics:  # events of another version, of which this one knows nothing
+            return []
         births: list[Action] = [] if device.born else [self._birth_of(machine, now)]
-        return [*births, self._message("DDATA", device.values.history(rows), now, machine)]
+        return [*births, self._message("DDATA", metrics, now, machine)]
 
     def history_ends(self, now: Moment) -> list[Action]:
         """Nothing waits any more that a host should have been told before."""
@@ -214,8 +217,6 @@ class Session:
         return []
 
     def _obey(self, payload: bytes, now: Moment) -> list[Action]:
-        if len(payload) > LONGEST_COMMAND:
-            raise RefusalError(f"a command of {len(payload)} bytes", f"one of {LONGEST_COMMAND} at most")
         metrics = decode(payload).metrics
         if not any(metric.name == REBIRTH and metric.value is True for metric in metrics):
             raise RefusalError("a command that is no Rebirth", f"{REBIRTH} = true")
