@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from asd_edge.config import MicrophoneTable
 from asd_edge.simulator import MACHINES, OperatingState, SimulatedMachine
+from asd_edge.sources import health
 from asd_edge.sources.examination import examine, same_sound
 from asd_edge.sources.health import MicrophoneHealth, NoiseFloor
 
@@ -231,3 +233,15 @@ def test_real_recordings_have_good_microphones(real_data: Path) -> None:
         for _ in range(2):  # long enough for every fault
             health.hear(pcm, rate=rate)
         assert health.report.faults == (), path
+
+
+def test_the_documented_names_and_limits_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "microphones.md").read_text()
+    faults, warnings = text.partition("## Faults")[2].partition("## Warnings")[::2]
+    documented = re.findall(r"^\| `(\w+)` \| .* \| (\d+) s \| (\d+) s \|$", faults, re.M)
+    lasting = [(name, str(on_s), str(off_s)) for name, (_, on_s, off_s) in FAULTS.items()]
+    assert documented == [*lasting, ("same_as_channel_N", str(health._SURELY_S), str(health._SURELY_S))]
+    names = re.findall(r"^\| `(\w+)` \|", warnings.partition("## ")[0], re.M)
+    assert names == ["clipping", "dc_offset", "noise_floor", "unusable_file"]
+    assert f"{health._CLIPPED_FAULT:.0%} of its samples".replace("%", " %") in faults
+    assert f"{health._CLIPPED_WARNING:.1%} of the samples".replace("%", " %") in warnings
