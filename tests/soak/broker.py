@@ -8,20 +8,17 @@ from pathlib import Path
 
 from tests.edge.broker import Broker
 
-SETTINGS = """\
-allow_anonymous true
-persistence true
-persistence_location {folder}/
-autosave_interval 30
-max_queued_messages 0
-"""
+_EXAMPLE = Path(__file__).parents[2] / "firmware_configs" / "mosquitto" / "mosquitto.conf"
+_KEPT = ("autosave_interval ", "max_queued_", "persistent_client_", "max_packet_size ")  # settings of the example
 
 
 class LastingBroker(Broker):
     """Sessions, retained and queued messages survive a kill but for what came since the last save."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, SETTINGS.format(folder=folder))
+        example = [line for line in _EXAMPLE.read_text().splitlines() if line.startswith(_KEPT)]
+        own = ["allow_anonymous true", "persistence true", f"persistence_location {folder}/"]
+        super().__init__(folder, "\n".join([*own, *example, ""]))
         self._folder = folder
         self._plain = self._config.read_text()
 

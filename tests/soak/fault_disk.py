@@ -16,10 +16,10 @@ _LASTS_S = 20.0
 def full(rig: Rig, random: Random) -> None:
     """A small tmpfs that somebody else fills."""
     filler = _fill_up(rig, random)
-    rig.wait("meanwhile", lambda status: status["health"] != "normal")
+    rig.wait("meanwhile", lambda status: status.get("health", "normal") != "normal")
     rig.run_on(_LASTS_S)
     filler.unlink()
-    rig.wait("afterwards", lambda status: status["health"] == "normal")
+    rig.wait("afterwards", lambda status: status.get("health", "normal") == "normal")
     rig.wait_scores()
 
 
@@ -29,9 +29,9 @@ def full_without_broker(rig: Rig, random: Random) -> None:
     rig.broker.stop()
     rig.run_on(_LASTS_S)
     rig.broker.start()
-    rig.wait("meanwhile", lambda status: status["health"] != "normal")
+    rig.wait("meanwhile", lambda status: status.get("health", "normal") != "normal")
     filler.unlink()
-    rig.wait("afterwards", lambda status: status["health"] == "normal")
+    rig.wait("afterwards", lambda status: status.get("health", "normal") == "normal")
     rig.wait_scores()
 
 
@@ -46,11 +46,11 @@ def read_only(rig: Rig, random: Random) -> None:
     rig.wait_scores(random.randrange(20, 60))
     # ext4(5): abort simulates what an error of the device does.
     subprocess.run(["mount", "-o", "remount,abort", rig.state], check=True)
-    rig.wait("meanwhile", lambda status: status["health"] != "normal")
+    rig.wait("meanwhile", lambda status: status.get("health", "normal") != "normal")
     rig.run_on(_LASTS_S)
     subprocess.run(["umount", "--lazy", rig.state], check=True)
     subprocess.run(["mount", "-o", "loop", other, rig.state], check=True)
-    rig.wait("afterwards", lambda status: status["outbox"]["fault"] is None)
+    rig.wait("afterwards", lambda status: status.get("outbox", {"fault": ""})["fault"] is None)
     rig.wait_scores()
 
 
@@ -60,9 +60,9 @@ def read_only_at_start(rig: Rig, random: Random) -> None:
     subprocess.run(["mount", "-o", "remount,ro", rig.state], check=True)
     rig.start()
     rig.wait_scores()
-    rig.wait("meanwhile", lambda status: status["health"] != "normal")
+    rig.wait("meanwhile", lambda status: status.get("health", "normal") != "normal")
     subprocess.run(["mount", "-o", "remount,rw", rig.state], check=True)
-    rig.wait("afterwards", lambda status: status["outbox"]["fault"] is None)
+    rig.wait("afterwards", lambda status: status.get("outbox", {"fault": ""})["fault"] is None)
     rig.wait_scores()
 
 

@@ -204,7 +204,9 @@ class MachineThread:
         if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
             self._publish(drift)
             means = (drift.condition, drift.mean, drift.expected)
-            _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
+            words = "Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?"
+            fields = {"asd_machine": drift.machine, "asd_event": "drift"}
+            _log.warning(words, drift.machine, *means, extra=fields)
 
     def _miss_sound(self) -> None:
         """Let the detector know, in the scorer's thread, that the source has failed and stays away."""
