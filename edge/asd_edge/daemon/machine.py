@@ -214,7 +214,7 @@ class MachineThread:
         due = self._hearing.due or round(monotonic() * self._rate)  # before any sound: a clock that runs is enough
 
         def tell() -> None:
-            if detector is not None and detector is self._detector:
+            if detector is not None and detector is self._detector and not self._stopping.is_set():
                 for event in detector.unheard(due, now):
                     self._tell(event)
 

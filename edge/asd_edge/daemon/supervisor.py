@@ -149,7 +149,8 @@ class Daemon:
         while not self._machines.over:
             if self._engines.hangs(self._scorer.run):
                 return "its engine hangs"
-            self._watchdog.look()
+            if self._watchdog.look():
+                self._destinations.announce("a thread is stuck" if self._watchdog.stuck else "no thread is stuck")
             self._tell()
             try:
                 note = self._notes.get(timeout=self._watchdog.round_s)
