@@ -56,7 +56,7 @@ def _with_waiting_events(rig: Rig, random: Random, where: Callable[[int], tuple[
     rig.run_on(_OUTAGE_S)
     rig.stop()
     path = _outbox(rig)
-    rig.committed = read_outbox(path).committed()
+    rig.replaced_at = read_outbox(path).last_id
     rig.counts["waited_when_damaged"] = len(read_outbox(path).waiting)
     _overwrite(path, *where(path.stat().st_size), random)
     rig.broker.start()
