@@ -37,9 +37,10 @@ def outbox_middle_running(rig: Rig, random: Random) -> None:
 
 
 def state_files(rig: Rig, random: Random) -> None:
-    """Every other file of the state, while the daemon is not there."""
+    """Every other file of the state, while the daemon is not there and an alarm stands."""
     rig.start()
     rig.wait_scores(random.randrange(20, 60))
+    rig.wait_alarm()
     rig.stop()
     for path in sorted(rig.state.rglob("*")):
         if path.is_file() and "mqtt.db" not in path.name:

@@ -112,6 +112,14 @@ class Rig:
                 raise RuntimeError(f"no scores come: {self.log()}")
             self.run_on(0.1)
 
+    def wait_alarm(self) -> None:
+        """Wait until an alarm stands."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not any(alarm["active"] for alarm in list(self.subscriber.ledger.alarms.values())):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no alarm comes: {self.log()}")
+            self.run_on(0.1)
+
     def log(self) -> str:
         """Return the end of what the daemon has logged."""
         return "\n".join(self._log.read_text("utf-8", errors="replace").splitlines()[-25:])
