@@ -15,10 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 from asd_edge.config import MachineTable
+from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.scorer import Scorer
-from asd_edge.events import AlarmChange, Event, WindowScore
+from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.sources.shared import SharedDevices
 from tests.edge.device import fan
@@ -43,6 +44,8 @@ class Plant:
         self.beats = [0, 0]
         self._scorer = Scorer()
         self._scorer.start()
+        self._alarms = AlarmBook(folder / "alarms.json", self.events.append)
+        self._alarms.start()
         shared, streams = SharedDevices(tables), SegmentStreams(bundle.pipeline())
         self.machines = [
             MachineThread(
@@ -52,7 +55,7 @@ class Plant:
                 KnownConditions(bundle, table, folder),
                 shared,
                 self.events.append,
-                lambda _machine: None,
+                self._alarms,
                 lambda thread, states=states: states.append(thread.report.summary),  # type: ignore[misc]
                 beat=lambda channel=channel: self._beat(channel),  # type: ignore[misc]
             )
@@ -65,6 +68,7 @@ class Plant:
     def start(self) -> None:
         for machine in self.machines:
             machine.start()
+            time.sleep(0.04)  # half a second of sound: what one finds out, the other finds out later
         self.wait_for_scores(2)
 
     def stop(self) -> None:
@@ -73,6 +77,7 @@ class Plant:
         for machine in self.machines:
             machine.join(5.0)
         self._scorer.stop(5.0)
+        self._alarms.stop(5.0)
 
     def scores(self, channel: int) -> list[WindowScore]:
         found = [event for event in list(self.events) if isinstance(event, WindowScore)]
@@ -173,6 +178,7 @@ def test_a_deaf_microphone_is_opened_afresh_once_and_is_a_failure_until_it_hears
     wait_until(lambda: all(machine.report.microphone.reopened == 1 for machine in plant.machines))  # type: ignore[union-attr]
     assert recorder().pid != before  # all had let go of it
     plant.wait_for_scores(15)
+    assert {score.state for score in plant.scores(0)[-5:]} == {WindowState.BAD_QUALITY}
     assert all(machine.report.microphone.reopened == 1 for machine in plant.machines)  # type: ignore[union-attr]
     muted.clear()
     wait_until(lambda: all(machine.report.health == "normal" for machine in plant.machines))

@@ -306,7 +306,7 @@ def test_machines_that_do_not_answer_are_waited_for_together(
     began = time.monotonic()
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(20) == 0
-    assert 2.5 < time.monotonic() - began < 8.0  # three seconds together, not twelve
+    assert time.monotonic() - began < 4.0  # a part of one deadline together, not one each
 
 
 def test_a_broker_that_comes_late_is_found(
@@ -344,8 +344,11 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
         device = write_device(tmp_path, bundle, broker.port, SIMULATED)
         daemon = start(device, NOTIFY_SOCKET=str(tmp_path / "notify"))
         assert systemd.recv(100) == b"READY=1"
+        while (told := systemd.recv(200)) != b"STATUS=1 of 1 machines heard; mqtt connected":
+            assert told.startswith(b"STATUS=")
         daemon.send_signal(signal.SIGTERM)
-        assert systemd.recv(100) == b"STOPPING=1"
+        while (told := systemd.recv(200)) != b"STOPPING=1":
+            assert told.startswith(b"STATUS=")
         assert daemon.wait(15) == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from asd_edge.config import MicrophoneTable
 from asd_edge.simulator import MACHINES, OperatingState, SimulatedMachine
+from asd_edge.sources import health
 from asd_edge.sources.examination import examine, same_sound
 from asd_edge.sources.health import MicrophoneHealth, NoiseFloor
 
@@ -88,6 +90,7 @@ def test_a_value_that_hangs_is_stuck() -> None:
 
 NORMAL: dict[str, NDArray[np.int16]] = {
     "the noise of a good microphone in a quiet room": noise(1.0, rms=1.5),
+    "hardly anything": noise(1.0, rms=0.3),
     "faint hum": clip(tone(1.0, hertz=50.0, amplitude=4.0) + noise(1.0, rms=0.7)),
     "loud hum": clip(tone(1.0, hertz=50.0, amplitude=20_000.0)),
     "faint noise with bangs": np.where(np.arange(RATE) % 4000 < 200, noise(1.0, rms=6000.0), noise(1.0, rms=0.4)),
@@ -208,6 +211,17 @@ def test_a_floor_that_rises_for_a_day_is_a_warning() -> None:
     assert not floor(lambda second: working_day(second) + 8.0 * (second >= 86_400), 48).risen
 
 
+def test_a_muted_microphone_has_no_floor() -> None:
+    health = MicrophoneHealth(MicrophoneTable())
+    for _ in range(700):
+        health.hear(np.zeros((100, 1), np.int16), rate=100)
+    assert health.report.floor_dbfs is None
+    for second in range(700):
+        health.hear(noise(1.0, rms=100.0, seed=second, rate=100)[:, None], rate=100)
+    # Of 100 samples the level is known to 0.6 dB, and the floor is the quantile of 5 % of that.
+    assert health.report.floor_dbfs == pytest.approx(20.0 * math.log10(100 / 32_768) - 1.0, abs=0.5)
+
+
 def test_a_floor_that_falls_is_no_sign_of_anything() -> None:
     assert not floor(lambda second: -30.0 if second < 90_000 else -70.0, 48).risen
 
@@ -231,3 +245,15 @@ def test_real_recordings_have_good_microphones(real_data: Path) -> None:
         for _ in range(2):  # long enough for every fault
             health.hear(pcm, rate=rate)
         assert health.report.faults == (), path
+
+
+def test_the_documented_names_and_limits_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "microphones.md").read_text()
+    faults, warnings = text.partition("## Faults")[2].partition("## Warnings")[::2]
+    documented = re.findall(r"^\| `(\w+)` \| .* \| (\d+) s \| (\d+) s \|$", faults, re.M)
+    lasting = [(name, str(on_s), str(off_s)) for name, (_, on_s, off_s) in FAULTS.items()]
+    assert documented == [*lasting, ("same_as_channel_N", str(health._SURELY_S), str(health._SURELY_S))]
+    names = re.findall(r"^\| `(\w+)` \|", warnings.partition("## ")[0], re.M)
+    assert names == ["clipping", "dc_offset", "noise_floor", "unusable_file"]
+    assert f"{health._CLIPPED_FAULT:.0%} of its samples".replace("%", " %") in faults
+    assert f"{health._CLIPPED_WARNING:.1%} of the samples".replace("%", " %") in warnings

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import random
 import re
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +256,57 @@ def test_a_primary_host_decides_on_which_server_data_goes_out(make_broker: Any, 
     hosts[1].wait("NDEATH")
     hosts[0].wait("DDATA", lambda h: 0.5 in _scores(h))
     assert [h.values()["bdSeq"] for h in (*hosts[1].of("NBIRTH"), *hosts[0].of("NBIRTH"))] == [1, 2]
+
+
+class OldBroker:
+    """In front of a mosquitto: refuses MQTT 5 as brokers of 3.1.1 do (its 3.1.2.2), and passes on the rest."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self.connects: list[bytes] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                connect = client.recv(4096)
+                self.connects.append(connect)
+                if connect[connect.index(b"MQTT") + 4] == 5:
+                    client.sendall(b"\x20\x02\x00\x01")  # unacceptable protocol version
+                    client.close()
+                    continue
+                broker = socket.create_connection(("127.0.0.1", self._to))
+                broker.sendall(connect)
+                for pair in ((client, broker), (broker, client)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _pass_on(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(4096):
+                target.sendall(data)
+        target.close()
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def test_every_connect_has_a_will_also_to_a_broker_that_refuses_mqtt_5(broker: Any, hear: Any, make_node: Any) -> None:
+    host = hear(broker.port)
+    old = OldBroker(broker.port)
+    try:
+        node = make_node(old.port)
+        assert node.wait_open(10)
+        assert host.wait("NBIRTH").values()["bdSeq"] == 1  # the refused CONNECT had 0
+        assert node.stop("stopped", patience_s=10) == 0
+        host.wait("NDEATH")
+    finally:
+        old.close()
+    assert [connect[connect.index(b"MQTT") + 4] for connect in old.connects] == [5, 4]
+    for connect in old.connects:
+        flags = connect[connect.index(b"MQTT") + 5]
+        assert flags & 0b0011_1110 == 0b0000_1110  # will, its QoS 1, not retained, clean
+        assert b"spBv1.0/plant/NDEATH/box" in connect

@@ -147,7 +147,9 @@ class AlarmBook:
     def _tell(self, change: AlarmChange) -> None:
         if change.active or change.cause != "start":
             said = (alarm_text(change), change.cause, change.condition, change.score, change.threshold)
-            _log.info("Machine %s: %s (cause %s, condition %s, score %.3f, threshold %.3f)", change.machine, *said)
+            fields = {"asd_machine": change.machine, "asd_event": "alarm"}
+            words = "Machine %s: %s (cause %s, condition %s, score %.3f, threshold %.3f)"
+            _log.info(words, change.machine, *said, extra=fields)
         try:
             self._publish(change)
         except Exception:  # one bad message must not keep the next from being told

@@ -204,7 +204,9 @@ class MachineThread:
         if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
             self._publish(drift)
             means = (drift.condition, drift.mean, drift.expected)
-            _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
+            words = "Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?"
+            fields = {"asd_machine": drift.machine, "asd_event": "drift"}
+            _log.warning(words, drift.machine, *means, extra=fields)
 
     def _miss_sound(self) -> None:
         """Let the detector know, in the scorer's thread, that the source has failed and stays away."""
@@ -212,7 +214,7 @@ class MachineThread:
         due = self._hearing.due or round(monotonic() * self._rate)  # before any sound: a clock that runs is enough
 
         def tell() -> None:
-            if detector is not None and detector is self._detector:
+            if detector is not None and detector is self._detector and not self._stopping.is_set():
                 for event in detector.unheard(due, now):
                     self._tell(event)
 

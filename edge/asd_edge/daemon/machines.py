@@ -47,6 +47,11 @@ class _Listener:
     thread: MachineThread
     heart: Heart
 
+    def start(self) -> None:
+        """Begin to listen."""
+        self.heart.beat()  # a source that does not even open is stuck too
+        self.thread.start()
+
 
 class Machines:
     """Every machine of the device file, each with its thread. The main thread calls, but for `reports`."""
@@ -72,8 +77,8 @@ class Machines:
     def start(self) -> None:
         """Begin to listen to all of them; the alarms of others are over."""
         self._works.alarms.retain([listener.table.id for listener in self._listeners])
-        for thread in self:
-            thread.start()
+        for listener in self._listeners:
+            listener.start()
 
     def stop(self, patience_s: float) -> None:
         """End all of them; return after `patience_s` at the latest. A device that does not answer is left behind."""
@@ -110,7 +115,7 @@ class Machines:
         self._listeners = [same.get(table.id) or self._listener(config, table) for table in config.machines]
         for listener in self._listeners:
             if listener.table.id not in same:
-                listener.thread.start()
+                listener.start()
 
     def _listener(self, config: DeviceConfig, table: MachineTable) -> _Listener:
         works = self._works

@@ -15,6 +15,7 @@ from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.following import FollowingEvidence
 from asd_edge.daemon.machines import Machines
+from asd_edge.daemon.prometheus import Prometheus
 from asd_edge.daemon.reload import Reload
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.events import AlarmChange, WindowScore, utc
@@ -51,6 +52,7 @@ class Reporting:
     windows: Mapping[str, WindowScore]
     alarms: AlarmBook
     evidence: FollowingEvidence
+    prometheus: Prometheus
     began: float
 
     @property
@@ -127,7 +129,8 @@ class Reporting:
         file = () if error is None else (f"the device file was not taken: {error.what}: {error.found}",)
         alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.what}",)
         evidence = () if self.evidence.report.fault is None else (f"evidence: {self.evidence.report.fault}",)
-        return (*stuck, *file, *alarms, *evidence)
+        prometheus = () if self.prometheus.fault is None else (self.prometheus.fault,)
+        return (*stuck, *file, *alarms, *evidence, *prometheus)
 
     def _machine(self, report: MachineReport) -> MachineStatus:
         window, alarm = self.windows.get(report.machine), self.alarms.standing(report.machine)

@@ -25,6 +25,7 @@ from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.machines import Machines, Works
 from asd_edge.daemon.notify import notify
+from asd_edge.daemon.prometheus import Prometheus
 from asd_edge.daemon.reload import DeviceFile, Reload, ReloadOrder
 from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.daemon.reporting import Reporting
@@ -92,7 +93,8 @@ class Daemon:
             self._notes.put,
         )
         self._machines = Machines(config, works)
-        parts = (self._destinations, self._machines, self._evidence)
+        self._prometheus = Prometheus(config, lambda: self._reporting.status, heart)
+        parts = (self._destinations, self._machines, self._evidence, self._prometheus)
         announce = self._destinations.announce
         self._reload = Reload(DeviceFile.of(config, path), parts, announce, self._notes.put)
         self._reporting = Reporting(
@@ -105,6 +107,7 @@ class Daemon:
             self._windows,
             self._alarms,
             self._evidence,
+            self._prometheus,
             began,
         )
         self._told = ""
@@ -133,6 +136,7 @@ class Daemon:
             self._evidence.start()
             self._scorer.start()
             self._machines.start()
+            self._prometheus.start()
             notify("READY=1")
             self._engines.start()
             end = self._wait()
@@ -145,7 +149,8 @@ class Daemon:
         while not self._machines.over:
             if self._engines.hangs(self._scorer.run):
                 return "its engine hangs"
-            self._watchdog.look()
+            if self._watchdog.look():
+                self._destinations.announce("a thread is stuck" if self._watchdog.stuck else "no thread is stuck")
             self._tell()
             try:
                 note = self._notes.get(timeout=self._watchdog.round_s)
@@ -184,6 +189,7 @@ class Daemon:
         self._scorer.stop(share(0.2))
         self._alarms.stop(share(0.3))
         self._control.stop()
+        self._prometheus.stop()
         self._keeping.stop(share(0.2))
         self._evidence.stop(share(0.2))
         if isinstance(end, signal.Signals):

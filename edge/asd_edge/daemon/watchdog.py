@@ -51,8 +51,8 @@ class Watchdog:
         """Watch it no more: its thread was told to end."""
         self._watched.pop(heart, None)
 
-    def look(self) -> None:
-        """Look at every heart; say which thread is stuck, or tell systemd that none is."""
+    def look(self) -> bool:
+        """Look at every heart; tell systemd if none is stuck. Return whether others are stuck than at the last look."""
         stuck = tuple(
             how for heart, stall in tuple(self._watched.items()) if (how := _trouble(heart, stall)) is not None
         )
@@ -60,11 +60,12 @@ class Watchdog:
             _log.critical("A thread is stuck: %s", how, extra={"asd_event": "stuck"})
         if self.stuck and not stuck:
             _log.warning("No thread is stuck any more")
-        self.stuck = stuck
+        changed, self.stuck = stuck != self.stuck, stuck
         now = self._clock()
         if self._every_s is not None and not stuck and (self._told is None or now - self._told >= self._every_s):
             self._told = now
             notify("WATCHDOG=1")
+        return changed
 
     @property
     def threads(self) -> tuple[str, ...]:
