@@ -27,7 +27,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 10.0  # how old what the node says of its outbox may be
 _STANDS_AFTER_S = 10.0  # a broker that takes a connection and cuts it again is not tried at once
-_WINDOW = 8  # messages of history that are not on the wire yet
+_WINDOW = 8  # messages that are not on the wire yet, and let history wait: paho's queue is in memory
+_TURN_S = 0.1  # of history at a time: what happens meanwhile waits for it
 
 
 class SparkplugNode:
@@ -213,7 +214,8 @@ class SparkplugNode:
 
     def _send_history(self) -> bool:
         """Send history as far as it is allowed; return whether there is none left."""
-        while self._replay.allowed and len(self._unwritten) < _WINDOW:
+        until = monotonic() + _TURN_S
+        while self._replay.allowed and len(self._unwritten) < _WINDOW and monotonic() < until:
             batch = self._replay.batch()
             if not batch:
                 self._do(self._session.history_ends(_now()))
