@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-aarch64 test-systemd check setup fuzz bench default-model format clean
+.PHONY: demo test test-aarch64 test-systemd test-node-red check setup fuzz bench default-model format clean
 
 demo: $(VENV)/base            ## A machine's life in a minute, heard through the real path
 	$(BIN)/asd-edge demo --out demo.png
@@ -17,6 +17,9 @@ test-aarch64: $(VENV)/dev     ## Golden outputs and device tests on emulated arm
 
 test-systemd: $(VENV)/dev     ## The service on a systemd that boots in a container: docs/service.md
 	tests/systemd/run.sh
+
+test-node-red: $(VENV)/dev    ## The example flow in a real Node-RED, outside CI
+	tests/node_red/run.sh
 
 check: $(VENV)/dev            ## Style, types, architecture
 	$(BIN)/ruff check .

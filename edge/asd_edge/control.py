@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from asd_edge.errors import AsdEdgeError, StateError
+from asd_edge.status import Status
 from asd_edge.strict import Name, RefusalError, Sha256, Strict, parse_versioned
 
 FORMAT: Final = "asd-edge-control"
@@ -29,6 +30,8 @@ LINE_LIMIT: Final = 16_384  # bytes of a request
 REPLY_LIMIT: Final = 1 << 20  # bytes of the first line of a reply: an error of every machine may be in it
 _SOCKET: Final = "control.sock"
 _PATIENCE_S = 20.0  # the disk may be slow; the daemon itself answers at once
+RELOAD_S: Final = 60.0
+"""Seconds that reading the device file anew may take: microphones and connections end and begin."""
 
 
 class NoDaemonError(StateError):
@@ -36,12 +39,12 @@ class NoDaemonError(StateError):
 
 
 class ControlRequest(Strict):
-    """`ping`: are you there; `serving`: with what, and how the machines do; `flush`: write the histories to the disk;
-    `sound`: the last `seconds` of `machine`."""
+    """`ping`: are you there; `serving`: with what, and how the machines do; `status`: everything; `reload`: read the
+    device file anew; `flush`: write the histories to the disk; `sound`: the last `seconds` of `machine`."""
 
     format: Literal["asd-edge-control"] = FORMAT
     version: Literal[1] = VERSION
-    request: Literal["ping", "serving", "flush", "sound"]
+    request: Literal["ping", "serving", "status", "reload", "flush", "sound"]
     machine: Name | None = None
     seconds: Annotated[float, Field(gt=0.0, le=LONGEST_S)] | None = None
 
@@ -91,6 +94,7 @@ class ControlReply(Strict):
     version: Literal[1] = VERSION
     error: ControlError | None = None
     serving: Serving | None = None
+    status: Status | None = None
     rate: Annotated[int, Field(ge=1)] | None = None
     samples: Annotated[int, Field(ge=0, le=1 << 28)] = 0
 
@@ -123,6 +127,29 @@ def serving(state_dir: Path) -> Serving:
     return reply.serving
 
 
+def status(state_dir: Path) -> Status:
+    """Return how the running daemon does.
+
+    Raises:
+        NoDaemonError: none runs.
+        StateError: it may not be asked, or is of a version that does not say.
+    """
+    reply, _ = _ask(state_dir, ControlRequest(request="status"))
+    if reply.status is None:
+        raise _nonsense("a reply without its status")
+    return reply.status
+
+
+def reload(state_dir: Path) -> None:
+    """Let the running daemon read its device file anew; return when that is in force.
+
+    Raises:
+        NoDaemonError: none runs.
+        StateError: the file is not taken, and why; what was in force goes on.
+    """
+    _ask(state_dir, ControlRequest(request="reload"), RELOAD_S)
+
+
 def flush_history(state_dir: Path) -> None:
     """Let the running daemon write to the disk what it has heard until now.
 
@@ -153,14 +180,14 @@ def last_sound(state_dir: Path, machine: str, seconds: float) -> tuple[NDArray[n
     return np.frombuffer(sound, "<f4").astype(np.float32), reply.rate
 
 
-def _ask(state_dir: Path, request: ControlRequest) -> tuple[ControlReply, bytes]:
+def _ask(state_dir: Path, request: ControlRequest, patience_s: float = _PATIENCE_S) -> tuple[ControlReply, bytes]:
     try:
         with socket_address(state_dir) as address, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as daemon:
-            daemon.settimeout(_PATIENCE_S)
+            daemon.settimeout(patience_s)
             daemon.connect(address)
             daemon.sendall(request.model_dump_json().encode() + b"\n")
             reply = parse_versioned(
-                read_line(daemon, _PATIENCE_S, REPLY_LIMIT), ControlReply, format=FORMAT, version=VERSION
+                read_line(daemon, patience_s, REPLY_LIMIT), ControlReply, format=FORMAT, version=VERSION
             )
             if reply.error is not None:
                 raise StateError(**reply.error.model_dump())

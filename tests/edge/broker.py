@@ -55,6 +55,13 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def kill(self) -> None:
+        """Let it die as in a power cut; it has written nothing down."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+        self._process = None
+
     def stop(self) -> None:
         if self._process is not None:
             self.thaw()

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asd_edge.config import MqttTable, OutboxTable
+from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.outbox.outbox import Outbox
+from asd_edge.sinks.payloads import DeviceReport
 from tests.edge.broker import Broker, Listener
 from tests.edge.device import ASD_EDGE
+from tests.edge.outages import REPORT, TOPICS
 
 if TYPE_CHECKING:
     from tests.edge.remote_device import Asker
@@ -55,6 +60,23 @@ def listen() -> Iterator[Callable[..., Listener]]:
     yield make
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def make_sink(tmp_path: Path) -> Iterator[Callable[..., MqttSink]]:
+    """Start sinks, each with an outbox of its own: `tmp_path / outbox-N`."""
+    sinks: list[MqttSink] = []
+
+    def make(port: int, *, describe: Callable[[], DeviceReport] = lambda: REPORT, **fields: Any) -> MqttSink:
+        outbox = Outbox(tmp_path / f"outbox-{len(sinks)}" / "mqtt.db", OutboxTable())
+        sink = MqttSink(MqttTable(host="127.0.0.1", port=port, **fields), TOPICS, outbox, 2_048, describe)
+        sink.start()
+        sinks.append(sink)
+        return sink
+
+    yield make
+    for sink in sinks:
+        sink.stop("the test is over", patience_s=0.0)
 
 
 @pytest.fixture

@@ -90,8 +90,9 @@ def start_remote(config: DeviceConfig, path: Path) -> Callable[[], None]:
     report = DeviceReport("0", "0" * 64, EngineReport("onnxruntime", "fp32"), ())
     outbox = Outbox(config.device.state_dir / "outbox" / "mqtt.db", config.outbox)
     sink = MqttSink(config.mqtt, TOPICS, outbox, config.outbox.history_kib_s, lambda: report)
-    enrollment = remote_enrollment(config, path, sink)
+    enrollment = remote_enrollment(config, path)
     assert enrollment is not None
+    enrollment.listen_to(sink, TOPICS)
     enrollment.start()
     sink.start()
 

@@ -48,6 +48,17 @@ def test_every_failure_is_named_and_the_rest_is_still_tried(make_broker: Any, tm
     assert checked.stderr.count("remedy:") == 3
 
 
+def test_a_watched_folder_passes_before_anything_comes(tmp_path: Path) -> None:
+    make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    (tmp_path / "in").mkdir()
+    folder = FAN | {"source": f"folder:{tmp_path / 'in'}"}
+    gone = FAN | {"id": "gone", "source": f"folder:{tmp_path / 'gone'}"}
+    config = load_config(write_device(tmp_path, tmp_path / "fan.asd", 1883, folder, gone))
+    found = {finding.what: finding for finding in islice(check.check(config), 5)}
+    assert "what comes into it" in found["machine fan-1: source"].result
+    assert "cannot be watched" in str(found["machine gone: source"].error)
+
+
 def test_a_missing_bundle_does_not_hide_an_unreachable_broker(make_broker: Any, tmp_path: Path) -> None:
     device = write_device(tmp_path, tmp_path / "absent.asd", make_broker().port, FAN)
     checked = asd_edge("run", "--check", "--config", device)

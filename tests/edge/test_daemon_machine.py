@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from asd_edge.config import MachineTable
+from asd_edge.config import DecisionTable, MachineTable
 from asd_edge.daemon.alarm_file import AlarmFile
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
@@ -18,7 +20,7 @@ from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SourceError
-from asd_edge.events import AlarmChange, Event
+from asd_edge.events import AlarmChange, Event, WindowScore
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.aggregation import EmbeddedSegments
 from asd_edge.sources.shared import SharedDevices
@@ -115,3 +117,114 @@ def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_ha
     assert held
     with pytest.raises(SourceError, match=r"found: +0\.0 s"):
         ring.last(1.0)
+
+
+def test_a_standing_alarm_of_a_source_that_stays_away_is_suppressed_and_stands(tmp_path: Path) -> None:
+    bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    decision = DecisionTable(off_delay_s=0.5)
+    table = MachineTable(id="fan-1", source=f"raw:{tmp_path / 'absent'}", factory="fan/00", decision=decision)
+    stood = AlarmChange("fan-1", 900.0, True, 800.0, 0.3, 0.2, "source", 600)
+    AlarmFile(tmp_path / "alarms.json").save({"fan-1": stood})
+    alarms: SimpleQueue[AlarmChange] = SimpleQueue()
+    book = AlarmBook(tmp_path / "alarms.json", alarms.put)
+    book.start()
+    scorer = Scorer()
+    scorer.start()
+    machine = MachineThread(
+        table,
+        SegmentStreams(bundle.pipeline()),
+        scorer,
+        KnownConditions(bundle, table, tmp_path),
+        SharedDevices([table]),
+        lambda _event: None,
+        book,
+        lambda _thread: None,
+    )
+    machine.start()
+    try:
+        start, suppressed = alarms.get(timeout=20), alarms.get(timeout=20)
+    finally:
+        machine.stop()
+        machine.join(5)
+        book.stop(5)
+    assert replace(start, time=0.0) == replace(stood, time=0.0, cause="start")
+    assert replace(suppressed, time=0.0) == replace(stood, time=0.0, suppressed="microphone", cause="suppression")
+    assert alarms.empty()  # said once, however long it stays away
+    assert AlarmFile(tmp_path / "alarms.json").load()["fan-1"].suppressed == "microphone"
+
+
+def machine_thread(table: MachineTable, folder: Path, publish: Callable[[Event], None]) -> tuple[MachineThread, Scorer]:
+    bundle = make_fan_bundle(folder / "fan.asd", clips=3)
+    scorer = Scorer()
+    scorer.start()
+    machine = MachineThread(
+        table,
+        SegmentStreams(bundle.pipeline()),
+        scorer,
+        KnownConditions(bundle, table, folder / "state"),
+        SharedDevices([table]),
+        publish,
+        AlarmBook(folder / "alarms.json", lambda _alarm: None),
+        lambda _thread: None,
+    )
+    return machine, scorer
+
+
+def wait_until(there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20.0
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_fifo_whose_sender_hangs_is_a_failure_until_it_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asd_edge.daemon.ladder._PATIENCE_S", 0.5)  # ten seconds on a device
+    monkeypatch.setattr("asd_edge.sources.pcm.ROUND_S", 0.1)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    sender = os.open(fifo, os.O_RDWR)  # holds it open, and sends nothing
+    machine, scorer = machine_thread(MachineTable(id="fan-1", source=f"raw:{fifo}"), tmp_path, lambda _event: None)
+    machine.start()
+    try:
+        wait_until(lambda: machine.report.state == "failed")
+        assert machine.report.health == "failure"
+        assert "No sound comes" in str(machine.report.error)
+        os.write(sender, bytes(4096))
+        wait_until(lambda: machine.report.state == "running")
+        assert machine.report.error is None
+        wait_until(lambda: machine.report.state == "failed")  # and hangs again
+    finally:
+        machine.stop()
+        machine.join(5.0)
+        scorer.stop(5.0)
+        os.close(sender)
+    assert machine.report.state == "ended"
+
+
+def test_a_watched_folder_is_remembered_in_the_machines_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asd_edge.sources.watched_folder._SETTLED_S", 0.05)
+    monkeypatch.setattr("asd_edge.sources.folder.ROUND_S", 0.05)
+    folder, clip = tmp_path / "in", fan(NORMAL, seed=1, seconds=12)
+    folder.mkdir()
+    write_clip(folder / "before.wav", clip)
+    scores: list[Event] = []
+    table = MachineTable(id="fan-1", source=f"folder:{folder}", factory="fan/00")
+
+    def run(new: str | None, wanted: int) -> None:
+        machine, scorer = machine_thread(table, tmp_path, scores.append)
+        machine.start()
+        wait_until((tmp_path / "state" / "fan-1" / "folder.json").exists)
+        if new is not None:
+            write_clip(folder / new, clip)
+        wait_until(lambda: len(scores) >= wanted)
+        time.sleep(0.3)
+        machine.stop()
+        machine.join(5.0)
+        scorer.stop(5.0)
+
+    run("first.wav", 1)
+    of_one = len(scores)
+    assert all(isinstance(score, WindowScore) for score in scores)
+    write_clip(folder / "meanwhile.wav", clip)
+    run(None, 2 * of_one)
+    assert len(scores) == 2 * of_one

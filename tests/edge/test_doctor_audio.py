@@ -112,9 +112,11 @@ def test_other_sources_are_opened_or_looked_at(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as odd:
         odd.bind(str(tmp_path / "socket"))
         sources = ["sim:fan", "sim:fann", f"raw:{fifo}", f"raw:{gone}", f"raw:{tmp_path / 'socket'}", f"file:{gone}"]
+        sources += [f"folder:{tmp_path}", f"folder:{gone}"]
         findings = list(check_sources(device(tmp_path / "root", None, *sources)))
-    assert [finding.subject for finding in findings] == [f"m{number}" for number in range(6)]
-    assert [finding.level.value for finding in findings] == ["ok", "fault", "ok", "fault", "fault", "fault"]
+    assert [finding.subject for finding in findings] == [f"m{number}" for number in range(8)]
+    levels = ["ok", "fault", "ok", "fault", "fault", "fault", "ok", "fault"]
+    assert [finding.level.value for finding in findings] == levels
 
 
 @pytest.mark.parametrize(

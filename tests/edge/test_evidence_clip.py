@@ -190,6 +190,11 @@ def test_a_tone_is_a_bright_line_at_its_frequency_from_where_it_begins() -> None
     assert inside[:, : begins - 2].max() < 100  # silence is dark
 
 
+def test_digital_silence_is_dark() -> None:
+    picture = brightness(pixels(spectrogram_png(np.zeros(2 * RATE, np.int16), RATE)))
+    assert picture[TOP : TOP + ROWS, LEFT:-RIGHT].max() < 100
+
+
 @pytest.mark.parametrize("size", [1, WINDOW, 40 * 60 * 1_000])
 def test_any_length_of_sound_gives_a_picture_of_bounded_size(size: int) -> None:
     picture = pixels(spectrogram_png((sound(size) * 32_768).astype(np.int16), RATE, marks_s=[0.0, 1e9, -1.0]))

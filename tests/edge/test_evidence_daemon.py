@@ -56,7 +56,7 @@ def test_the_sound_around_an_alarm_is_kept_listed_labelled_exported_and_deleted(
     daemon = start(device)
     entity = listener.wait("homeassistant/binary_sensor/asd-edge-box/fan-1-alarm/config", lambda _: True)
     assert entity["state_topic"] == "asd-edge/box/fan-1/alarm"
-    alarm = listener.wait("/fan-1/alarm", lambda change: change["active"])
+    alarm = listener.wait("/fan-1/alarm", lambda change: change["active"] and change["cause"] == "sound")
     began = listener.wait("/fan-1/score", lambda score: score["time"] == alarm["time"])["stop"]
     store, deadline = ClipStore(tmp_path / "state"), time.monotonic() + 20.0
     while not store.clips() and time.monotonic() < deadline:
@@ -69,6 +69,7 @@ def test_the_sound_around_an_alarm_is_kept_listed_labelled_exported_and_deleted(
     assert manifest is not None
     assert (manifest.device, manifest.machine, manifest.rate) == ("box", "fan-1", RATE)
     assert (manifest.score, manifest.threshold) == (alarm["score"], alarm["threshold"])
+    assert (manifest.condition, manifest.severity) == (alarm["condition"], alarm["severity"])
     assert (manifest.since_utc, manifest.alarm_utc) == (alarm["since"], alarm["time"])
     samples, _ = soundfile.read(io.BytesIO(clip.read("sound.flac")), dtype="int16")
     first = began - manifest.alarm_sample
@@ -141,7 +142,7 @@ class Machine:
 
     def alarm(self, *, active: bool = True) -> AlarmChange:
         now = 1_000.0 + self._second
-        change = AlarmChange("fan-1", now, active, now - 2.0, 0.9, 0.5, "a")
+        change = AlarmChange("fan-1", now, active, now - 2.0, 0.9, 0.5, "a", 600)
         self.evidence.heard(change)
         return change
 
@@ -176,7 +177,7 @@ def test_one_clip_is_kept_of_one_alarm_and_not_more_than_a_dozen_an_hour(made: A
     machine.evidence.start()
     machine.hear(10)
     begun = machine.alarm()
-    machine.evidence.heard(replace(begun, time=begun.time + 1.0, score=1.2))  # it stands, and has become worse
+    machine.evidence.heard(replace(begun, time=begun.time + 1.0, score=1.2, severity=700, cause="severity"))
     machine.hear(5)
     machine.wait(lambda: machine.evidence.report.clips == 1)
     machine.alarm(active=False)
@@ -192,14 +193,30 @@ def test_one_clip_is_kept_of_one_alarm_and_not_more_than_a_dozen_an_hour(made: A
 
 def test_an_alarm_that_stood_before_the_start_has_no_clip(made: Any) -> None:
     machine = made()
-    stood = machine.alarm()
+    begun = machine.alarm()  # what it heard of it nobody knows any more
     machine.evidence.start()
     machine.hear(10)
-    machine.evidence.heard(replace(stood, time=stood.time + 10.0))
+    machine.evidence.heard(replace(begun, time=begun.time + 10.0, cause="start"))
     machine.hear(5)
     machine.evidence.stop(5.0)
     assert machine.store.clips() == []
     assert machine.evidence.report.missed == 0
+
+
+def test_an_alarm_that_is_told_late_is_where_it_was(made: Any) -> None:
+    machine = made()
+    machine.evidence.start()
+    machine.hear(10)
+    now = machine.window().time
+    machine.hear(3)  # a disk that stalled: alarms are written down before they are told
+    machine.evidence.heard(AlarmChange("fan-1", now, True, now - 2.0, 0.9, 0.5, "a", 600))
+    machine.hear(3)
+    machine.wait(lambda: machine.evidence.report.clips == 1)
+    (clip,) = machine.store.clips()
+    assert clip.manifest is not None
+    assert (clip.manifest.since_sample, clip.manifest.alarm_sample) == (6 * RATE, 8 * RATE)
+    assert clip.manifest.samples == (6 + 2 + 4) * RATE
+    assert clip.manifest.first_utc == "1970-01-01T00:16:42.000Z"  # 1010 − 8 s
 
 
 def test_what_is_being_recorded_at_the_end_is_kept_as_it_is(made: Any) -> None:

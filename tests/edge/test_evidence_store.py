@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -95,6 +96,24 @@ def test_a_label_replaces_the_one_before_and_nothing_else(store: ClipStore) -> N
     assert stat.S_IMODE((path / MANIFEST).stat().st_mode) == 0o600
     with pytest.raises(StateError, match="no such clip"):
         store.find("two")
+
+
+def test_a_clip_is_always_there_while_it_is_labelled(store: ClipStore) -> None:
+    save(store, "one", 0.0)
+    clip, stopping = store.find("one"), threading.Event()
+
+    def keep_labelling() -> None:
+        while not stopping.is_set():
+            store.label(clip, labelled())
+
+    thread = threading.Thread(target=keep_labelling)
+    thread.start()
+    try:
+        seen = [store.clips() for _ in range(300)]
+    finally:
+        stopping.set()
+        thread.join()
+    assert {tuple((clip.id, clip.fault) for clip in clips) for clips in seen} == {(("one", None),)}
 
 
 def test_room_is_made_by_the_oldest_and_labels_are_kept_longest(store: ClipStore) -> None:

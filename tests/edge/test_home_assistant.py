@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -82,10 +82,10 @@ def test_no_two_entities_of_any_devices_share_a_name(devices: list[tuple[str, li
     assert len({topic for topic, _ in entities}) == len({name for _, name in entities}) == len(entities)
 
 
-def status(machine: MachineReport) -> Message:
+def status(machine: MachineReport, state: Literal["online", "offline"] = "online") -> Message:
     return status_message(
         TOPICS,
-        "online",
+        state,
         "connected",
         time=1.5e9,
         device=DeviceReport("0.1.0", "ab" * 32, EngineReport("onnxruntime", "fp32"), (machine,)),
@@ -96,6 +96,7 @@ def status(machine: MachineReport) -> Message:
 
 
 RUNNING, FAILED = status(MachineReport("fan-7", "running")), status(MachineReport("fan-7", "failed", "no microphone"))
+LEFT = status(MachineReport("fan-7", "running"), "offline")
 OTHER, GONE = status(MachineReport("pump-2", "running")), will_message(TOPICS)
 SCORE, STILL = entry_message(TOPICS, entry_of(SCORED), 1), entry_message(TOPICS, entry_of(IDLE), None)
 BEGAN, ENDED = entry_message(TOPICS, entry_of(ALARM), 2), entry_message(TOPICS, entry_of(CLEAR), 3)
@@ -112,7 +113,7 @@ BEGAN, ENDED = entry_message(TOPICS, entry_of(ALARM), 2), entry_message(TOPICS, 
         *(
             (f"fan-7-{kind}", "availability", "availability", said)
             for kind in ("score", "level", "alarm")
-            for said in ({RUNNING: "online", FAILED: "offline", OTHER: "offline", GONE: "offline"},)
+            for said in ({RUNNING: "online", FAILED: "offline", OTHER: "offline", LEFT: "offline", GONE: "offline"},)
         ),
         ("fan-7-health", "availability", "availability", {RUNNING: "online", FAILED: "online", GONE: "offline"}),
         ("health", "availability", "availability", {RUNNING: "online", GONE: "offline"}),

@@ -1,4 +1,4 @@
-"""docs/mqtt.md shows what really goes over the wire."""
+"""docs/mqtt.md and docs/alarms.md show what really goes over the wire."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from asd_edge.bundle.archive import load_bundle
+from asd_edge.events import AlarmCause, Suppression
 from asd_edge.remote.command import DOMAIN, Command, canonical, decode
 from asd_edge.remote.gate import REQUESTS_PER_MINUTE
 from asd_edge.remote.reasons import REASONS
 from asd_edge.remote.requests import SIZE_LIMIT
 from asd_edge.remote.runner import TIMEOUT_S
+from asd_edge.scoring.alarm import SEVERITY_STEP, severity_of
+from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import schema
 from asd_edge.sinks.topics import Topics
 
 pytestmark = pytest.mark.once
 
-TEXT = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text("utf-8")
-EXAMPLES = re.findall(r"```json (\w+)\n(.*?)```", TEXT, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT, ALARMS = ((DOCS / name).read_text("utf-8") for name in ("mqtt.md", "alarms.md"))
+EXAMPLES = re.findall(r"```json (\w+)\n(.*?)```", TEXT + ALARMS, re.DOTALL)
 
 
 def test_there_is_an_example_of_every_payload() -> None:
@@ -34,6 +38,18 @@ def test_there_is_an_example_of_every_payload() -> None:
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_each_example_satisfies_its_schema(name: Any, example: str) -> None:
     jsonschema.Draft202012Validator(schema(name)).validate(json.loads(example))
+
+
+def test_the_alarms_in_the_document_have_the_severity_of_their_scores_and_one_name() -> None:
+    alarms = [json.loads(example) for name, example in EXAMPLES if name == "alarm"]
+    told = [alarm for alarm in alarms if alarm["since"] is not None]
+    spec = DecisionSpec()
+    assert {alarm["since"] for alarm in told} == {"2026-03-01T08:15:29.920Z"}
+    assert {alarm["severity"] for alarm in told} == {severity_of(spec, score=0.031, threshold=0.027)}
+    assert f"`decision.severity` ({spec.severity})" in ALARMS
+    assert f"risen by {SEVERITY_STEP} or more" in ALARMS
+    for key in (*told[0], *get_args(AlarmCause), *get_args(Suppression)):
+        assert f"`{key}`" in ALARMS or f'`"{key}"`' in ALARMS or key == "machine"
 
 
 def test_the_score_is_of_one_window_of_the_default_bundle() -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,40 +19,13 @@ import pytest
 from asd_edge.config import MqttTable, OutboxTable, TlsTable
 from asd_edge.demo.broker import demo_broker
 from asd_edge.errors import SinkError
-from asd_edge.events import AlarmChange, WindowScore, WindowState
+from asd_edge.events import AlarmChange
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sinks.outbox.outbox import Outbox
-from asd_edge.sinks.payloads import DeviceReport, EngineReport
-from asd_edge.sinks.topics import Topics
+from asd_edge.sinks.payloads import DeviceReport
+from tests.edge.outages import REPORT, TOPICS, alarm, history, score
 from tests.edge.required import required_module, required_tool
-
-TOPICS = Topics("asd-edge", "box")
-REPORT = DeviceReport("0.1.0", "0" * 64, EngineReport("onnxruntime", "fp32"), ())
-
-
-def score(number: int) -> WindowScore:
-    return WindowScore("fan", number, number + 1, float(number), WindowState.SCORED, -30.0, 0.1, 0.2, "factory")
-
-
-def alarm(number: int, *, active: bool) -> AlarmChange:
-    return AlarmChange("fan", float(number), active, float(number), 0.3, 0.2, "factory", 750)
-
-
-@pytest.fixture
-def make_sink(tmp_path: Path) -> Iterator[Callable[..., MqttSink]]:
-    sinks: list[MqttSink] = []
-
-    def make(port: int, *, describe: Callable[[], DeviceReport] = lambda: REPORT, **fields: Any) -> MqttSink:
-        outbox = Outbox(tmp_path / f"outbox-{len(sinks)}" / "mqtt.db", OutboxTable())
-        sink = MqttSink(MqttTable(host="127.0.0.1", port=port, **fields), TOPICS, outbox, 2_048, describe)
-        sink.start()
-        sinks.append(sink)
-        return sink
-
-    yield make
-    for sink in sinks:
-        sink.stop("the test is over", patience_s=0.0)
 
 
 def test_a_stopped_device_leaves_an_offline_status_that_counts_its_messages(
@@ -75,10 +48,6 @@ def test_a_stopped_device_leaves_an_offline_status_that_counts_its_messages(
     late = listen(broker.port)  # whoever comes later sees how things stand, not what was
     assert late.wait("/status", lambda _: True)["state"] == "offline"
     assert late.of("/score") == []
-
-
-def history(listener: Any) -> list[dict[str, Any]]:
-    return [event for batch in listener.of("/history") for event in batch["events"]]
 
 
 def test_a_broker_that_comes_late_gets_what_was_before_it_marked_as_history(

@@ -367,7 +367,7 @@ def test_deleting_and_finding_use_the_indices(tmp_path: Path) -> None:
     with database.transaction():
         database.unsettle()
         database.forget_settled(3)
-        database.drop_oldest(Lane.SCORE, 10)
+        database._drop_oldest(Lane.SCORE, 10)
     database.waiting(Lane.ALARM, after=0, limit=3, up_to=None)
     database.count(0, Lane.SCORE)
     database.last_settlement()

@@ -15,11 +15,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from asd_edge.config import MqttTable
 from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.errors import ConfigError
-from asd_edge.sinks.mqtt import MqttSink
-from asd_edge.sinks.payloads import DeviceReport, EngineReport
 from tests.edge.device import FAN_SOURCE, asd_edge, write_device
 from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.remote_device import ANNA, MALLORY, TOPICS, device_config, reason
@@ -164,9 +161,8 @@ def test_the_check_names_who_may_command_or_what_is_wrong(broker: Any, bundle: P
 
 
 def test_without_keys_a_device_does_not_start(tmp_path: Path) -> None:
-    sink = MqttSink(MqttTable(), TOPICS, lambda: DeviceReport("0", "0" * 64, EngineReport("onnxruntime", "fp32"), ()))
     with pytest.raises(ConfigError, match="keys"):
-        remote_enrollment(device_config(tmp_path, 1883, keys_file=tmp_path / "absent"), tmp_path / "device.toml", sink)
+        remote_enrollment(device_config(tmp_path, 1883, keys_file=tmp_path / "absent"), tmp_path / "device.toml")
 
 
 @pytest.mark.parametrize("damage", ["remote-nonces.json", "no folder"])

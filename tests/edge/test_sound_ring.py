@@ -105,6 +105,16 @@ def test_what_is_not_heard_any_more_is_not_the_last_seconds() -> None:
         ring.last(2.1)
 
 
+def test_what_a_faulty_microphone_heard_is_given_to_nobody() -> None:
+    ring = SoundRing(RATE, SECONDS)
+    push(ring, sound(2_000))
+    ring.push(Block(sound(500), 2_000, 0.0, faults=("clipping",)))
+    push(ring, sound(1_500), at=2_500)
+    np.testing.assert_array_equal(ring.last(1.5), sound(1_500))
+    with pytest.raises(SourceError, match=r"found: +1\.5 s"):
+        ring.last(1.6)
+
+
 def test_one_may_ask_while_another_pushes() -> None:
     ring, stopping = SoundRing(RATE, SECONDS), threading.Event()
 

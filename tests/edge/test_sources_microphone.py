@@ -18,8 +18,11 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
+from asd_edge.config import MicrophoneTable
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block
+from asd_edge.sources.health import MicrophoneHealth
+from asd_edge.sources.observer import Observer
 from asd_edge.sources.open import open_source
 from tests.edge.virtual_microphone import virtual_microphone
 
@@ -145,11 +148,14 @@ def arecord_that(says: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, th
 
 def test_lost_samples_are_a_gap_between_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arecord_that("overrun!!! (at least 125.000 ms long)", tmp_path, monkeypatch)
-    source = open_source("alsa:default", rate=RATE)
+    health = MicrophoneHealth(MicrophoneTable())
+    source = open_source("alsa:default", rate=RATE, observer=Observer(health=health))
     blocks = list(islice(source.blocks(), 16))
     source.close()
     gaps = [later.start - block.start - len(block.samples) for block, later in pairwise(blocks)]
     assert sorted(gaps) == [0] * 14 + [2000]
+    assert (health.report.overruns, health.report.lost_s) == (1, 0.125)
+    assert blocks[-1].faults == ("silent",)  # this device gives zeros
 
 
 def test_walking_away_from_a_device_that_fell_silent_does_not_wait_for_it(

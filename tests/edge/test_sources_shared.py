@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-import select
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,12 +18,14 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from asd_edge.config import MachineTable, load_config
+from asd_edge.config import MachineTable, MicrophoneTable, load_config
 from asd_edge.errors import ConfigError, SourceError
 from asd_edge.sources.block import Block, Source
+from asd_edge.sources.health import MicrophoneHealth
+from asd_edge.sources.observer import Observer
 from asd_edge.sources.open import open_machine
 from asd_edge.sources.shared import SharedDevices
-from tests.edge.virtual_microphone import virtual_microphone
+from tests.edge.virtual_microphone import fed_microphone
 
 RATE = 16_000
 CHANNELS = 4
@@ -45,32 +46,8 @@ def tones(start: int, count: int) -> NDArray[np.int16]:
     return (16_384 * np.sin(2 * np.pi * np.array([[440, 880]]) * seconds)).astype(np.int16)
 
 
-@contextmanager
-def four_channels(folder: Path, make: Callable[[int, int], NDArray[np.int16]] = ramps) -> Iterator[str]:
-    """Give the name of a device that hears `make` without end, much faster than real time.
-
-    It is written in portions of a block: ALSA's plugin fills up with silence what it does not find in one go.
-    """
-    over = threading.Event()
-
-    def feed() -> None:
-        # Opened for both, so that it waits for nobody and goes on when a recorder leaves.
-        pipe = os.open(folder / "microphone.raw", os.O_RDWR | os.O_NONBLOCK)
-        start, count = 0, select.PIPE_BUF // make(0, 1).nbytes  # so much is written at once or not at all
-        while not over.wait(BLOCK_S / 8):
-            with suppress(BlockingIOError):  # full
-                os.write(pipe, make(start, count).astype("<i2").tobytes())
-                start += count
-        os.close(pipe)
-
-    with virtual_microphone(folder, None) as name:
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        try:
-            yield name
-        finally:
-            over.set()
-            feeder.join()
+def four_channels(folder: Path, make: Callable[[int, int], NDArray[np.int16]] = ramps) -> AbstractContextManager[str]:
+    return fed_microphone(folder, make, every_s=BLOCK_S / 8)
 
 
 def machine(name: str, number: int, channel: int | None, *, options: str = "", **keys: float) -> MachineTable:
@@ -245,7 +222,9 @@ def test_who_does_not_listen_gets_a_gap_and_the_others_lose_nothing(
 ) -> None:
     with four_channels(tmp_path) as name, caplog.at_level(logging.WARNING):
         shared, machines = sharing(name, 0, 1)
-        blocks = opened(shared, machines[0]).blocks()
+        health = MicrophoneHealth(MicrophoneTable())
+        observer = Observer(health=health)
+        blocks = open_machine(machines[0], rate=RATE, block_s=BLOCK_S, shared=shared, observer=observer).blocks()
         heard = [next(blocks)]
         (other,) = listen(shared, machines[1:])
         other.wait(8.0)
@@ -257,6 +236,7 @@ def test_who_does_not_listen_gets_a_gap_and_the_others_lose_nothing(
         other.end()
     (lost,) = gaps(heard)  # the oldest went, in one piece
     assert lost > RATE
+    assert (health.report.overruns, health.report.lost_s) == (1, pytest.approx(lost / RATE, abs=0.001))
     assert_own_channel(heard, 0)
     assert gaps(other.blocks) == []
     assert_own_channel(other.blocks, 1)
@@ -331,6 +311,12 @@ def test_what_the_device_loses_all_lose(tmp_path: Path, monkeypatch: pytest.Monk
 def test_machines_that_do_not_agree_are_refused(machines: list[MachineTable], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         SharedDevices(machines)
+
+
+def test_a_machine_is_compared_with_the_channels_of_others_alone() -> None:
+    alike = [machine("a", 1, 0), machine("a", 2, 3), machine("a", 3, 3), machine("b", 4, 1)]
+    shared = SharedDevices(alike)
+    assert [shared.others(one) for one in alike] == [[3], [0], [0], []]
 
 
 @pytest.mark.parametrize(

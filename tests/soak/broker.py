@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 
 from tests.edge.broker import Broker
 
-SETTINGS = """\
-allow_anonymous true
-persistence true
-persistence_location {folder}/
-autosave_interval 30
-max_queued_messages 0
-"""
+_EXAMPLE = Path(__file__).parents[2] / "firmware_configs" / "mosquitto" / "mosquitto.conf"
+_KEPT = ("autosave_interval ", "max_queued_", "persistent_client_", "max_packet_size ")  # settings of the example
 
 
 class LastingBroker(Broker):
     """Sessions, retained and queued messages survive a kill but for what came since the last save."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, SETTINGS.format(folder=folder))
+        example = [line for line in _EXAMPLE.read_text().splitlines() if line.startswith(_KEPT)]
+        own = ["allow_anonymous true", "persistence true", f"persistence_location {folder}/"]
+        super().__init__(folder, "\n".join([*own, *example, ""]))
+        self._folder = folder
+        self._plain = self._config.read_text()
 
     def save(self) -> None:
         """Write the state to the disk now (mosquitto(8), SIGUSR1)."""
@@ -33,6 +33,20 @@ class LastingBroker(Broker):
         self._process.wait()
         self._process = None
 
+    def restart(self, more: str = "") -> None:
+        """Stop it, and start it again with settings added to its own; port and state stay."""
+        self.stop()
+        self._config.write_text(self._plain + more)
+        self.start()
+
     def _send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+
+def free_port() -> int:
+    """Return a port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.edge.broker import Listener
 from tests.soak.broker import LastingBroker
 from tests.soak.load import Runner, alarming_device, tracebacks
 from tests.soak.outbox_file import read_outbox
@@ -63,7 +64,7 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
         _settle(subscriber)
         stopped_s = daemon.stop()
         _quieten(subscriber)
-        return _judge(subscriber, folder, daemon) | {
+        return _judge(subscriber, folder, daemon, _retained(broker.port)) | {
             "seed": seed,
             "blows": dict(Counter(order)),
             "seconds": time.monotonic() - began,
@@ -86,22 +87,32 @@ def _quieten(subscriber: Subscriber) -> None:
         time.sleep(0.5)
 
 
-def _judge(subscriber: Subscriber, folder: Path, daemon: Runner) -> dict[str, Any]:
+def _retained(port: int) -> list[dict[str, Any]]:
+    """Return what whoever comes now is told of the alarms."""
+    newcomer = Listener(port, "asd-edge/box/+/alarm")
+    newcomer.wait("/alarm", lambda _: len(newcomer.messages) >= MACHINES)
+    newcomer.close()
+    return newcomer.of("/alarm")
+
+
+def _judge(subscriber: Subscriber, folder: Path, daemon: Runner, retained: list[dict[str, Any]]) -> dict[str, Any]:
     ledger, held = subscriber.ledger, read_outbox(folder / "state" / "outbox" / "mqtt.db")
-    stands = json.loads(p.read_text()) if (p := folder / "state" / "alarms.json").exists() else {}
+    book = json.loads((folder / "state" / "alarms.json").read_text())["machines"]
+    stand = {machine: alarm["active"] for machine, alarm in book.items()}
     return {
         "committed": held.last_id,
         "received": len(ledger.received),
         "waiting": len(held.waiting),
         "dropped": held.dropped,
-        "lost": ledger.lost(range(1, held.last_id + 1), held.waiting),
+        "lost": ledger.lost(held.committed(), held.waiting),
         "again": ledger.again,
         "uncommitted": ledger.uncommitted,
         "contradictions": ledger.contradictions,
         "disorder": ledger.disorder,
         "failures": subscriber.failures,
         "alarms_received": subscriber.count("alarms"),
-        "alarms": {machine: alarm["active"] for machine, alarm in sorted(ledger.alarms.items())},
-        "alarms_of_the_daemon": stands,
+        "alarms_standing": sum(stand.values()),
+        "alarms_wrong": [machine for machine, active in stand.items() if ledger.alarms[machine]["active"] != active],
+        "retained_wrong": [alarm for alarm in retained if alarm != ledger.alarms[alarm["machine"]]],
         "exceptions_in_the_log": tracebacks(daemon.log),
     }

@@ -66,7 +66,7 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
             "outage_h": outage_s / 3600,
             "fed": fed,
             "committed": held.last_id,
-            "lost": len(subscriber.ledger.lost(range(1, held.last_id + 1), held.waiting)),
+            "lost": len(subscriber.ledger.lost(held.committed(), held.waiting)),
             "dropped": held.dropped,
             "waiting": len(held.waiting),
             "unconfirmed": unconfirmed,

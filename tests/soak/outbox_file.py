@@ -17,6 +17,10 @@ class Held:
     waiting: set[int]
     dropped: int
 
+    def committed(self) -> range:
+        """Return the ids of everything that was ever committed, if no file was ever replaced."""
+        return range(1, self.last_id + 1)
+
 
 def read_outbox(path: Path) -> Held:
     """Read the file of an outbox whose daemon has ended."""

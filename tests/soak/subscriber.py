@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import paho.mqtt.client as paho
@@ -39,6 +40,7 @@ class Subscriber:
         self.failures: list[str] = []
         self._counts: Counter[str] = Counter()
         self._stops: dict[str, int] = {}  # machine → last sample of its newest score
+        self._starts: dict[str, set[int]] = defaultdict(set)  # machine → first samples of its scores
         self._topic = topic
         self._subscribed = threading.Event()
         self._last = time.monotonic()
@@ -72,6 +74,14 @@ class Subscriber:
         """Return how many seconds of sound the machine that is furthest behind was heard for."""
         return min(dict(self._stops).values(), default=0) / rate
 
+    def gaps(self) -> int:
+        """Return how many scores lie between those that came, by their samples, and never came."""
+        missing = 0
+        for starts in self._starts.values():
+            step = min(second - first for first, second in pairwise(sorted(starts)))
+            missing += (max(starts) - min(starts)) // step + 1 - len(starts)
+        return missing
+
     def close(self) -> None:
         """End the connection; the session stays."""
         self._client.disconnect()
@@ -98,6 +108,7 @@ class Subscriber:
             for event in events:
                 self._counts[stream] += self.ledger.take(stream, event)
                 if "stop" in event:
+                    self._starts[event["machine"]].add(event["start"])
                     self._stops[event["machine"]] = max(event["stop"], self._stops.get(event["machine"], 0))
             self.arrivals.append(Arrival(stream, time.time(), len(events), _seconds(events[-1]["time"])))
 

@@ -206,4 +206,4 @@ def test_uninstalled_it_is_gone_but_for_what_it_knows(machine):
     assert machine.shown(UNIT, "ActiveState") == "inactive"
     assert machine.shown(UNIT, "LoadState") == "not-found"
     machine.run("test", "-f", "/etc/asd-edge/device.toml")
-    machine.run("test", "-d", "/var/lib/asd-edge/fan-7")
+    machine.run("test", "-d", "/var/lib/asd-edge/outbox")

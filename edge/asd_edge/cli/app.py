@@ -12,10 +12,14 @@ from asd_edge.cli.doctor import doctor
 from asd_edge.cli.enroll import enroll
 from asd_edge.cli.install import install
 from asd_edge.cli.keygen import keygen
+from asd_edge.cli.reload import reload
 from asd_edge.cli.remote import remote
 from asd_edge.cli.run import run
 from asd_edge.cli.score import score
+from asd_edge.cli.status import status
+from asd_edge.cli.support_bundle import support_bundle
 from asd_edge.cli.verify import verify
+from asd_edge.cli.watch import watch
 
 app = typer.Typer(
     name="asd-edge",
@@ -33,6 +37,10 @@ app.add_typer(conditions.app, name="conditions")
 app.add_typer(threshold.app, name="threshold")
 app.add_typer(clips.app, name="clips")
 app.command()(run)
+app.command()(status)
+app.command()(watch)
+app.command()(reload)
+app.command()(support_bundle)
 app.command()(verify)
 app.command()(doctor)
 app.command()(bench)

@@ -11,7 +11,8 @@ import typer
 from asd_edge.cli.options import Author, Config, Json
 
 if TYPE_CHECKING:
-    from asd_edge.evidence.store import ClipStore, StoredClip
+    from asd_edge.evidence.store import ClipStore
+    from asd_edge.evidence.stored import StoredClip
 
 app = typer.Typer(
     help="Look at the sound that was kept of alarms, say what it was, and train with it.\n\n"

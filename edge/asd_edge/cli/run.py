@@ -34,14 +34,24 @@ def run(
     """
     from asd_edge.config import load_config
 
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    _log_with(logging.DEBUG if verbose else logging.INFO)
     device = load_config(config)
     raise typer.Exit(_check(device) if check else _run(device, config))
 
 
+def _log_with(level: int) -> None:
+    from asd_edge.daemon.journal import JournalHandler, connected_to_journal
+
+    if connected_to_journal():
+        logging.basicConfig(level=level, handlers=[JournalHandler()], format="%(message)s")
+    else:
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+
+
 def _run(device: DeviceConfig, path: Path) -> int:
+    from asd_edge.daemon.heap import steady_heap
+
+    steady_heap()  # before anything else is imported that may start threads
     from asd_edge.daemon.supervisor import Daemon
 
     return Daemon(device, path).run()

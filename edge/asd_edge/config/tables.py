@@ -177,7 +177,7 @@ class EvidenceTable(Strict):
     )
     post_s: float = Field(default=10.0, ge=0.0, le=300.0, description="Seconds after the alarm began.")
     max_mib: int = Field(
-        default=256, ge=32, le=1_048_576, description="MiB of clips; beyond, the oldest goes, labelled ones last."
+        default=256, ge=32, le=16_384, description="MiB of clips; beyond, the oldest goes, labelled ones last."
     )
     max_age_days: int = Field(default=30, ge=1, le=3_650, description="Days of running after which a clip is deleted.")
 

@@ -13,6 +13,7 @@ from time import time
 from asd_edge.daemon.alarm_file import AlarmFile
 from asd_edge.errors import StateError
 from asd_edge.events import AlarmChange, alarm_text
+from asd_edge.heart import Heart
 
 _log = logging.getLogger(__name__)
 
@@ -32,13 +33,19 @@ class AlarmBook:
         path: of the file.
         publish: takes each change; called in that thread.
         changed: called, in that thread or the one that starts it, after `fault` has changed.
+        heart: gives that thread's sign of life.
     """
 
     def __init__(
-        self, path: Path, publish: Callable[[AlarmChange], None], changed: Callable[[], None] = lambda: None
+        self,
+        path: Path,
+        publish: Callable[[AlarmChange], None],
+        changed: Callable[[], None] = lambda: None,
+        heart: Callable[[str], Heart] = Heart,
     ) -> None:
         self._file = AlarmFile(path)
         self._publish = publish
+        self._heart = heart("alarms")
         self._changed = changed
         self._alarms: _Alarms = {}  # the last of each machine; in the inbox are copies of it
         self._lock = threading.Lock()  # of the two together: what is told last is what was entered last
@@ -104,8 +111,13 @@ class AlarmBook:
                 self._inbox.put((ended, dict(self._alarms)))
 
     def _run(self) -> None:
+        with self._heart:
+            self._work()
+
+    def _work(self) -> None:
         going = True
         while going:
+            self._heart.beat()
             try:
                 told = self._inbox.get(timeout=_RETRY_S)
             except Empty:
@@ -135,7 +147,9 @@ class AlarmBook:
     def _tell(self, change: AlarmChange) -> None:
         if change.active or change.cause != "start":
             said = (alarm_text(change), change.cause, change.condition, change.score, change.threshold)
-            _log.info("Machine %s: %s (cause %s, condition %s, score %.3f, threshold %.3f)", change.machine, *said)
+            fields = {"asd_machine": change.machine, "asd_event": "alarm"}
+            words = "Machine %s: %s (cause %s, condition %s, score %.3f, threshold %.3f)"
+            _log.info(words, change.machine, *said, extra=fields)
         try:
             self._publish(change)
         except Exception:  # one bad message must not keep the next from being told

@@ -25,6 +25,7 @@ from asd_edge.control import (
     socket_address,
 )
 from asd_edge.errors import AsdEdgeError, StateError
+from asd_edge.heart import Heart
 from asd_edge.strict import RefusalError, parse_versioned
 
 _log = logging.getLogger(__name__)
@@ -42,11 +43,13 @@ class ControlServer:
     Args:
         state_dir: where the socket lies. One daemon may use it: `control.lock` is held as long as this one lives.
         answer: gives the reply and its samples, or raises an AsdEdgeError that becomes the reply.
+        heart: gives each thread's sign of life.
     """
 
-    def __init__(self, state_dir: Path, answer: Answer) -> None:
+    def __init__(self, state_dir: Path, answer: Answer, heart: Callable[[str], Heart] = Heart) -> None:
         self._state_dir = state_dir
         self._answer = answer
+        self._heart = heart
         self._lock: IO[bytes] | None = None
         self._listener: socket.socket | None = None
         self._stopping = False
@@ -71,7 +74,9 @@ class ControlServer:
             return
         for number in range(_WORKERS):
             # A client that hangs must not keep the process alive.
-            threading.Thread(target=self._serve, args=(self._listener,), name=f"control-{number}", daemon=True).start()
+            name = f"control-{number}"
+            arguments = (self._listener, self._heart(name))
+            threading.Thread(target=self._serve, args=arguments, name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Take no more requests, and leave the folder to the next daemon."""
@@ -120,10 +125,16 @@ class ControlServer:
             raise
         return listener
 
-    def _serve(self, listener: socket.socket) -> None:
+    def _serve(self, listener: socket.socket, heart: Heart) -> None:
+        with heart:
+            self._take(listener, heart)
+
+    def _take(self, listener: socket.socket, heart: Heart) -> None:
         while not self._stopping:
+            heart.rest()
             try:
                 connection, _ = listener.accept()
+                heart.beat()
             except OSError as error:
                 if not self._stopping:  # no descriptor left, perhaps
                     _log.warning("A command cannot be taken: %s", error)

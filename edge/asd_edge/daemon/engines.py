@@ -16,6 +16,7 @@ from asd_edge.daemon.probation import Probation
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.engines.switching import switching
 from asd_edge.errors import AsdEdgeError
+from asd_edge.heart import Heart
 from asd_edge.serving.accelerator import Accelerator
 from asd_edge.serving.build import BuildChild, BuildLimits
 from asd_edge.serving.choice import Choice, kept_choice
@@ -27,6 +28,7 @@ from asd_edge.sinks.payloads import EngineReport
 
 _log = logging.getLogger(__name__)
 
+_FOREIGN_S = 600.0  # [ours] to load an engine and to measure it, on a slow board
 _SEARCH = "tensorrt"  # the key of what may end the process before it is known which engine it is
 
 Find = Callable[[Path], Accelerator]
@@ -46,6 +48,7 @@ class Engines:
         scorer: whose thread runs the network.
         changed: called after `report` has changed, in the thread that changed it.
         find: looks for the accelerator; None where there is nothing to look for.
+        heart: gives its sign of life, with the seconds that loading, building and measuring may last.
 
     Raises:
         EngineError: onnxruntime cannot load the graphs, or fails parity in another precision than fp32.
@@ -58,6 +61,7 @@ class Engines:
         scorer: Scorer,
         changed: Callable[[EngineReport], None],
         find: Find | None,
+        heart: Callable[[str, float], Heart] = Heart,
     ) -> None:
         self._config, self._bundle, self._scorer, self._changed = config, bundle, scorer, changed
         self._steady = bundle.pipeline(threads=config.bundle.threads)
@@ -72,6 +76,7 @@ class Engines:
         limits = BuildLimits(config.engine.build_timeout_s, config.engine.build_memory_mib << 20)
         self._child = BuildChild(limits)
         self._probation = Probation(config)
+        self._heart = heart("engines", config.engine.build_timeout_s + _FOREIGN_S)
         # TensorRT does not always return; it must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="engines", daemon=True)
 
@@ -97,6 +102,10 @@ class Engines:
     # --- the thread's work ---
 
     def _run(self) -> None:
+        with self._heart:
+            self._look()
+
+    def _look(self) -> None:
         try:
             reason = self._accelerate()
         except AsdEdgeError as error:

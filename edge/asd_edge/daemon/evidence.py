@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -20,6 +20,7 @@ from asd_edge.evidence.manifest import ClipManifest
 from asd_edge.evidence.recorded import Recorded
 from asd_edge.evidence.recording import Recording
 from asd_edge.evidence.store import ClipStore, members_of
+from asd_edge.heart import Heart
 from asd_edge.pipeline import Pipeline
 
 _log = logging.getLogger(__name__)
@@ -57,10 +58,16 @@ class Evidence:
         bundle_id: of the bundle that judges.
         pipeline: of that bundle.
         ring: gives what keeps a machine's sound; None when nothing does.
+        heart: gives its thread's sign of life.
     """
 
     def __init__(
-        self, config: DeviceConfig, bundle_id: str, pipeline: Pipeline, ring: Callable[[str], SoundRing | None]
+        self,
+        config: DeviceConfig,
+        bundle_id: str,
+        pipeline: Pipeline,
+        ring: Callable[[str], SoundRing | None],
+        heart: Callable[[str], Heart] = Heart,
     ) -> None:
         self.report = EvidenceReport()
         self._table = config.evidence
@@ -69,14 +76,15 @@ class Evidence:
         self._rate = pipeline.front_end.sample_rate
         self._score_every = round(pipeline.score_every_s * self._rate)
         self._ring = ring
+        self._heart = heart("evidence")
         self._store = ClipStore(config.device.state_dir)
         self._events: deque[WindowScore | AlarmChange] = deque(maxlen=_MOST_EVENTS)
         # The thread's alone:
-        self._kept_s = max((ring_seconds(config, machine.id) for machine in config.machines), default=0.0)
-        self._windows: dict[str, deque[WindowScore]] = {machine.id: deque() for machine in config.machines}
+        self._kept_s = max(ring_seconds(config, machine.id) for machine in config.machines)
+        self._windows: defaultdict[str, deque[WindowScore]] = defaultdict(deque)
         self._fluttering: set[str] = set()
         self._open: list[Recording] = []
-        self._made: dict[str, deque[float]] = {machine.id: deque(maxlen=_MOST_AN_HOUR) for machine in config.machines}
+        self._made: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_MOST_AN_HOUR))
         self._clock: RunningClock | None = None
         self._wake = threading.Event()
         self._stopping = False
@@ -103,8 +111,13 @@ class Evidence:
             self._wake.set()
 
     def _run(self) -> None:
+        with self._heart:
+            self._work()
+
+    def _work(self) -> None:
         tidied = None
         while not self._stopping:
+            self._heart.beat()
             if tidied is None or monotonic() - tidied >= _TIDY_S:
                 tidied = monotonic()
                 self._guarded(self._tidy)
@@ -124,11 +137,13 @@ class Evidence:
             self._fail(error)
 
     def _fail(self, error: Exception, *, missed: int = 0) -> None:
-        text = str(error) if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"
         if self.report.fault is None:
             surprise = None if isinstance(error, AsdEdgeError) else error
-            _log.error("Machines are heard, but evidence is not kept as it should be. %s", text, exc_info=surprise)
-        self.report = replace(self.report, missed=self.report.missed + missed, fault=text)
+            _log.error("Machines are heard, but evidence is not kept as it should be. %s", error, exc_info=surprise)
+        fault = (
+            f"{error.what}: {error.found}" if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"
+        )
+        self.report = replace(self.report, missed=self.report.missed + missed, fault=fault)
 
     def _tidy(self) -> None:
         """Delete what is too old or too much."""
@@ -145,10 +160,10 @@ class Evidence:
         """Take the events that have come, and the sound of alarms that have just begun."""
         while self._events:
             event = self._events.popleft()
-            windows = self._windows.get(event.machine)
-            if windows is None:
-                continue
+            windows = self._windows[event.machine]
             if isinstance(event, WindowScore):
+                if windows and event.stop <= windows[-1].stop:  # another numbering
+                    windows.clear()
                 windows.append(event)
                 kept = round((self._kept_s + self._table.post_s) * self._rate)
                 while windows[0].stop < event.stop - kept:
@@ -163,9 +178,7 @@ class Evidence:
                 self._keep(recording)
 
     def _take(self, alarm: AlarmChange, windows: deque[WindowScore]) -> None:
-        if not alarm.begins:
-            return
-        if not windows:  # nothing of it was heard
+        if not alarm.begins or not windows:
             return
         made, now = self._made[alarm.machine], monotonic()
         if len(made) == _MOST_AN_HOUR and now - made[0] < _HOUR_S:
@@ -178,8 +191,9 @@ class Evidence:
             return
         self._fluttering.discard(alarm.machine)
         made.append(now)
+        began_at = next((window for window in windows if window.time == alarm.time), windows[-1])
         pre_s, post_s = self._table.pre_s, self._table.post_s
-        self._open.append(Recording(alarm, windows[-1], rate=self._rate, pre_s=pre_s, post_s=post_s, now=now))
+        self._open.append(Recording(alarm, began_at, rate=self._rate, pre_s=pre_s, post_s=post_s, now=now))
 
     def _keep(self, recording: Recording) -> None:
         alarm = recording.alarm
@@ -214,6 +228,7 @@ class Evidence:
             condition=alarm.condition,
             score=alarm.score,
             threshold=alarm.threshold,
+            severity=alarm.severity,
             first_utc=utc(recorded.first_time),
             since_utc=utc(alarm.since),
             alarm_utc=utc(alarm.time),

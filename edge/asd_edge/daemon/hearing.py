@@ -113,9 +113,10 @@ class Hearing:
                     first = self._first(block, now)
                 block = replace(block, start=first + block.start)
                 self._heard, self._heard_at = block.start + len(block.samples), now
-                self._renewal, self.renewing = renew(self._renewal, block.faults, block.start / self._rate)
+                second = block.start / self._rate
+                self._renewal, self.renewing = renew(self._renewal, block.faults, second)
                 yield block
-                self._ladder = hear(self._ladder, monotonic())  # after the listener, who may have been kept waiting
+                self._ladder = hear(self._ladder, monotonic(), second)  # the listener may have been kept waiting
                 if self.renewing:
                     return
         finally:

@@ -16,6 +16,7 @@ from asd_edge.daemon.evidence import ring_seconds
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.detector import Heard
 from asd_edge.errors import AsdEdgeError, StateError
+from asd_edge.heart import Heart
 from asd_edge.history.format import MOST_BYTES, HistoryLayout, history_path
 from asd_edge.history.writer import HistoryWriter
 from asd_edge.pipeline import Pipeline
@@ -31,18 +32,24 @@ class Keeping:
     """The rings and histories of all machines, and the thread that writes the histories.
 
     That thread is its own: a flash card may stall for seconds, which must keep neither sound nor scores waiting.
+
+    Args:
+        config: the device.
+        bundle: what embeds.
+        pipeline: of that bundle.
+        heart: gives the thread's sign of life.
     """
 
-    def __init__(self, config: DeviceConfig, bundle: Bundle, pipeline: Pipeline) -> None:
-        device, self._pipeline = config.device, pipeline
-        names = [machine.id for machine in config.machines]
-        rate = pipeline.front_end.sample_rate
-        self._rings = {name: SoundRing(rate, s) for name in names if (s := ring_seconds(config, name)) > 0.0}
-        layout = _layout(bundle, pipeline, hours=device.history_h)
-        self._writers = {
-            name: HistoryWriter(history_path(device.state_dir, name), layout) for name in names if device.history_h > 0
-        }
+    def __init__(
+        self, config: DeviceConfig, bundle: Bundle, pipeline: Pipeline, heart: Callable[[str], Heart] = Heart
+    ) -> None:
+        self._device, self._pipeline = config.device, pipeline
+        self._layout = _layout(bundle, pipeline, hours=self._device.history_h)
+        self._rings: dict[str, SoundRing] = {}
+        self._writers: dict[str, HistoryWriter] = {}
+        self._heart = heart("history")
         self._failing: set[str] = set()
+        self.follow(config)
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
@@ -56,6 +63,24 @@ class Keeping:
         self._stopping = True
         self._wake.set()
         self._thread.join(patience_s)
+
+    def follow(self, config: DeviceConfig) -> None:
+        """Keep what the machines of this device file are heard to do, and no other's; those that stay lose nothing."""
+        names = [machine.id for machine in config.machines]
+        rings, writers = self._rings, self._writers
+        rate = self._pipeline.front_end.sample_rate
+        self._rings = {
+            name: rings.get(name) or SoundRing(rate, s) for name in names if (s := ring_seconds(config, name)) > 0.0
+        }
+        for name, ring in self._rings.items():
+            ring.keep(ring_seconds(config, name))
+        if self._device.history_h > 0.0:
+            self._writers = {name: writers.get(name) or self._writer(name) for name in names}
+        # Other threads go through the dictionary that was there before, to its end.
+        self._each(HistoryWriter.close, {name: writers[name] for name in writers.keys() - set(names)})
+
+    def _writer(self, machine: str) -> HistoryWriter:
+        return HistoryWriter(history_path(self._device.state_dir, machine), self._layout)
 
     def ring(self, machine: str) -> SoundRing | None:
         """Return what keeps the machine's sound; None when nothing does."""
@@ -95,14 +120,16 @@ class Keeping:
         return ControlReply(rate=rate, samples=len(sound)), sound
 
     def _run(self) -> None:
-        while not self._stopping:
-            self._wake.wait(_EVERY_S)
-            self._wake.clear()
-            self._each(HistoryWriter.flush)
-        self._each(HistoryWriter.close)
+        with self._heart:
+            while not self._stopping:
+                self._wake.wait(_EVERY_S)
+                self._wake.clear()
+                self._each(HistoryWriter.flush, self._writers)
+            self._each(HistoryWriter.close, self._writers)
 
-    def _each(self, do: Callable[[HistoryWriter], None]) -> None:
-        for machine, writer in self._writers.items():
+    def _each(self, do: Callable[[HistoryWriter], None], writers: dict[str, HistoryWriter]) -> None:
+        for machine, writer in writers.items():
+            self._heart.beat()
             try:
                 do(writer)
             except Exception as error:  # one machine's; the others' histories go on

@@ -18,8 +18,9 @@ _MENDED_BY_REOPENING = {"silent", "stuck"}  # a USB device that hangs; no wiring
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """`sound_at`: when there was sound last, or the daemon began to wait for it. `failures`: since it was steady.
-    `steady_since`: when it began to come without a failure; None while it does not. Seconds of the monotonic clock.
+    """`sound_at`: when there was sound last, or the daemon began to wait for it, by the monotonic clock.
+    `failures`: since it was steady.
+    `steady_since`: the second of sound at which it began to come without a failure; None while it does not.
     """
 
     sound_at: float
@@ -32,10 +33,10 @@ class Ladder:
         return 0.0 if self.failures <= 1 else min(2.0 ** min(self.failures - 2, 8), _LONGEST_PAUSE_S)
 
 
-def hear(ladder: Ladder, now: float) -> Ladder:
-    """Return the ladder after a block of sound."""
-    since = now if ladder.steady_since is None else ladder.steady_since
-    return Ladder(now, 0 if now - since >= _STEADY_S else ladder.failures, since)
+def hear(ladder: Ladder, now: float, second: float) -> Ladder:
+    """Return the ladder after a block of sound that begins at this second of it."""
+    since = second if ladder.steady_since is None else ladder.steady_since
+    return Ladder(now, 0 if second - since >= _STEADY_S else ladder.failures, since)
 
 
 def fail(ladder: Ladder) -> Ladder:

@@ -127,7 +127,6 @@ class MachineThread:
                 _log.warning("Machine %s: its microphone is opened afresh, which may mend it", self._machine.id)
             except Exception as error:
                 self._take_failure(error)
-            self._tell_unheard()
             self._pause(self._hearing.pause_s)
 
     def _take_failure(self, error: Exception) -> None:
@@ -152,9 +151,11 @@ class MachineThread:
         """Beat, and say it when there has been no sound for too long; called at least every second without sound."""
         self._beat()
         if self._hearing.quiet and self.report.state != "failed":
-            error = self.report.error if self.report.state == "reopening" else str(silent(self._machine.source))
-            _log.error("Machine %s is not heard. %s", self._machine.id, error)
+            error = self.report.error or str(silent(self._machine.source))
+            _log.error("Machine %s: %s", self._machine.id, "no sound since" if self.report.error else error)
             self._set(self._report("failed", error))
+        if self.report.state in ("reopening", "failed"):
+            self._miss_sound()
 
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
@@ -203,13 +204,21 @@ class MachineThread:
         if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
             self._publish(drift)
             means = (drift.condition, drift.mean, drift.expected)
-            _log.warning("Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?", drift.machine, *means)
+            words = "Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?"
+            fields = {"asd_machine": drift.machine, "asd_event": "drift"}
+            _log.warning(words, drift.machine, *means, extra=fields)
 
-    def _tell_unheard(self) -> None:
-        """Let the detector, which the scorer has let go of, know that the source has failed and stays away."""
-        if self._detector is not None:
-            for event in self._detector.unheard(self._hearing.due, time()):
-                self._tell(event)
+    def _miss_sound(self) -> None:
+        """Let the detector know, in the scorer's thread, that the source has failed and stays away."""
+        detector, now = self._detector, time()
+        due = self._hearing.due or round(monotonic() * self._rate)  # before any sound: a clock that runs is enough
+
+        def tell() -> None:
+            if detector is not None and detector is self._detector and not self._stopping.is_set():
+                for event in detector.unheard(due, now):
+                    self._tell(event)
+
+        self._scorer.between(tell)
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump())

@@ -16,6 +16,7 @@ from asd_edge.config import DeviceConfig, RemoteTable
 from asd_edge.credentials import credential
 from asd_edge.errors import StateError
 from asd_edge.events import utc
+from asd_edge.heart import Heart
 from asd_edge.remote.arguments import arguments
 from asd_edge.remote.audit import Audit, AuditEntry
 from asd_edge.remote.challenges import ChallengeBook
@@ -37,11 +38,12 @@ _log = logging.getLogger(__name__)
 
 _MOST_WAITING = 32  # requests not judged yet; a flood must not fill the memory
 _LONGEST_DETAIL = 200  # characters, most of which a stranger may have chosen
-_STOP_PATIENCE_S = 3.0
 
 
-def remote_enrollment(config: DeviceConfig, path: Path, sink: MqttSink) -> RemoteEnrollment | None:
-    """Return what takes commands from the sink's broker; None when it is off, and then nobody listens.
+def remote_enrollment(
+    config: DeviceConfig, path: Path, heart: Callable[[str], Heart] = Heart
+) -> RemoteEnrollment | None:
+    """Return what takes commands, once it listens to a sink; None when it is off, and then nobody listens.
 
     When the state folder cannot be used every request is refused as `unavailable`: the machines are listened to anyway.
 
@@ -62,16 +64,14 @@ def remote_enrollment(config: DeviceConfig, path: Path, sink: MqttSink) -> Remot
         commands_per_hour=config.remote.commands_per_hour,
         clock=monotonic,
     )
-    topics = Topics(config.mqtt.prefix, config.device.id)
     remote = RemoteEnrollment(
         config.device.id,
         path.absolute(),
         gate,
         Audit(state / "remote-audit.jsonl"),
         Runner(),
-        lambda response: sink.send(remote_message(topics, response)),
+        heart("remote"),
     )
-    sink.subscribe(Subscription(topics.remote_request, remote.arrived))
     if used.fault is None:
         _log.info("Remote enrollment is on; commands are taken from %s", ", ".join(keys.names))
     else:
@@ -100,7 +100,7 @@ class RemoteEnrollment:
         gate: judges requests.
         audit: where every request is written down.
         runner: does commands.
-        respond: publishes a response; returns at once.
+        heart: its sign of life.
     """
 
     def __init__(
@@ -110,14 +110,15 @@ class RemoteEnrollment:
         gate: Gate,
         audit: Audit,
         runner: Runner,
-        respond: Callable[[dict[str, Any]], None],
+        heart: Heart,
     ) -> None:
         self._device = device
         self._config = config
         self._gate = gate
         self._audit = audit
         self._runner = runner
-        self._respond = respond
+        self._heart = heart
+        self._respond: Callable[[dict[str, Any]], None] = lambda response: None
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="remote", daemon=True)
         self._unanswered = 0
@@ -127,25 +128,38 @@ class RemoteEnrollment:
         """Begin to answer."""
         self._thread.start()
 
+    def listen_to(self, sink: MqttSink, topics: Topics) -> None:
+        """Take requests from a sink that has not been started, and answer there from now on."""
+        sink.subscribe(Subscription(topics.remote_request, self.arrived))
+        self._respond = lambda response: sink.send(remote_message(topics, response))
+
     def arrived(self, payload: bytes, retained: bool) -> None:
         """Take a request from any thread; return at once."""
         if self._inbox.qsize() < _MOST_WAITING:  # what is dropped here would be unanswered by the gate too
             self._inbox.put(partial(self._answer, payload, retained))
 
-    def stop(self) -> None:
-        """Kill the child, write down what became of it, and end."""
+    def stop(self, patience_s: float = 3.0) -> None:
+        """Kill the child, write down what became of it, and end; return after `patience_s` at the latest."""
+        deadline = monotonic() + patience_s
         self._runner.stop()
         if (child := self._child) is not None:
-            child.join(_STOP_PATIENCE_S)
+            child.join(patience_s)
         self._inbox.put(None)
-        self._thread.join(_STOP_PATIENCE_S)
+        self._thread.join(max(0.0, deadline - monotonic()))
 
     def _work(self) -> None:
-        while (task := self._inbox.get()) is not None:
-            try:
-                task()
-            except Exception:  # one bad request must not end the thread
-                _log.exception("Remote enrollment")
+        with self._heart:
+            while (task := self._next()) is not None:
+                try:
+                    task()
+                except Exception:  # one bad request must not end the thread
+                    _log.exception("Remote enrollment")
+
+    def _next(self) -> Callable[[], None] | None:
+        self._heart.rest()
+        task = self._inbox.get()
+        self._heart.beat()
+        return task
 
     # --- the thread's tasks ---
 

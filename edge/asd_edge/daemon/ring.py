@@ -62,6 +62,17 @@ class SoundRing:
             done += step
         self._gapless = min(size, self._gapless + len(scaled))
 
+    def keep(self, seconds: float) -> None:
+        """Keep so much from now on; of what is there, the newest."""
+        with self._lock:
+            size = max(1, round(self.rate * seconds))
+            if size == len(self._kept):
+                return
+            newest = self._newest(min(self._gapless, size)) if self._gapless else self._kept[:0]
+            self._kept = np.full(size, 0, np.int16)
+            self._kept[: len(newest)] = newest
+            self._gapless, self._at = len(newest), len(newest) % size
+
     def clear(self) -> None:
         """Forget everything: nothing is heard any more, so nothing is of the last seconds."""
         with self._lock:

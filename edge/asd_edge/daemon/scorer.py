@@ -10,6 +10,7 @@ from time import monotonic
 
 from asd_edge.detector import Detector, advance
 from asd_edge.events import Judgement, WindowScore
+from asd_edge.heart import Heart
 from asd_edge.sources.block import Block
 from asd_edge.sources.observer import nothing
 from asd_edge.sources.pacing import ROUND_S
@@ -104,14 +105,21 @@ class _Work:
 
 
 class Scorer:
-    """The scoring thread. It sleeps until a block arrives, then takes everything that has arrived."""
+    """The scoring thread. It sleeps until a block arrives, then takes everything that has arrived.
 
-    def __init__(self) -> None:
+    Args:
+        heart: gives its sign of life.
+    """
+
+    def __init__(self, heart: Callable[[str], Heart] = Heart) -> None:
+        self._heart = heart("scorer")
         self._inbox: SimpleQueue[_Work | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
-        self._number = 0
-        self.run: int | None = None
-        """Number of the run in flight; None while it waits for sound. Another thread may read it."""
+
+    @property
+    def run(self) -> int | None:
+        """Number of the run in flight; None while it waits for sound. Any thread may ask."""
+        return self._heart.round
 
     def start(self) -> None:
         """Begin to work."""
@@ -131,21 +139,25 @@ class Scorer:
         self._inbox.put(task)
 
     def _run(self) -> None:
+        with self._heart:
+            self._work()
+
+    def _work(self) -> None:
         waiting: list[_Work] = []
         going = True
         while going or waiting:
             while going and not (waiting and self._inbox.empty()):
+                self._heart.rest()
                 work = self._inbox.get()
+                self._heart.beat()
                 if work is None:
                     going = False
                 elif isinstance(work, _Work):
                     waiting.append(work)
                 else:
                     work()
-            self._number += 1
-            self.run = self._number
+            self._heart.beat()
             waiting = self._advance(waiting)
-            self.run = None
 
     def _advance(self, waiting: list[_Work]) -> list[_Work]:
         """Do the first work of every line; return what remains."""

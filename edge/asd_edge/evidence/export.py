@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from asd_edge.errors import StateError
 from asd_edge.evidence.manifest import ClipManifest, Verdict
 from asd_edge.evidence.recorded import SOUND, flac
-from asd_edge.evidence.store import StoredClip
+from asd_edge.evidence.stored import StoredClip
 
 PIECE_S = 10.0
 """Sound is cut into pieces of this length or a little more, as long as the clips of DCASE."""

@@ -19,6 +19,7 @@ LEFT, TOP, BOTTOM, RIGHT = 30, 8, 20, 12
 
 _MOST_COLUMNS = 1_600
 _RANGE_DB = 80.0  # below the loudest
+_NEVER_BRIGHT_DB = -40.0  # on this scale the last of 16 bits hisses at -65: silence is not shown as the loudest sound
 _SLAB = 32
 _FULL_SCALE = 32_768.0
 
@@ -46,7 +47,7 @@ def spectrogram_png(samples: NDArray[np.int16], rate: int, *, marks_s: Sequence[
     """Return the picture of int16 samples [n]: kHz on the left, seconds below, a white line at each of `marks_s`."""
     power = _power(samples)  # [columns, ROWS]
     decibels = 10.0 * np.log10(np.maximum(power, 1e-12))
-    brightness = np.clip(1.0 + (decibels - decibels.max()) / _RANGE_DB, 0.0, 1.0)
+    brightness = np.clip(1.0 + (decibels - max(decibels.max(), _NEVER_BRIGHT_DB)) / _RANGE_DB, 0.0, 1.0)
     colours = np.rint(brightness.T[::-1] * (_COLOURS - 1)).astype(np.uint8)  # high frequencies on top
     canvas = np.full((TOP + ROWS + BOTTOM, LEFT + len(power) + RIGHT), WHITE, np.uint8)
     canvas[TOP : TOP + ROWS, LEFT : LEFT + len(power)] = colours

@@ -11,56 +11,12 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from asd_edge.atomic import atomic_write, make_folder, remove_folder, write_private_folder
 from asd_edge.errors import StateError
-from asd_edge.evidence.manifest import FORMAT, MANIFEST, SIZE_LIMIT, VERSION, ClipManifest, Label, Member
-from asd_edge.strict import RefusalError, parse_versioned
-
-
-@dataclass(frozen=True)
-class StoredClip:
-    """A clip on the disk.
-
-    `size`: bytes of its files. `changed`: UTC seconds. `manifest` is None where `fault` says why it cannot be read.
-    """
-
-    path: Path
-    size: int
-    changed: float
-    manifest: ClipManifest | None
-    fault: str | None = None
-
-    @property
-    def id(self) -> str:
-        """Its name: the time of the alarm, and some letters."""
-        return self.path.name
-
-    @property
-    def machine(self) -> str:
-        """The machine whose sound it is."""
-        return self.path.parent.name
-
-    def read(self, name: str) -> bytes:
-        """Return one of its files, held to the manifest.
-
-        Raises:
-            StateError: the clip or the file cannot be read, or is not what was written.
-        """
-        member = None if self.manifest is None else self.manifest.files.get(name)
-        if member is None:
-            raise _unusable(self.path, self.fault or f"no {name}", "a whole clip")
-        try:
-            data = _read(self.path / name, limit=member.size)
-        except OSError as error:
-            raise _unusable(self.path / name, error.strerror or str(error), "a file that this user may read") from error
-        except RefusalError as refusal:
-            raise _unusable(self.path / name, refusal.found, refusal.expected) from None
-        if hashlib.sha256(data).hexdigest() != member.sha256:
-            raise _unusable(self.path / name, "another content than was written", f"sha256 {member.sha256[:12]}…")
-        return data
+from asd_edge.evidence.manifest import MANIFEST, ClipManifest, Label, Member
+from asd_edge.evidence.stored import StoredClip, read_stored, unusable
 
 
 def members_of(files: Mapping[str, bytes]) -> dict[str, Member]:
@@ -104,7 +60,7 @@ class ClipStore:
                 make_folder(folder, self._state_dir, mode=0o700)
             write_private_folder(path, content, like=self._state_dir)
         except OSError as error:
-            raise _unusable(path, error.strerror or str(error), "a folder with room in it, to write to") from error
+            raise unusable(path, error.strerror or str(error), "a folder with room in it, to write to") from error
         return path
 
     def clips(self, machine: str | None = None) -> list[StoredClip]:
@@ -121,9 +77,9 @@ class ClipStore:
                 for folder in _folders(above)
                 if not folder.name.startswith(".")
             ]
-            found = [clip for clip in map(_stored, folders) if clip is not None]
+            found = [clip for clip in map(read_stored, folders) if clip is not None]
         except OSError as error:
-            raise _unusable(
+            raise unusable(
                 self.folder, error.strerror or str(error), "a folder that this user may read", "Run it with sudo."
             ) from error
         return sorted(found, key=_age_order)
@@ -151,12 +107,12 @@ class ClipStore:
             StateError: the clip is damaged or gone, or the disk does not take it.
         """
         if clip.manifest is None:
-            raise _unusable(clip.path, clip.fault or "no manifest", "a whole clip")
+            raise unusable(clip.path, clip.fault or "no manifest", "a whole clip")
         try:
             with atomic_write(clip.path / MANIFEST, mode=0o600, like=self._state_dir) as stream:
                 stream.write(_document(clip.manifest.model_copy(update={"label": label})))
         except OSError as error:
-            raise _unusable(clip.path, error.strerror or str(error), "a clip that this user may write to") from error
+            raise unusable(clip.path, error.strerror or str(error), "a clip that this user may write to") from error
 
     def remove(self, clip: StoredClip) -> None:
         """Delete a clip; one that is gone already is no error.
@@ -169,7 +125,7 @@ class ClipStore:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise _unusable(clip.path, error.strerror or str(error), "a folder that this user may write to") from error
+            raise unusable(clip.path, error.strerror or str(error), "a folder that this user may write to") from error
 
     def shrink(self, most_bytes: int) -> None:
         """Delete clips until they have so many bytes together: the oldest first, labelled ones after all others.
@@ -222,49 +178,9 @@ def _folders(above: Path) -> list[Path]:
         return []
 
 
-def _stored(folder: Path) -> StoredClip | None:
-    """Return a clip; None when it has gone meanwhile."""
-    try:
-        changed = folder.stat().st_mtime
-        with os.scandir(folder) as entries:
-            size = sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
-    except FileNotFoundError:
-        return None
-    try:
-        manifest = parse_versioned(
-            _read(folder / MANIFEST, limit=SIZE_LIMIT), ClipManifest, format=FORMAT, version=VERSION
-        )
-        if (manifest.machine, manifest.id) != (folder.parent.name, folder.name):
-            raise RefusalError(f"the manifest of {manifest.machine}/{manifest.id}", "its own")
-    except OSError as error:
-        return StoredClip(folder, size, changed, None, error.strerror or str(error)) if folder.exists() else None
-    except RefusalError as refusal:
-        return StoredClip(folder, size, changed, None, refusal.found)
-    return StoredClip(folder, size, changed, manifest)
-
-
 def _age_order(clip: StoredClip) -> tuple[bool, float, str]:
     return (True, clip.manifest.made_at_s, clip.id) if clip.manifest else (False, 0.0, clip.id)
 
 
 def _document(manifest: ClipManifest) -> bytes:
     return json.dumps(manifest.model_dump(mode="json"), indent=1).encode() + b"\n"
-
-
-def _read(path: Path, *, limit: int) -> bytes:
-    """Read a file of the service's user, who may have put a link in its place: root does not follow it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise RefusalError(f"more than {limit} bytes", f"at most {limit} bytes")
-    return data
-
-
-def _unusable(path: Path, found: str, expected: str, remedy: str | None = None) -> StateError:
-    return StateError(
-        f"Cannot use the clip {path}",
-        found=found,
-        expected=expected,
-        remedy=remedy or "Make room, correct the owner of device.state_dir, or delete it: asd-edge clips remove.",
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any, Literal
@@ -183,9 +183,13 @@ def status_message(
 
 def device_health(device: DeviceReport, outbox: OutboxReport) -> Health:
     """Return the worst of all machines', and of what is wrong beside them."""
-    found = {machine.health for machine in device.machines}
-    if device.troubles or outbox.fault is not None:
-        found.add("maintenance_required")
+    troubled = bool(device.troubles) or outbox.fault is not None
+    return worst_health([machine.health for machine in device.machines], troubled=troubled)
+
+
+def worst_health(machines: Collection[Health], *, troubled: bool) -> Health:
+    """Return the worst of all machines', and of what is wrong beside them."""
+    found = {*machines, *(["maintenance_required"] if troubled else [])}
     return next((health for health in _WORST_FIRST if health in found), "normal")
 
 

@@ -72,8 +72,7 @@ class FolderSource:
         Raises:
             SourceError: the folder cannot be read any more.
         """
-        while not self._closing.wait(ROUND_S):
-            self._observer.waiting()
+        while not self._closing.is_set():
             try:
                 found = self._watched.look(monotonic())
             except OSError as error:
@@ -89,6 +88,8 @@ class FolderSource:
                 if self._closing.is_set():  # not heard to its end: it comes again after a restart
                     return
                 self._watched.heard(file)
+            self._closing.wait(ROUND_S)
+            self._observer.waiting()
 
     def close(self) -> None:
         """End `blocks` soon, from any thread."""

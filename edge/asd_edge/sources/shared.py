@@ -19,18 +19,23 @@ class SharedDevices:
 
     Args:
         machines: all machines of the device file; those with other sources do not matter here.
+        before: those of the device file before; a device that goes on as it was stays open.
 
     Raises:
         ConfigError: machines that want one device with different channels or rates.
     """
 
-    def __init__(self, machines: Iterable[MachineTable]) -> None:
+    def __init__(self, machines: Iterable[MachineTable], before: SharedDevices | None = None) -> None:
         self._sharing: dict[str, list[MachineTable]] = {}
         for machine in machines:
             if (name := _device_name(machine)) is not None:
                 self._sharing.setdefault(name, []).append(machine)
         # A machine that has its device for itself reads it by itself: what it is late for waits in the pipe.
         self._devices = {name: _device(name, together) for name, together in self._sharing.items() if len(together) > 1}
+        for name, device in self._devices.items():
+            open_already = None if before is None else before._devices.get(name)
+            if open_already is not None and open_already.channels == device.channels:
+                self._devices[name] = open_already
 
     def device(self, machine: MachineTable) -> SharedDevice | None:
         """Return the device that a machine shares; None if it shares none, or has a source that cannot be read."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from asd_edge.sinks.outbox.rows import Entry, Lane, Row
+from asd_edge.sinks.outbox.faults import DamagedError, classified
+from asd_edge.sinks.outbox.rows import Entry, Lane, Row, row_of
 
 _APPLICATION_ID: Final = 0x61736465  # "asde"
 _VERSION: Final = 1
@@ -36,19 +36,6 @@ INSERT INTO dropped VALUES (0, 0), (1, 0);
 """
 
 
-class DiskFaultError(Exception):
-    """The disk does not take or give what it should; it may do so later."""
-
-    @property
-    def full(self) -> bool:
-        """Whether room would help."""
-        return "full" in str(self)
-
-
-class DamagedError(Exception):
-    """The file is no outbox, or not a whole one any more."""
-
-
 class Database:
     """One outbox file, used by one thread.
 
@@ -58,7 +45,7 @@ class Database:
     """
 
     def __init__(self, path: Path, *, first_id: int) -> None:
-        with _classified():
+        with classified():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             try:
@@ -89,13 +76,13 @@ class Database:
 
     def hold_size(self) -> None:
         """Let the file be no larger than it is, so that the log never holds a page that the disk has no room for."""
-        with _classified():
+        with classified():
             self._value("PRAGMA wal_checkpoint(RESTART)")
             self._value(f"PRAGMA max_page_count = {self._value('PRAGMA page_count')}")
 
     def free_size(self) -> None:
         """Let the file grow again."""
-        with _classified():
+        with classified():
             self._value(f"PRAGMA max_page_count = {_MOST_PAGES}")
 
     @contextmanager
@@ -105,7 +92,7 @@ class Database:
         Raises:
             DiskFaultError, DamagedError: nothing was done.
         """
-        with _classified():
+        with classified():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -152,8 +139,7 @@ class Database:
         """Delete what was confirmed in a settlement up to this one."""
         self._connection.execute("DELETE FROM event WHERE state > 0 AND state <= ?", (up_to,))
 
-    def drop_oldest(self, lane: Lane, most: int) -> int:
-        """Delete the oldest events of a lane that nobody has confirmed, and count them; return how many."""
+    def _drop_oldest(self, lane: Lane, most: int) -> int:
         dropped = 0
         for state in (-1, 0):  # each in its own index
             dropped += self._connection.execute(
@@ -187,25 +173,34 @@ class Database:
 
     # --- at any time ---
 
+    def drop_oldest(self, most: int) -> int:
+        """Delete the oldest events that nobody has confirmed, scores before alarms, and count them; return how many."""
+        for lane in Lane:
+            with self.transaction():
+                dropped = self._drop_oldest(lane, most)
+            if dropped:
+                return dropped
+        return 0
+
     def waiting(self, lane: Lane, *, after: int, limit: int, up_to: int | None) -> list[Row]:
         """Return the oldest waiting events of a lane with ids above `after` and, if given, at most `up_to`."""
         last = (1 << 62) if up_to is None else up_to
-        with _classified():
+        with classified():
             found = self._connection.execute(
                 "SELECT id, lane, machine, kind, time, body FROM event "
                 "WHERE lane = ? AND state = 0 AND id > ? AND id <= ? ORDER BY id LIMIT ?",
                 (int(lane), after, last, limit),
             )
-            return [_row(*values) for values in found]
+            return [row_of(*values) for values in found]
 
     def count(self, state: int, lane: Lane) -> int:
         """Return how many events of a lane wait (0) or are parked (-1)."""
-        with _classified():
+        with classified():
             return int(self._value(f"SELECT count(*) FROM event WHERE lane = ? AND state = {state:d}", int(lane)))
 
     def oldest_time(self) -> float | None:
         """Return the time of the oldest waiting event."""
-        with _classified():
+        with classified():
             oldest = [
                 row
                 for lane in Lane
@@ -217,22 +212,22 @@ class Database:
 
     def dropped(self) -> dict[Lane, int]:
         """Return how many events of each lane were given up, ever."""
-        with _classified():
+        with classified():
             return {Lane(lane): events for lane, events in self._connection.execute("SELECT lane, events FROM dropped")}
 
     def last_settlement(self) -> int:
         """Return the number of the last settlement that left something."""
-        with _classified():
+        with classified():
             return int(self._value("SELECT coalesce(max(state), 0) FROM event WHERE state > 0"))
 
     def last_id(self) -> int:
         """Return the last id that was used."""
-        with _classified():
+        with classified():
             return int(self._value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence"))
 
     def size(self) -> int:
         """Return the bytes that hold events; the file may be larger, for what was deleted is used again."""
-        with _classified():
+        with classified():
             pages = self._value("PRAGMA page_count") - self._value("PRAGMA freelist_count")
             return int(pages * self._value("PRAGMA page_size"))
 
@@ -246,40 +241,3 @@ class Database:
     def _value(self, statement: str, *values: Any) -> Any:
         row = self._connection.execute(statement, values).fetchone()
         return None if row is None else row[0]
-
-
-def salvaged(path: Path) -> Iterator[Row]:
-    """Yield what nobody has confirmed of a damaged file, as far as it can be read: from both ends up to the damage."""
-    seen = 0
-    for order in ("", " DESC"):
-        with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_BUSY_S)) as connection:
-            found = connection.execute(
-                f"SELECT id, lane, machine, kind, time, body FROM event WHERE state <= 0 AND id > ? ORDER BY id{order}",
-                (seen,),
-            )
-            for values in found:
-                with suppress(ValueError, TypeError):
-                    row = _row(*values)
-                    json.loads(row.entry.body)  # a damaged page may hold anything
-                    yield row
-                    seen = max(seen, row.id) if not order else seen
-
-
-def _row(number: int, lane: int, machine: str, kind: str, time: float, body: bytes) -> Row:
-    return Row(number, Entry(Lane(lane), str(machine), str(kind), float(time), bytes(body)))
-
-
-@contextmanager
-def _classified() -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        text = str(error)
-        if "malformed" in text or "no such" in text:  # the schema itself cannot be read
-            raise DamagedError(text) from error
-        raise DiskFaultError(text) from error
-    except sqlite3.DatabaseError as error:
-        raise DamagedError(str(error)) from error
-    except OSError as error:
-        raise DiskFaultError(error.strerror or str(error)) from error

@@ -46,6 +46,15 @@ class Row:
         return self.entry.payload(self.id)
 
 
+def row_of(number: int, lane: int, machine: str, kind: str, time: float, body: bytes) -> Row:
+    """Return the row of these columns.
+
+    Raises:
+        ValueError, TypeError: they are not what was written.
+    """
+    return Row(number, Entry(Lane(lane), str(machine), str(kind), float(time), bytes(body)))
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxReport:
     """How an outbox does.

@@ -1,0 +1,223 @@
+"""Where events go: every destination has a connection, an outbox and a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from asd_edge import __version__
+from asd_edge.config import BrokerTable, DeviceConfig, MqttTable, OutboxTable, SparkplugTable
+from asd_edge.credentials import credential
+from asd_edge.daemon.watchdog import Watchdog
+from asd_edge.errors import StateError
+from asd_edge.events import Event
+from asd_edge.heart import Heart
+from asd_edge.sinks.home_assistant import discovery_messages
+from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.outbox.outbox import Outbox
+from asd_edge.sinks.outbox.rows import OutboxReport
+from asd_edge.sinks.payloads import Counts, DeviceReport, LinkReport, Message
+from asd_edge.sinks.sparkplug.bd_seq import BdSeq
+from asd_edge.sinks.sparkplug.node import SparkplugNode
+from asd_edge.sinks.topics import Topics
+
+_SWITCH_S = 2.0  # for what waits to be delivered; after that it waits on the disk
+_SLOW_DISK_S = 10.0
+
+
+class Sink(Protocol):
+    """One destination."""
+
+    @property
+    def thread(self) -> threading.Thread:
+        """Its thread, which alone uses its outbox."""
+        ...
+
+    @property
+    def report(self) -> tuple[LinkReport, Counts | None, OutboxReport]:
+        """How link, messages, where they are counted, and outbox do."""
+        ...
+
+    def start(self) -> None:
+        """Begin to connect; return at once."""
+        ...
+
+    def wait_open(self, timeout_s: float) -> bool:
+        """Wait until the broker takes messages; return whether it does."""
+        ...
+
+    def publish(self, event: Event) -> None:
+        """Take an event; return at once."""
+        ...
+
+    def announce(self, reason: str) -> None:
+        """Publish anew how the device does."""
+        ...
+
+    def stop(self, reason: str, *, patience_s: float) -> int:
+        """End; return how many events the broker has not confirmed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """All that a destination was made from; with others it is made anew.
+
+    `files`: when each file was written. `machines`: those that it announces at every connection.
+    """
+
+    device: str
+    table: BrokerTable
+    outbox: OutboxTable
+    files: tuple[tuple[Path, int], ...]
+    machines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    settings: _Settings
+    sink: Sink
+    heart: Heart
+    prepare: Callable[[], None]
+
+
+_Destinations = Mapping[str, _Destination]
+
+
+class Destinations:
+    """The destinations of a device file. Any thread may publish; the rest is the main thread's.
+
+    Args:
+        config: the device.
+        describe: what the daemon says about itself; called in the sinks' threads.
+        watchdog: watches over those.
+        subscribe: is given every MQTT sink just before it starts, with its topics.
+
+    Raises:
+        SinkError: a password or a TLS file cannot be read.
+    """
+
+    def __init__(
+        self,
+        config: DeviceConfig,
+        describe: Callable[[], DeviceReport],
+        watchdog: Watchdog,
+        subscribe: Callable[[MqttSink, Topics], None],
+    ) -> None:
+        self._describe, self._watchdog, self._subscribe = describe, watchdog, subscribe
+        self._current: _Destinations = {}
+        self._current = self._made(config)
+
+    @property
+    def reports(self) -> dict[str, tuple[LinkReport, Counts | None, OutboxReport]]:
+        """How each does; any thread may ask."""
+        return {name: destination.sink.report for name, destination in self._current.items()}
+
+    def start(self, head_start_s: float) -> bool:
+        """Begin to connect; wait a while for the brokers, and return whether all of them answer."""
+        for destination in self._current.values():
+            self._begin(destination)
+        deadline = monotonic() + head_start_s
+        waits = [d.sink.wait_open(max(0.0, deadline - monotonic())) for d in self._current.values()]
+        return all(waits)
+
+    def publish(self, event: Event) -> None:
+        """Hand an event to every destination; return at once."""
+        for destination in self._current.values():
+            destination.sink.publish(event)
+
+    def announce(self, reason: str) -> None:
+        """Say anew, everywhere, how the device does."""
+        for destination in self._current.values():
+            destination.sink.announce(reason)
+
+    def stop(self, reason: str, patience_s: float) -> int:
+        """End all at once; return how many events no broker has confirmed. They wait on the disk."""
+        sinks = [destination.sink for destination in self._current.values()]
+        if not sinks:
+            return 0
+        for destination in self._current.values():
+            self._watchdog.forget(destination.heart)
+        with ThreadPoolExecutor(len(sinks)) as pool:
+            return sum(pool.map(lambda sink: sink.stop(reason, patience_s=patience_s), sinks))
+
+    def plan(self, config: DeviceConfig) -> Callable[[], None]:
+        """Make what another device file asks for beside what there is; return what puts it in force.
+
+        Raises:
+            SinkError: a password or a TLS file cannot be read.
+        """
+        return partial(self._follow, self._made(config))
+
+    def _made(self, config: DeviceConfig) -> _Destinations:
+        tables: dict[str, MqttTable | SparkplugTable] = {"mqtt": config.mqtt, "sparkplug": config.sparkplug}
+        return {name: self._one(name, table, config) for name, table in tables.items() if table.enabled}
+
+    def _follow(self, planned: _Destinations) -> None:
+        """Let the planned ones take over: events of now are theirs, and so is what waits on the disk.
+
+        Raises:
+            StateError: one of before does not let go of its outbox; the watchdog ends the process then.
+        """
+        before, self._current = self._current, planned
+        for name, destination in before.items():
+            if destination is not planned.get(name):
+                self._end(name, destination)
+        for name, destination in planned.items():
+            if destination is not before.get(name):
+                self._begin(destination)
+
+    def _one(self, name: str, table: MqttTable | SparkplugTable, config: DeviceConfig) -> _Destination:
+        device = config.device.id
+        announced = isinstance(table, SparkplugTable) or table.home_assistant is not None
+        machines = tuple(machine.id for machine in config.machines) if announced else ()
+        settings = _Settings(device, table, config.outbox, _written(table), machines)
+        before = self._current.get(name)
+        if before is not None and before.settings == settings:
+            return before
+        heart = Heart(name)
+        folder, pace = config.device.state_dir / "outbox", config.outbox.history_kib_s
+        outbox = Outbox(folder / f"{name}.db", config.outbox)
+        if isinstance(table, SparkplugTable):
+            bd_seq = BdSeq(config.device.state_dir / "sparkplug.json")
+            node = SparkplugNode(table, device, outbox, pace, self._describe, bd_seq, beat=heart.beat)
+            return _Destination(settings, node, heart, _nothing)
+        topics, greetings = Topics(table.prefix, device), list[Message]()
+        if table.home_assistant is not None:
+            greetings = discovery_messages(topics, table.home_assistant, machines, __version__)
+        sink = MqttSink(table, topics, outbox, pace, self._describe, greetings=lambda: greetings, beat=heart.beat)
+        return _Destination(settings, sink, heart, partial(self._subscribe, sink, topics))
+
+    def _begin(self, destination: _Destination) -> None:
+        destination.prepare()
+        self._watchdog.watch(destination.heart)
+        destination.sink.start()
+
+    def _end(self, name: str, destination: _Destination) -> None:
+        destination.sink.stop("the device file has changed", patience_s=_SWITCH_S)
+        destination.sink.thread.join(_SLOW_DISK_S)
+        if destination.sink.thread.is_alive():  # two threads must never use one outbox
+            raise StateError(
+                f"The connection of [{name}] as it was does not end",
+                found="a disk that does not answer",
+                expected="what was sent last, written down",
+                remedy="Examine the disk, and restart asd-edge run.",
+            )
+        self._watchdog.forget(destination.heart)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _written(table: BrokerTable) -> tuple[tuple[Path, int], ...]:
+    """Return the files that a broker's table names, and when each was written: a new certificate is a change too."""
+    tls = (table.tls.ca_file, table.tls.cert_file, table.tls.key_file) if table.tls is not None else ()
+    files = [credential(path) for path in (table.password_file, *tls) if path is not None]
+    return tuple((path, path.stat().st_mtime_ns) for path in files if path.exists())

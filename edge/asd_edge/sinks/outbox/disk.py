@@ -1,0 +1,155 @@
+"""The file of an outbox through everything that may happen to it: full disk, failing disk, damage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from asd_edge.sinks.outbox.database import Database
+from asd_edge.sinks.outbox.faults import DamagedError, DiskFaultError
+from asd_edge.sinks.outbox.ids import IdPromise
+from asd_edge.sinks.outbox.reserve import Reserve
+from asd_edge.sinks.outbox.rows import Lane
+from asd_edge.sinks.outbox.salvage import salvaged
+
+_log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+_DROPPED_FOR_ROOM = 200  # events; on a full disk a deletion must be small: it is written to the log first
+_TRY_AGAIN_S = 5.0  # between two attempts at a disk that fails
+_FULL = "the disk is full: new events take the place of the oldest scores"
+
+
+class Disk:
+    """Opens the file when it is needed, and again after a fault; what cannot be mended is said in `fault`.
+
+    Args:
+        path: the file; `.ids.json`, `.reserve` and a damaged predecessor lie beside it.
+        clock: seconds that no clock setting moves.
+        opened: called with a file that was opened, and after events were given up for want of room.
+        known: how many events wait in the file, as far as is known.
+    """
+
+    def __init__(
+        self, path: Path, clock: Callable[[], float], opened: Callable[[Database], None], known: Callable[[], int]
+    ) -> None:
+        self.promise = IdPromise(path.with_suffix(".ids.json"))
+        self.database: Database | None = None
+        """The open file."""
+        self._path, self._clock, self._opened, self._known = path, clock, opened, known
+        self._reserve = Reserve(path.with_suffix(".reserve"))
+        self._retry_at = clock()
+        self._held = False  # whether the file may not grow, because the disk is full
+        self._fault: str | None = None
+        self._damage: str | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the disk or the file, or was wrong with its predecessor; None when nothing is."""
+        return self._fault or (_FULL if self._held else self._damage)
+
+    def do(self, work: Callable[[Database], _Result]) -> _Result | None:
+        """Do something with the file; on a full disk make room, from a damaged file go on with another, once.
+
+        None: it could not be done, as `fault` says.
+        """
+        for attempt in (1, 2):
+            try:
+                result = work(self._open())
+            except DiskFaultError as error:
+                if attempt == 1 and error.full and self._make_room():
+                    continue
+                self._fail(str(error), full=error.full)
+                return None
+            except DamagedError as error:
+                if attempt == 1 and self._replace(str(error)):
+                    continue
+                self._fail(str(error))
+                return None
+            if self._fault is not None:
+                _log.info("The outbox %s is written to again", self._path)
+                self._fault = None
+            return result
+        return None
+
+    def look_after(self) -> None:
+        """Take back what was held back for a full disk, when there is room again."""
+        if self._reserve.take() and self._held and self.database is not None:
+            with suppress(DiskFaultError, DamagedError):
+                self.database.free_size()
+                self._held = False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.database is not None:
+            self.database.close()
+            self.database = None
+
+    def _open(self) -> Database:
+        if self.database is None:
+            if self._fault is not None and self._clock() < self._retry_at:
+                raise DiskFaultError(self._fault)
+            self._retry_at = self._clock() + _TRY_AGAIN_S
+            database = Database(self._path, first_id=self.promise.below)
+            self._opened(database)
+            self.database, self._held = database, False
+        return self.database
+
+    def _make_room(self) -> bool:
+        """On a full disk, give up a few of the oldest events; their pages are what new ones go to from now on."""
+        database = self.database
+        if database is None:
+            return False
+        if not self._held:
+            self._reserve.release()  # the log may hold pages that the file has no room for yet
+            with suppress(DiskFaultError, DamagedError):
+                database.hold_size()
+                self._held = True
+        with suppress(DiskFaultError, DamagedError):
+            dropped = database.drop_oldest(_DROPPED_FOR_ROOM)
+            self._opened(database)
+            return dropped > 0
+        return False
+
+    def _fail(self, fault: str, *, full: bool = False) -> None:
+        if self._fault is None:  # said once
+            _log.error("The outbox %s cannot be used: %s. A few events are kept in memory", self._path, fault)
+        self._fault = fault
+        if not full:
+            self.close()  # a file system may be mounted anew under it
+
+    def _replace(self, damage: str) -> bool:
+        """Set a damaged file aside, and go on with a new one that takes over what can be read."""
+        self.close()
+        known = self._known()
+        aside = self._path.with_suffix(".damaged.db")
+        try:
+            for ending in ("", "-wal", "-shm"):
+                part = Path(f"{self._path}{ending}")
+                if part.exists():
+                    part.replace(f"{aside}{ending}")
+            taken = self._take_over(aside, known)
+        except (OSError, DiskFaultError, DamagedError) as error:
+            self._fault = str(error)
+            return False
+        lost = f"{max(0, known - taken)} were lost" if known else "how many were lost is not known"
+        self._damage = f"it was damaged ({damage}): {taken} waiting events were taken over, {lost}; see {aside.name}"
+        _log.error("The outbox %s begins anew: %s", self._path, self._damage)
+        return True
+
+    def _take_over(self, aside: Path, known: int) -> int:
+        database = Database(self._path, first_id=self.promise.below)
+        taken = 0
+        try:
+            with database.transaction():
+                for row in salvaged(aside):
+                    database.insert(row.entry, number=row.id)
+                    taken += 1
+                database.count_dropped(Lane.SCORE, max(0, known - taken))
+        finally:
+            database.close()
+        return taken

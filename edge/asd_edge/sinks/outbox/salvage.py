@@ -1,0 +1,28 @@
+"""What can still be read of a damaged outbox."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from asd_edge.sinks.outbox.rows import Row, row_of
+
+
+def salvaged(path: Path) -> Iterator[Row]:
+    """Yield what nobody has confirmed of a damaged file, as far as it can be read: from both ends up to the damage."""
+    seen = 0
+    for order in ("", " DESC"):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+            found = connection.execute(
+                f"SELECT id, lane, machine, kind, time, body FROM event WHERE state <= 0 AND id > ? ORDER BY id{order}",
+                (seen,),
+            )
+            for values in found:
+                with suppress(ValueError, TypeError):  # a damaged page may hold anything
+                    row = row_of(*values)
+                    json.loads(row.entry.body)
+                    yield row
+                    seen = max(seen, row.id) if not order else seen

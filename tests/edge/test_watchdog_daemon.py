@@ -1,0 +1,75 @@
+"""The real daemon, a thread of which really stands still: systemd's watchdog is told no more, people are told which."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from asd_edge.control import status
+from tests.edge.device import FAN_SOURCE, asd_edge, write_device
+from tests.edge.fan_bundle import make_fan_bundle
+
+# As `asd-edge run`, but less patient with its machines.
+RUN = """
+import sys
+from asd_edge.daemon.watchdog import Watchdog
+heart = Watchdog.heart
+Watchdog.heart = lambda self, name, limit_s=60.0: heart(self, name, 1.5 if "machine" in name else limit_s)
+sys.argv = ["asd-edge", "run", "--config", sys.argv[1]]
+from asd_edge.cli import main
+main()
+"""
+
+
+def test_a_thread_that_stands_still_is_named_and_the_watchdog_told_no_more(
+    broker: Any, listen: Any, tmp_path: Path
+) -> None:
+    make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    os.mkfifo(tmp_path / "stuck")  # opening it as a file waits for a writer, and nothing can interrupt that
+    stuck = {"id": "stuck", "source": f"sim:fan?control={tmp_path / 'stuck'}"}
+    fan = {"id": "fan-1", "source": FAN_SOURCE, "factory": "fan/00"}
+    device = write_device(tmp_path, tmp_path / "fan.asd", broker.port, fan, stuck)
+    listener = listen(broker.port)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10.0)
+        watched = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "600000"}
+        with subprocess.Popen(
+            [sys.executable, "-c", RUN, str(device)], env=os.environ | watched, stderr=subprocess.PIPE, text=True
+        ) as daemon:
+            try:
+                told: list[str] = []
+                while not told or "STUCK" not in told[-1]:
+                    told.append(systemd.recv(4_096).decode())
+                assert told.count("WATCHDOG=1") >= 2
+                assert told[-1].startswith("STATUS=1 of 2 machines heard; mqtt connected; STUCK: machine stuck ")
+                systemd.settimeout(1.5)
+                try:
+                    while (late := systemd.recv(4_096).decode()) != "WATCHDOG=1":
+                        assert late.startswith("STATUS=")
+                    raise AssertionError("the watchdog was told that all is well")
+                except TimeoutError:
+                    pass
+                found = status(tmp_path / "state")
+                assert found.process.stuck == ("machine stuck has not moved for 1.5 s",)
+                assert {"scorer", "history", "mqtt", "control-0", "machine fan-1"} <= set(found.process.threads)
+                said = listener.wait("/status", lambda payload: payload["health"] == "maintenance_required")
+                assert "machine stuck" in said["troubles"][0]
+                printed = asd_edge("status", "--config", device)
+                assert printed.returncode == 1
+                assert "- a thread is stuck: machine stuck" in printed.stdout
+                began = time.monotonic()
+                daemon.send_signal(signal.SIGTERM)
+                assert daemon.wait(15) == 0
+                assert time.monotonic() - began < 6.0
+            finally:
+                if daemon.poll() is None:
+                    daemon.kill()
+                assert daemon.stderr is not None
+                assert "A thread is stuck: machine stuck" in daemon.stderr.read()
