@@ -10,4 +10,6 @@ own=$(.venv/bin/python -c 'import sys; print("{}.{}".format(*sys.version_info))'
 for version in 3.10 3.11 3.12 3.13; do
     [ "$version" = "$own" ] || tests/run_base.sh "$version"
 done
+# Where systemd can boot in a container (docs/service.md); it says so where not. A boot that hangs is a failure.
+timeout --kill-after=30 600 tests/systemd/run.sh
 ls -d .venv-edge-* >/dev/null || { echo "no other Python from 3.10 to 3.13 to test the base installation on" >&2; exit 1; }

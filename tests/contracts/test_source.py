@@ -95,8 +95,8 @@ def shared_source(folder: Path, stalled: bool, observer: Observer = NOBODY) -> I
     # Eight blocks, which a pipe holds at once; after its end a file would be silence at full speed.
     with virtual_microphone(folder, None) as name, (folder / "microphone.raw").open("r+b", buffering=0) as pipe:
         pipe.write(b"" if stalled else pcm(2 * RATE).tobytes())
-        machine = MachineTable(id="fan-1", source=f"alsa:{name}")
-        yield open_machine(machine, rate=RATE, shared=SharedDevices([machine]), observer=observer)
+        machine, other = (MachineTable(id=f"fan-{number}", source=f"alsa:{name}") for number in (1, 2))
+        yield open_machine(machine, rate=RATE, shared=SharedDevices([machine, other]), observer=observer)
 
 
 Maker = Callable[..., AbstractContextManager[Source]]

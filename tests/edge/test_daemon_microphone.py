@@ -68,6 +68,7 @@ class Plant:
     def start(self) -> None:
         for machine in self.machines:
             machine.start()
+            time.sleep(0.04)  # half a second of sound: what one finds out, the other finds out later
         self.wait_for_scores(2)
 
     def stop(self) -> None:

@@ -90,6 +90,7 @@ def test_a_value_that_hangs_is_stuck() -> None:
 
 NORMAL: dict[str, NDArray[np.int16]] = {
     "the noise of a good microphone in a quiet room": noise(1.0, rms=1.5),
+    "hardly anything": noise(1.0, rms=0.3),
     "faint hum": clip(tone(1.0, hertz=50.0, amplitude=4.0) + noise(1.0, rms=0.7)),
     "loud hum": clip(tone(1.0, hertz=50.0, amplitude=20_000.0)),
     "faint noise with bangs": np.where(np.arange(RATE) % 4000 < 200, noise(1.0, rms=6000.0), noise(1.0, rms=0.4)),
@@ -208,6 +209,17 @@ def test_a_floor_that_rises_for_a_day_is_a_warning() -> None:
     assert worse.lowest_dbfs == -58.0
     assert not floor(lambda second: working_day(second) + 12.0 * (second >= 86_400), 36).risen  # for a whole day
     assert not floor(lambda second: working_day(second) + 8.0 * (second >= 86_400), 48).risen
+
+
+def test_a_muted_microphone_has_no_floor() -> None:
+    health = MicrophoneHealth(MicrophoneTable())
+    for _ in range(700):
+        health.hear(np.zeros((100, 1), np.int16), rate=100)
+    assert health.report.floor_dbfs is None
+    for second in range(700):
+        health.hear(noise(1.0, rms=100.0, seed=second, rate=100)[:, None], rate=100)
+    # Of 100 samples the level is known to 0.6 dB, and the floor is the quantile of 5 % of that.
+    assert health.report.floor_dbfs == pytest.approx(20.0 * math.log10(100 / 32_768) - 1.0, abs=0.5)
 
 
 def test_a_floor_that_falls_is_no_sign_of_anything() -> None:

@@ -8,6 +8,14 @@ import time
 from pathlib import Path
 
 BOOT_S = 60.0
+NSPAWN = (
+    *("setpriv", "--pdeathsig=KILL"),  # it ends with this process, however that ends
+    *("systemd-nspawn", "--quiet", "--boot", "--console=pipe"),
+    "--volatile=overlay",  # what it changes is in memory
+    *("--register=no", "--keep-unit"),  # neither a machine manager nor a unit of this system is needed
+    "--private-network",  # its ports are not this machine's
+    "--system-call-filter=bpf",  # its systemd enforces DevicePolicy= by BPF programs, where the cgroup tree is cgroup2
+)
 
 
 class Machine:
@@ -20,17 +28,13 @@ class Machine:
 
     def __init__(self, root: Path, log: Path) -> None:
         self._log = log
-        # No machine manager and no unit of ours is needed (--register=no --keep-unit); a network of its own keeps its
-        # ports away from this machine's. DevicePolicy= is enforced by BPF programs in a cgroup2 tree, which its systemd
-        # may load; with the older tree it is not enforced in a container.
-        nspawn = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--volatile=overlay"]
         with log.open("wb") as console:
             self._nspawn = subprocess.Popen(
-                [*nspawn, "--private-network", "--system-call-filter=bpf", "--console=pipe", "--directory", str(root)],
+                [*NSPAWN, f"--directory={root}"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},  # cgroup2, see above
             )
         self._init = self._await_init()
 

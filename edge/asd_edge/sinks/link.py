@@ -1,25 +1,19 @@
 """One MQTT connection at a time, to the first of some brokers that takes it.
 
-paho-mqtt is used as a transport only. Every connection has a client of its own, so nothing of an old one is left in
-paho's queues, and a thread of its own whose life is the connection's: whatever ends the thread, an exception inside
-paho too, ends the connection and is seen. Pauses, failover and versions are decided here, in the owner's thread.
+paho-mqtt is used as a transport only: pauses, failover and versions are decided here, in the owner's thread.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Literal, Protocol
 
-import paho.mqtt.client as paho
-from paho.mqtt.reasoncodes import ReasonCode
-
 from asd_edge.config import BrokerTable, Server
+from asd_edge.sinks.connection import Connection
 from asd_edge.sinks.mqtt_client import (
     CHECK_PROTOCOL,
     CLOSED_AT_ONCE,
@@ -29,7 +23,6 @@ from asd_edge.sinks.mqtt_client import (
     new_client,
     shut,
 )
-from asd_edge.sinks.network import serve
 from asd_edge.sinks.payloads import LinkReport, Message
 from asd_edge.sinks.subscription import Subscription
 
@@ -63,20 +56,6 @@ class LinkOwner(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Connection:
-    client: paho.Client
-    server: Server
-    since: float
-    asking: bool  # only for the version of MQTT
-    thread: threading.Thread | None = None
-    answered: bool = False  # set in paho's thread, before its end
-    accepted: bool = False
-    fell_back: bool = False  # the broker does not speak MQTT 5
-    refusal: str | None = None
-    end: str | None = None  # the first reason that paho gave
-
-
 class Link:
     """The connection of one destination.
 
@@ -108,7 +87,7 @@ class Link:
         self._turn = 0  # which of the servers is next
         self._pauses = _pauses()
         self._retry_at = monotonic()
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._trouble: str | None = None
         new_client(config, config.protocol, client_id)  # what is wrong with its files is said now
 
@@ -136,7 +115,7 @@ class Link:
         if connection is None:
             if now >= self._retry_at:
                 self._connect()
-        elif connection.thread is None or not connection.thread.is_alive():
+        elif not connection.alive:
             self._on_end(connection, "its thread ended")
         elif not connection.accepted and now - connection.since > _ANSWER_S:
             self._spoken.pop(connection.server, None)
@@ -163,10 +142,7 @@ class Link:
             connection.client.disconnect()
         else:
             leave_it_to_the_will(connection.client, self._protocol(connection.server))
-        if connection.thread is not None:
-            connection.thread.join(
-                _STOP_PATIENCE_S
-            )  # a dead link or a silent name server may hold it: it is left behind
+        connection.join(_STOP_PATIENCE_S)
 
     def next_server(self, reason: str) -> None:
         """Leave this broker for the next one, after what was handed to it; with MQTT 5 it publishes the will too."""
@@ -187,6 +163,24 @@ class Link:
             server = self._servers[self._turn] if self._connection is None else self._connection.server
             _log.warning("%s", broker_error(server, found, expected, remedy))
 
+    # --- called in the connection's thread ---
+
+    def answered(self, connection: Connection, refusal: str | None) -> None:
+        """Hand it over to the owner's thread, as all of these."""
+        self._do(partial(self._on_answer, connection, refusal))
+
+    def acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
+        """Hand over what the broker says to a message."""
+        self._do(partial(self._on_acknowledged, connection, mid, refusal))
+
+    def deaf(self, connection: Connection, refusal: str) -> None:
+        """Hand over that the broker does not let us listen."""
+        self._do(partial(self._on_deaf, refusal))
+
+    def ended(self, connection: Connection, reason: str) -> None:
+        """Hand over why the connection has ended."""
+        self._do(partial(self._on_end, connection, reason))
+
     # --- how ---
 
     @property
@@ -205,45 +199,15 @@ class Link:
         if not asking:
             will = self._owner.will()
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
-        connection = self._connection = _Connection(client, server, monotonic(), asking)
-        self._listen(connection)
-        name = f"{self._client_id}-link"
-        connection.thread = threading.Thread(target=self._run, args=(connection,), name=name, daemon=True)
-        connection.thread.start()
+        connection = self._connection = Connection(
+            client, server, self._config.keepalive_s, self, self.subscriptions, asking=asking
+        )
+        connection.start()
 
-    def _listen(self, connection: _Connection) -> None:
-        """Let paho's callbacks, in its thread, do no more than hand a task over."""
-        client = connection.client
-
-        def on_connect(_c: object, _u: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
-            connection.answered = True
-            self._do(partial(self._on_answer, connection, str(reason) if reason.is_failure else None))
-
-        def on_publish(_c: object, _u: object, mid: int, reason: ReasonCode, _properties: object) -> None:
-            self._do(partial(self._on_acknowledged, connection, mid, str(reason) if reason.is_failure else None))
-
-        def on_disconnect(_c: object, _u: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
-            connection.end = connection.end or str(reason)
-
-        client.on_connect = on_connect
-        client.on_publish = on_publish
-        client.on_disconnect = on_disconnect
-        for subscription in self.subscriptions:
-            subscription.listen_to(client, lambda reason: self._do(partial(self._on_deaf, reason)))
-
-    def _run(self, connection: _Connection) -> None:
-        """Be the connection's thread."""
-        try:
-            serve(connection.client, connection.server, self._config.keepalive_s)
-            reason = (connection.end or "closed") if connection.answered else CLOSED_AT_ONCE
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-        self._do(partial(self._on_end, connection, reason))
-
-    def _on_answer(self, connection: _Connection, refusal: str | None) -> None:
+    def _on_answer(self, connection: Connection, refusal: str | None) -> None:
         if connection is not self._connection:
             return
-        connection.refusal = refusal
+        connection.refused = refusal is not None
         if refusal == VERSION_REFUSED and self._protocol(connection.server) == "5":
             connection.fell_back = True
             _log.warning("The broker at %s does not speak MQTT 5; falling back to MQTT 3.1.1", connection.server)
@@ -260,7 +224,7 @@ class Link:
                 subscription.subscribe(connection.client, self._protocol(connection.server))
             self._owner.on_up()
 
-    def _on_acknowledged(self, connection: _Connection, mid: int, refusal: str | None) -> None:
+    def _on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         if connection is self._connection:
             self._owner.on_acknowledged(mid, refusal)
 
@@ -268,7 +232,7 @@ class Link:
         topics = ", ".join(subscription.topic for subscription in self.subscriptions)
         self.warn(reason, "permission to subscribe", f"Allow reading {topics}.")
 
-    def _on_end(self, connection: _Connection, reason: str) -> None:
+    def _on_end(self, connection: Connection, reason: str) -> None:
         if connection is not self._connection:
             return
         self._connection = None
@@ -281,7 +245,7 @@ class Link:
             self._owner.on_down(reason)
             return
         self._next_turn()
-        if connection.refusal is None:
+        if not connection.refused:
             if reason == CLOSED_AT_ONCE:
                 self.warn(reason, "a broker that takes messages", CHECK_PROTOCOL)
             else:
