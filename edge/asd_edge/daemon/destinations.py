@@ -28,7 +28,7 @@ from asd_edge.sinks.sparkplug.node import SparkplugNode
 from asd_edge.sinks.topics import Topics
 
 _SWITCH_S = 2.0  # for what waits to be delivered; after that it waits on the disk
-_SLOW_DISK_S = 10.0
+_SLOW_DISK_S = 3.0  # beyond; systemd's watchdog waits for the main thread meanwhile
 
 
 class Sink(Protocol):

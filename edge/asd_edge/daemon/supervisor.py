@@ -97,8 +97,8 @@ class Daemon:
         self._machines = Machines(config, works)
         self._prometheus = Prometheus(config, lambda: self._reporting.status, heart)
         parts = (self._destinations, self._machines, self._evidence, self._prometheus)
-        announce = self._destinations.announce
-        self._reload = Reload(DeviceFile.of(config, path), parts, announce, self._notes.put)
+        file, announce = DeviceFile.of(config, path), self._destinations.announce
+        self._reload = Reload(file, parts, announce, self._watchdog.look, self._notes.put)
         self._reporting = Reporting(
             self._reload,
             bundle,
