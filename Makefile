@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-aarch64 test-systemd test-node-red check setup fuzz bench default-model format clean
+.PHONY: demo test test-aarch64 test-systemd test-node-red check setup fuzz soak bench default-model format clean
 
 demo: $(VENV)/base            ## A machine's life in a minute, heard through the real path
 	$(BIN)/asd-edge demo --out demo.png
@@ -32,6 +32,9 @@ setup: $(VENV)/dev            ## Everything the tests need
 
 fuzz: $(VENV)/dev             ## A hundred thousand mutated bundles, other ones every day
 	ASD_EDGE_FUZZ=100000 ASD_EDGE_FUZZ_FIRST=$$(date +%Y%m%d00000) $(BIN)/python -m pytest tests/edge/test_bundle_fuzz.py
+
+soak: $(VENV)/dev             ## Hours of kills, outages and faults for the daemon, and docs/benchmarks.md
+	$(BIN)/python -m tests.soak
 
 bench: $(VENV)/dev            ## Measure, and write docs/benchmarks.md
 	$(BIN)/python -m tests.bench

@@ -13,6 +13,7 @@ from tests.bench.machine import told
 from tests.bench.render_bundles import bundles
 from tests.bench.render_conditions import conditions
 from tests.bench.render_quantisers import quantisers
+from tests.bench.render_soak import soak
 from tests.bench.render_streaming import streaming
 from tests.bench.render_systems import systems
 from tests.bench.render_tensorrt import tensorrt
@@ -39,7 +40,7 @@ def render(folder: Path) -> str:
         quantisers(_results(folder, "quantisers")),
         tensorrt(_results(folder, "tensorrt")),
     ]
-    parts += [_simulator(folder), _flights(folder)]
+    parts += [soak(_results(folder, "soak")), _simulator(folder), _flights(folder)]
     return "\n\n".join(parts) + "\n"
 
 

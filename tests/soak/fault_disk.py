@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+from tests.soak.outbox_file import read_last_id
 from tests.soak.rig import Rig
 
 _LASTS_S = 20.0
@@ -48,6 +49,7 @@ def read_only(rig: Rig, random: Random) -> None:
     subprocess.run(["mount", "-o", "remount,abort", rig.state], check=True)
     rig.wait("meanwhile", lambda status: status.get("health", "normal") != "normal")
     rig.run_on(_LASTS_S)
+    rig.replaced_at = read_last_id(rig.state / "outbox" / "mqtt.db")
     subprocess.run(["umount", "--lazy", rig.state], check=True)
     subprocess.run(["mount", "-o", "loop", other, rig.state], check=True)
     rig.wait("afterwards", lambda status: status.get("outbox", {"fault": ""})["fault"] is None)

@@ -37,9 +37,10 @@ def outbox_middle_running(rig: Rig, random: Random) -> None:
 
 
 def state_files(rig: Rig, random: Random) -> None:
-    """Every other file of the state, while the daemon is not there."""
+    """Every other file of the state, while the daemon is not there and an alarm stands."""
     rig.start()
     rig.wait_scores(random.randrange(20, 60))
+    rig.wait_alarm()
     rig.stop()
     for path in sorted(rig.state.rglob("*")):
         if path.is_file() and "mqtt.db" not in path.name:
@@ -56,7 +57,7 @@ def _with_waiting_events(rig: Rig, random: Random, where: Callable[[int], tuple[
     rig.run_on(_OUTAGE_S)
     rig.stop()
     path = _outbox(rig)
-    rig.committed = read_outbox(path).committed()
+    rig.replaced_at = read_outbox(path).last_id
     rig.counts["waited_when_damaged"] = len(read_outbox(path).waiting)
     _overwrite(path, *where(path.stat().st_size), random)
     rig.broker.start()

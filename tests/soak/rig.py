@@ -30,7 +30,7 @@ class Rig:
         self.said: dict[str, Any] = {}
         self.codes: list[int] = []  # how the daemons that were stopped have ended
         self.counts: dict[str, Any] = {}
-        self.committed: range | None = None  # ids, where the outbox's file does not tell: it was replaced
+        self.replaced_at: int | None = None  # the last id of the outbox whose file another one has replaced
         self._starts = 0
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -112,6 +112,14 @@ class Rig:
                 raise RuntimeError(f"no scores come: {self.log()}")
             self.run_on(0.1)
 
+    def wait_alarm(self) -> None:
+        """Wait until an alarm stands."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not any(alarm["active"] for alarm in list(self.subscriber.ledger.alarms.values())):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no alarm comes: {self.log()}")
+            self.run_on(0.1)
+
     def log(self) -> str:
         """Return the end of what the daemon has logged."""
         return "\n".join(self._log.read_text("utf-8", errors="replace").splitlines()[-25:])
@@ -122,13 +130,14 @@ class Rig:
         while self.subscriber.quiet_s() < 2.0:
             time.sleep(0.2)
         ledger, held = self.subscriber.ledger, read_outbox(self.state / "outbox" / "mqtt.db")
+        committed = held.committed() if self.replaced_at is None else range(1, self.replaced_at + 1)
         return {
             "exit_codes": self.codes,
             "said": self.said,
-            "committed": held.last_id,
+            "committed": len(committed),
             "received": len(ledger.received),
             "waiting": len(held.waiting),
-            "lost": len(ledger.lost(self.committed or held.committed(), held.waiting)),
+            "lost": len(ledger.lost(committed, held.waiting)),
             "dropped": held.dropped,
             "uncommitted": ledger.uncommitted,
             "again": ledger.again,
