@@ -10,8 +10,8 @@ _HEAD = (
     "## Soak\n\n`make soak`; one scenario: `python -m tests.soak NAME`\n\n"
     "The real daemon and a real mosquitto, whose persistence is set as in `firmware_configs/mosquitto/mosquitto.conf`. "
     "A subscriber with a session that lasts writes down every event by its id. *Lost*: committed, and neither received "
-    "nor waiting in the outbox. *Disorder*: events of one machine that came for the first time after a later one of the "
-    "same stream. *Contradictions*: one id, two payloads."
+    "nor waiting in the outbox. *Disorder*: events of one machine whose first arrival is after that of a later one in "
+    "the same stream. *Contradictions*: one id, two payloads."
 )
 
 
@@ -127,10 +127,14 @@ def _short(trouble: str) -> str:
 
 def _commands(r: dict[str, Any]) -> str:
     rows: list[tuple[object, ...]] = []
-    for key, title in (("all_judged", "without the limit of requests a minute"), ("rate_limited", "with it")):
+    for key, title in (
+        ("all_judged", "requests for enrollment, all judged"),
+        ("rate_limited", "requests for enrollment, of which the limit lets a few through"),
+        ("sparkplug", "Sparkplug NCMD and STATE"),
+    ):
         found = r[key]
         rows += [
-            (f"{found['requests']:,} requests {title}: exit code at the end", found["exit_code"], 0),
+            (f"{found['requests']:,} {title}: exit code at the end", found["exit_code"], 0),
             ("… exceptions in the log", found["exceptions_in_the_log"], 0),
             ("… growth of resident memory", f"{found['growth_mb']:.1f} MB", ""),
         ]
