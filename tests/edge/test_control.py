@@ -199,7 +199,7 @@ def test_the_document_shows_requests_and_replies_as_they_are() -> None:
     shown = re.findall(r"```json\n(.*?)```", (DOCS / "state.md").read_text(), re.S)
     requests, replies = (block.splitlines() for block in shown)
     asked = [ControlRequest.model_validate_json(line) for line in requests]
-    assert {request.request for request in asked} == {"ping", "serving", "flush", "sound"}
+    assert {request.request for request in asked} == {"ping", "serving", "status", "reload", "flush", "sound"}
     for line in replies:
         assert json.loads(ControlReply.model_validate_json(line).model_dump_json()) == json.loads(line)
 

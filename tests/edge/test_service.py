@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+import asd_edge.service
 from asd_edge.cli.app import app
 from asd_edge.errors import ServiceError
 from asd_edge.service.files import GPU, SHIPPED, STATE, UNIT, is_edited, sealed, shipped
@@ -54,6 +55,12 @@ def files(root: Path) -> dict[str, str]:
 def credentials(root: Path) -> list[str]:
     lines = read(root, UNIT).splitlines()
     return [line.removeprefix("LoadCredential=") for line in lines if line.startswith("LoadCredential=")]
+
+
+def test_the_package_has_the_very_files_of_the_repository() -> None:
+    shown = Path(__file__).parents[2] / "firmware_configs" / "systemd"
+    assert (Path(asd_edge.service.__file__).parent / "systemd").resolve() == shown
+    assert all((shown / name).is_file() for name in SHIPPED.values())
 
 
 class TestInstall:

@@ -21,6 +21,8 @@ from asd_edge.sinks.sparkplug.node import SparkplugNode
 from tests.edge.sparkplug_host import NpmHost
 from tests.edge.sparkplug_listener import SparkplugListener
 
+pytestmark = pytest.mark.once
+
 START = 1_767_225_600.0
 REPORT = DeviceReport(
     "0.1.0",

@@ -59,8 +59,9 @@ def plant() -> Plant:
 def make_node(tmp_path: Path, plant: Plant) -> Iterator[Callable[..., SparkplugNode]]:
     nodes: list[SparkplugNode] = []
 
-    def make(port: int, **fields: Any) -> SparkplugNode:
-        config = SparkplugTable(host="127.0.0.1", port=port, group="plant", keepalive_s=5, **fields)
+    def make(port: int, keepalive_s: int = 5, **fields: Any) -> SparkplugNode:
+        config = SparkplugTable(host="127.0.0.1", port=port, group="plant", **fields)
+        config = config.model_copy(update={"keepalive_s": keepalive_s})  # 1 would be too short for a device file
         outbox = Outbox(tmp_path / "outbox" / "sparkplug.db", OutboxTable(replay_s=0))
         node = SparkplugNode(config, "box", outbox, 2_048, plant.describe, BdSeq(tmp_path / "sparkplug.json"))
         node.start()
@@ -162,20 +163,28 @@ def test_a_bad_microphone_is_bad_quality_and_a_dead_one_a_dead_device(
     assert (birth.values()["Score"], birth.quality("Score"), birth.values()["Health/NE107"]) == (None, 0, 0)
 
 
-def test_what_a_dead_broker_may_not_have_passed_on_comes_again_as_history(
-    make_broker: Any, hear: Any, make_node: Any
+def test_what_a_frozen_broker_may_not_have_passed_on_comes_again_as_history(
+    make_broker: Any, hear: Any, make_node: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("asd_edge.sinks.sparkplug.replay._MARGIN_S", 60.0)  # however slow this machine is
     broker = make_broker()
     broker.start()
     before = hear(broker.port)
-    node = make_node(broker.port, primary_host="scada")  # so that nobody speaks before somebody listens
+    node = make_node(broker.port, 1, primary_host="scada")  # so that nobody speaks before somebody listens
     before.publish(*STATE, retain=True)
     assert node.wait_open(10)
     for number in range(6):
         node.publish(score(number, number / 100))
     before.wait("DDATA", lambda h: h.values().get("Score") == 0.05)
+    broker.freeze()  # the link is half open: what is sent now seems to be sent
+    for number in range(6, 100):
+        node.publish(score(number, number / 100))
+    deadline = time.monotonic() + 15.0
+    while node.report[0].connected:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     broker.stop()
-    for number in range(6, 300):
+    for number in range(100, 300):
         node.publish(score(number, number / 100))
     node.publish(AlarmChange("fan-7", START + 299, True, START + 290, 2.9, 0.2, "rpm1200"))
     time.sleep(0.5)
@@ -191,7 +200,7 @@ def test_what_a_dead_broker_may_not_have_passed_on_comes_again_as_history(
     history = [value for heard in host.of("DDATA") for value in _scores(heard)]
     assert history == [number / 100 for number in range(300)]
     assert host.of("DDATA")[0].values(historical=True)["Alarm/Active"] is True  # alarms first
-    assert host.of("NBIRTH")[0].values()["bdSeq"] == 1
+    assert host.of("NBIRTH")[0].values()["bdSeq"] >= 1
 
 
 def _scores(heard: Any) -> list[float]:

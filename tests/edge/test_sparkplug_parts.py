@@ -22,7 +22,13 @@ from asd_edge.sinks.sparkplug.codec import DataType
 from asd_edge.sinks.sparkplug.inbox import Inbox
 from asd_edge.sinks.sparkplug.metrics import MACHINE, NODE, Quality
 from asd_edge.sinks.sparkplug.primary_host import PrimaryHost
-from asd_edge.sinks.sparkplug.readings import event_readings, health_readings, milliseconds, node_readings
+from asd_edge.sinks.sparkplug.readings import (
+    entry_readings,
+    event_readings,
+    health_readings,
+    milliseconds,
+    node_readings,
+)
 from asd_edge.sinks.sparkplug.replay import Replay
 from asd_edge.sinks.sparkplug.values import Reading, Values
 from asd_edge.sources.health import MicrophoneReport
@@ -101,6 +107,12 @@ def test_new_conditions_end_a_drift() -> None:
 
 def test_an_event_of_a_later_version_says_nothing() -> None:
     assert event_readings({"machine": "fan", "time": "2026-01-01T00:00:00.000Z", "kind": "fell_off"}) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"time": 5}', b'{"active": true, "time": "2026-01-01T00:00:00.000Z"}'])
+def test_a_damaged_row_says_nothing(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    assert entry_readings(replace(entry_of(SCORED), body=body)) == []
+    assert "An event of fan" in caplog.text
 
 
 @given(st.integers(0, 4_000_000_000_000))

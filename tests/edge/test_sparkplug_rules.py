@@ -11,6 +11,8 @@ import tests.edge.sparkplug_rules_of_sessions as of_sessions
 from tests.edge.sparkplug_recordings import MACHINES, recording
 from tests.edge.sparkplug_rules import RULES
 
+pytestmark = pytest.mark.once
+
 IDS = (Path(__file__).parent / "sparkplug_ids.txt").read_text().split()
 
 # Why a rule has no check over recordings.

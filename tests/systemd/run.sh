@@ -37,21 +37,22 @@ inside() {  # inside COMMAND...: what nspawn says goes to a log, for it warns of
 }
 
 make_python() {  # the wheels of Debian 12's Python 3.11, then this tree's
-    local pip=(.venv/bin/python -m pip)
-    local ready=$root/opt/asd-edge/ready
+    local pip=(.venv/bin/python -m pip) ready=$root/opt/asd-edge/ready
+    local install=(/opt/asd-edge/bin/pip install -qq --no-index --find-links /wheels)
     if [ ! -e "$ready" ] || [ pyproject.toml -nt "$ready" ]; then
         rm -rf "$root/wheels" "$root/opt/asd-edge"
         # shellcheck disable=SC2046  # one word a platform
         "${pip[@]}" download -qq --dest "$root/wheels" --constraint constraints.txt --only-binary=:all: \
             --python-version 3.11 $(printf -- '--platform=manylinux_2_%d_'"$(uname -m)"' ' {17..36}) \
             --platform=manylinux2014_"$(uname -m)" .
+        "${pip[@]}" wheel -qq --no-deps --wheel-dir "$root/wheels" .
         inside python3 -m venv /opt/asd-edge
+        inside "${install[@]}" asd-edge
         touch "$ready"
     fi
     rm -f "$root"/wheels/asd_edge-*
     "${pip[@]}" wheel -qq --no-deps --wheel-dir "$root/wheels" .
-    inside /opt/asd-edge/bin/pip install -qq --no-index --find-links /wheels asd-edge
-    inside /opt/asd-edge/bin/pip install -qq --no-index --find-links /wheels --no-deps --force-reinstall asd-edge
+    inside "${install[@]}" --no-deps --force-reinstall asd-edge
 }
 
 [ "$(id -u)" -eq 0 ] || skip "it takes root"

@@ -152,7 +152,9 @@ class MachineThread:
         self._beat()
         if self._hearing.quiet and self.report.state != "failed":
             error = self.report.error or str(silent(self._machine.source))
-            _log.error("Machine %s: %s", self._machine.id, "no sound since" if self.report.error else error)
+            _log.error(
+                "Machine %s: %s", self._machine.id, "its source does not come back" if self.report.error else error
+            )
             self._set(self._report("failed", error))
         if self.report.state in ("reopening", "failed"):
             self._miss_sound()
@@ -264,9 +266,12 @@ class MachineThread:
         if self._stopping.is_set():  # a source torn from under its reader fails; that is no news
             return self._report("ended")
         text = _text(error)
+        level = logging.WARNING if state == "reopening" else logging.ERROR
         if text != self.report.error:
             traceback = None if isinstance(error, AsdEdgeError) else error
-            _log.error("Machine %s: %s", self._machine.id, text, exc_info=traceback)
+            _log.log(level, "Machine %s: %s", self._machine.id, text, exc_info=traceback)
+        elif state != self.report.state:
+            _log.log(level, "Machine %s: its source does not come back", self._machine.id)
         return self._report(state, text)
 
     def _report(self, state: MachineState, error: str | None = None) -> MachineReport:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from asd_edge.sinks.payloads import DeviceReport, LinkReport, Message, entry_of
 from asd_edge.sinks.sparkplug.actions import Action, Moment, Publication
 from asd_edge.sinks.sparkplug.bd_seq import BdSeq
 from asd_edge.sinks.sparkplug.inbox import Inbox
-from asd_edge.sinks.sparkplug.readings import event_readings, health_readings, node_readings
+from asd_edge.sinks.sparkplug.readings import entry_readings, health_readings, node_readings
 from asd_edge.sinks.sparkplug.replay import Replay
 from asd_edge.sinks.sparkplug.session import Session
 from asd_edge.strict import RefusalError
@@ -27,7 +26,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 10.0  # how old what the node says of its outbox may be
 _STANDS_AFTER_S = 10.0  # a broker that takes a connection and cuts it again is not tried at once
-_WINDOW = 8  # messages of history that are not on the wire yet
+_WINDOW = 8  # messages that are not on the wire yet, and let history wait: paho's queue is in memory
+_TURN_S = 0.1  # of history at a time: what happens meanwhile waits for it
 
 
 class SparkplugNode:
@@ -208,18 +208,19 @@ class SparkplugNode:
     def _tell(self, entry: Entry) -> bool:
         """Let the session know of an event; return whether it went out."""
         heard = self._session.speaks_of(entry.machine)
-        self._do(self._session.device(entry.machine, event_readings(json.loads(entry.body)), _now()))
+        self._do(self._session.device(entry.machine, entry_readings(entry), _now()))
         return heard
 
     def _send_history(self) -> bool:
         """Send history as far as it is allowed; return whether there is none left."""
-        while self._replay.allowed and len(self._unwritten) < _WINDOW:
+        until = monotonic() + _TURN_S
+        while self._replay.allowed and len(self._unwritten) < _WINDOW and monotonic() < until:
             batch = self._replay.batch()
             if not batch:
                 self._do(self._session.history_ends(_now()))
                 return True
             for machine, rows in batch.items():
-                readings = [event_readings(json.loads(row.entry.body)) for row in rows]
+                readings = [entry_readings(row.entry) for row in rows]
                 self._replay.spent(self._do(self._session.history(machine, readings, _now())))
                 self._replay.sent([row.id for row in rows], monotonic(), live=False)
         return False

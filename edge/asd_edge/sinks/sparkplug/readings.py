@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from asd_edge.sinks.outbox.rows import OutboxReport
+from asd_edge.sinks.outbox.rows import Entry, OutboxReport
 from asd_edge.sinks.payloads import DeviceReport, Health, MachineReport, device_health
 from asd_edge.sinks.sparkplug.codec import Value
 from asd_edge.sinks.sparkplug.metrics import Quality
 from asd_edge.sinks.sparkplug.values import Reading
+
+_log = logging.getLogger(__name__)
+
+
+def entry_readings(entry: Entry) -> list[Reading]:
+    """Return what an entry of the outbox says; nothing, if it is no event any more: one row must not hold up others."""
+    try:
+        return event_readings(json.loads(entry.body))
+    except (ValueError, KeyError, TypeError) as error:
+        _log.warning("An event of %s in the outbox cannot be read, and is left out: %r", entry.machine, error)
+        return []
 
 
 def event_readings(event: Mapping[str, Any]) -> list[Reading]:

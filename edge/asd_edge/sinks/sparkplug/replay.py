@@ -15,6 +15,7 @@ from asd_edge.sinks.outbox.rows import Lane, Row
 
 _BATCH_ROWS = 500  # of all machines; one message a machine
 _MARGIN_S = 5.0  # the end of a connection has to be noticed, and to come to our thread
+_LAST_SETTLED = 20_000  # about half a second of writing
 _REPORT_LAG_S = 3.0
 _BURST_S = 0.25  # of history, sent at once after a pause
 
@@ -61,8 +62,11 @@ class Replay:
         self._refilled = now
 
     def arrived(self) -> None:
-        """The broker has confirmed a message that went out after all others: it has those too."""
-        while self._sent:
+        """The broker has confirmed a message that went out after all others: it has those too.
+
+        After a long outage that may be more than can be written down while the daemon stops; the rest is told again.
+        """
+        while self._sent and sum(number for _, number in self._settled) < _LAST_SETTLED:
             self._settle(self._sent.popleft()[1])
 
     def lost(self) -> None:
