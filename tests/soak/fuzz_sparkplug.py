@@ -26,7 +26,7 @@ def state(*, online: bool, timestamp: int) -> bytes:
 def make(random: Random) -> tuple[str, bytes]:
     """Return topic and payload of the next message."""
     topic = random.choice((COMMAND, COMMAND, STATE))
-    genuine = _command(random) if topic == COMMAND else _state(random)
+    genuine = (_command(random) or rebirth()) if topic == COMMAND else _state(random)
     match random.randrange(5):
         case 0:
             return topic, genuine
