@@ -147,6 +147,7 @@ def _start_stop(r: dict[str, Any]) -> str:
         found = r[key]
         rows += [
             (f"{title}: start → READY=1, median; worst", _two(found, "ready"), "≤ 2 s"),
+            ("… of which processor time, median", f"{found['ready_cpu_median_s']:.2f} s", ""),
             (f"{title}: SIGTERM → ended, median; worst", _two(found, "stop"), "≤ 2 s"),
             ("… machines with a gap in what the outbox holds", found["machines_with_gaps"], 0),
         ]
