@@ -122,6 +122,8 @@ def test_a_device_file_comes_into_force_as_a_whole_or_not_at_all(
     write_device(tmp_path, bundle, broker.port, FAN, FAN | {"id": "fan-3"}, prefix="plant/hall")
     daemon.send_signal(signal.SIGHUP)
     listener.wait("plant/hall/box/status", lambda payload: payload["state"] == "online")
+    alarm = listener.wait("plant/hall/box/fan-1/alarm", lambda _: True)  # the new place knows how it stands
+    assert (alarm["active"], alarm["cause"]) == (False, "start")
     before, _ = ids_and_gaps(listener, "fan-1")
     listener.wait("/fan-1/score", lambda score: score["id"] > before * 3 + 30)
     daemon.send_signal(signal.SIGTERM)

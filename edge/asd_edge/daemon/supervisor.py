@@ -75,7 +75,7 @@ class Daemon:
         self._keeping = Keeping(config, bundle, streams.pipeline, heart)
         self._control = ControlServer(config.device.state_dir, self._answer, heart)
         self._remote = remote_enrollment(config, path, heart)
-        self._destinations = Destinations(config, self._describe, self._watchdog, self._subscribe)
+        self._destinations = Destinations(config, self._describe, self._watchdog, self._subscribe, self._tell_alarms)
         self._alarms = AlarmBook(
             config.device.state_dir / "alarms.json", self._publish, lambda: self._notes.put(self._alarms), heart
         )
@@ -213,6 +213,10 @@ class Daemon:
             self._windows[event.machine] = event
         self._destinations.publish(event)
         self._evidence.heard(event)
+
+    def _tell_alarms(self) -> None:
+        for report in self._machines.reports:
+            self._alarms.announce(report.machine)
 
     def _describe(self) -> DeviceReport:
         return self._reporting.device
