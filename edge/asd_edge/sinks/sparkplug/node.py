@@ -25,6 +25,7 @@ from asd_edge.strict import RefusalError
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 10.0  # how old what the node says of its outbox may be
+_LOOK_AFTER_S = 0.5  # what a machine said before it died goes first; the courier gathers it for a moment
 _STANDS_AFTER_S = 10.0  # a broker that takes a connection and cuts it again is not tried at once
 _WINDOW = 8  # messages that are not on the wire yet, and let history wait: paho's queue is in memory
 _TURN_S = 0.1  # of history at a time: what happens meanwhile waits for it
@@ -108,8 +109,8 @@ class SparkplugNode:
         self._courier.take(entry_of(event))
 
     def announce(self, reason: str) -> None:
-        """Look at once at what the daemon says about itself, machines that come and go above all."""
-        self._courier.do(self._look)
+        """Look soon at what the daemon says about itself, machines that come and go above all."""
+        self._courier.do(self._look_soon)
 
     def stop(self, reason: str, *, patience_s: float) -> int:
         """Deliver what waits, say good-bye, disconnect; return how many events may not have been taken.
@@ -194,6 +195,9 @@ class SparkplugNode:
             if refusal.found != self._refused:  # said once: whoever sends such a thing sends many
                 self._refused = refusal.found
                 _log.warning("Ignored on %s: %s (expected: %s)", topic, refusal.found, refusal.expected)
+
+    def _look_soon(self) -> None:
+        self._look_at = min(self._look_at, monotonic() + _LOOK_AFTER_S)
 
     def _look(self) -> None:
         """Compare with what the daemon says about itself."""
