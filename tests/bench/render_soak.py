@@ -26,6 +26,7 @@ def soak(results: dict[str, Any] | None) -> str:
         ("memory", "Memory over hours", _memory),
         ("faults", "Faults", _faults),
         ("commands", "Fuzzed commands", _commands),
+        ("fuzz_audio", "Fuzzed sound", _audio),
         ("start_stop", "Start and stop", _start_stop),
     ):
         found = results.get(name)
@@ -135,6 +136,18 @@ def _commands(r: dict[str, Any]) -> str:
             ("… growth of resident memory", f"{found['growth_mb']:.1f} MB", ""),
         ]
     return _table(rows)
+
+
+def _audio(r: dict[str, Any]) -> str:
+    heard = sum(times for outcome, times in r["outcomes"].items() if outcome.endswith("heard"))
+    return _table(
+        [
+            (f"of {r['inputs']:,} damaged files and streams, seed {r['seed']}: heard", f"{heard:,}", ""),
+            ("… ended with anything but sound or a SourceError", len(r["failures"]), 0),
+            ("… most memory that one process needed beside what it has", f"{r['growth_mib']} MiB", ""),
+            ("… slowest", f"{r['slowest_s'] * 1e3:.0f} ms", ""),
+        ]
+    )
 
 
 def _start_stop(r: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
+from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import MachineTable
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
@@ -33,8 +34,7 @@ SOON_S = 20.0  # for a busy machine
 class Plant:
     """Two fans on the channels of one device, each heard by a thread of the daemon."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        bundle = make_fan_bundle(folder / "fan.asd", clips=3)
+    def __init__(self, bundle: Bundle, folder: Path, name: str) -> None:
         tables = [
             MachineTable(id=f"fan-{channel}", source=f"alsa:{name}?channels=2", channel=channel, factory="fan/00")
             for channel in range(2)
@@ -108,6 +108,11 @@ def recorders() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "arecord" in " ".join(child.cmdline()[:2])]
 
 
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_fan_bundle(tmp_path_factory.mktemp("bundle") / "fan.asd", clips=3)
+
+
 @pytest.fixture
 def muted() -> threading.Event:
     """Whether the microphone gives digital silence."""
@@ -115,7 +120,7 @@ def muted() -> threading.Event:
 
 
 @pytest.fixture
-def plant(tmp_path: Path, muted: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+def plant(bundle: Bundle, tmp_path: Path, muted: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     monkeypatch.setattr("asd_edge.sources.microphone._PATIENCE_S", 0.5)  # five seconds on a device
     sound = np.stack([fan(NORMAL, seed=seed, seconds=16.384) * 32_767 for seed in (1, 2)], axis=1).astype(np.int16)
 
@@ -124,7 +129,7 @@ def plant(tmp_path: Path, muted: threading.Event, monkeypatch: pytest.MonkeyPatc
         return sound[start : start + count] * np.int16(0 if muted.is_set() else 1)
 
     with fed_microphone(tmp_path, hear, every_s=0.005) as name:  # up to twelve times as fast as real time
-        made = Plant(tmp_path, name)
+        made = Plant(bundle, tmp_path, name)
         try:
             made.start()
             yield made

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.soak.fuzz_audio import run
+from tests.soak.fuzz_audio import hear
 
 GROWTH_MIB = 64
 """Of the child: a second of 64 channels in double precision is 8 MiB at 16 kHz, and libsndfile's buffers come to it."""
 
 
 def test_broken_sound_is_refused_or_heard_and_nothing_else() -> None:
-    results = run(150, seed=7)
+    results = hear(150, seed=7)
     assert results["failures"] == []
     heard = sum(times for outcome, times in results["outcomes"].items() if outcome.endswith("heard"))
     refused = sum(times for outcome, times in results["outcomes"].items() if outcome.endswith("refused"))

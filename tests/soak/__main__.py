@@ -17,7 +17,7 @@ from tests.bench.machine import machine
 from tests.bench.render import DOCS
 from tests.bench.render import main as render
 
-SCENARIOS = ("kills", "outage", "memory", "faults", "commands", "start_stop")
+SCENARIOS = ("kills", "outage", "memory", "faults", "commands", "fuzz_audio", "start_stop")
 
 
 def main() -> None:

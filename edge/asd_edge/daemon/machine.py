@@ -151,10 +151,9 @@ class MachineThread:
         """Beat, and say it when there has been no sound for too long; called at least every second without sound."""
         self._beat()
         if self._hearing.quiet and self.report.state != "failed":
-            error = self.report.error or str(silent(self._machine.source))
-            _log.error(
-                "Machine %s: %s", self._machine.id, "its source does not come back" if self.report.error else error
-            )
+            known = self.report.error
+            error = known or str(silent(self._machine.source))
+            _log.error("Machine %s: %s", self._machine.id, error if known is None else "its source does not come back")
             self._set(self._report("failed", error))
         if self.report.state in ("reopening", "failed"):
             self._miss_sound()
