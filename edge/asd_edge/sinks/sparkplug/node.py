@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic, time
 
 from asd_edge.config import SparkplugTable
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 10.0  # how old what the node says of its outbox may be
 _LOOK_AFTER_S = 0.5  # what a machine said before it died goes first; the courier gathers it for a moment
 _STANDS_AFTER_S = 10.0  # a broker that takes a connection and cuts it again is not tried at once
+_END_S = 0.5  # of the patience with a stop that is left for closing
 _WINDOW = 8  # messages that are not on the wire yet, and let history wait: paho's queue is in memory
 _TURN_S = 0.1  # of history at a time: what happens meanwhile waits for it
 
@@ -80,7 +82,7 @@ class SparkplugNode:
         self._unwritten: set[int] = set()  # numbers of messages
         self._up_at: float | None = None
         self._look_at = 0.0
-        self._leaving = False
+        self._leaving, self._leave_until = False, 0.0
         self._farewell: int | None = None
         self._refused: str | None = None
 
@@ -118,8 +120,8 @@ class SparkplugNode:
         They wait on the disk for the next start.
         """
         self._courier.hurry()
-        self._courier.do(self._leave)
         deadline = monotonic() + patience_s
+        self._courier.do(partial(self._leave, deadline - _END_S))
         self._left.wait(patience_s)
         self._courier.do(self._disconnect)
         self._courier.stop(max(0.5, deadline - monotonic()))
@@ -183,7 +185,7 @@ class SparkplugNode:
         if refusal is not None:
             self._link.warn(refusal, "permission to publish", "Allow writing to the topics of this edge node.")
         if mid == self._farewell:
-            self._replay.arrived()
+            self._replay.arrived(self._leave_until)
             self._left.set()
 
     # --- how ---
@@ -245,8 +247,8 @@ class SparkplugNode:
             self._opened.set()
         return size
 
-    def _leave(self) -> None:
-        self._leaving = True
+    def _leave(self, until: float) -> None:
+        self._leaving, self._leave_until = True, until
 
     def _disconnect(self) -> None:
         self._opened.clear()
