@@ -10,8 +10,8 @@ _HEAD = (
     "## Soak\n\n`make soak`; one scenario: `python -m tests.soak NAME`\n\n"
     "The real daemon and a real mosquitto, whose persistence is set as in `firmware_configs/mosquitto/mosquitto.conf`. "
     "A subscriber with a session that lasts writes down every event by its id. *Lost*: committed, and neither received "
-    "nor waiting in the outbox. *Disorder*: events of one machine that came for the first time after a later one of the "
-    "same stream. *Contradictions*: one id, two payloads."
+    "nor waiting in the outbox. *Disorder*: events of one machine whose first arrival is after that of a later one in "
+    "the same stream. *Contradictions*: one id, two payloads."
 )
 
 
@@ -128,10 +128,14 @@ def _short(trouble: str) -> str:
 
 def _commands(r: dict[str, Any]) -> str:
     rows: list[tuple[object, ...]] = []
-    for key, title in (("all_judged", "without the limit of requests a minute"), ("rate_limited", "with it")):
+    for key, title in (
+        ("all_judged", "requests for enrollment, all judged"),
+        ("rate_limited", "requests for enrollment, of which the limit lets a few through"),
+        ("sparkplug", "Sparkplug NCMD and STATE"),
+    ):
         found = r[key]
         rows += [
-            (f"{found['requests']:,} requests {title}: exit code at the end", found["exit_code"], 0),
+            (f"{found['requests']:,} {title}: exit code at the end", found["exit_code"], 0),
             ("… exceptions in the log", found["exceptions_in_the_log"], 0),
             ("… growth of resident memory", f"{found['growth_mb']:.1f} MB", ""),
         ]
@@ -156,6 +160,7 @@ def _start_stop(r: dict[str, Any]) -> str:
         found = r[key]
         rows += [
             (f"{title}: start → READY=1, median; worst", _two(found, "ready"), "≤ 2 s"),
+            ("… of which processor time, median", f"{found['ready_cpu_median_s']:.2f} s", ""),
             (f"{title}: SIGTERM → ended, median; worst", _two(found, "stop"), "≤ 2 s"),
             ("… machines with a gap in what the outbox holds", found["machines_with_gaps"], 0),
         ]

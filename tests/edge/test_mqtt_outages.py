@@ -88,6 +88,24 @@ def test_after_an_outage_alarms_go_first_and_live_scores_do_not_wait_for_history
     assert sink.stop("over", patience_s=10) == 0
 
 
+def test_a_denial_does_not_come_again_with_every_connection(
+    make_broker: Any, listen: Any, make_sink: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "acl").write_text("topic read #\ntopic write asd-edge/box/status\ntopic write asd-edge/box/history\n")
+    broker = make_broker(f"allow_anonymous true\nacl_file {tmp_path / 'acl'}\n")
+    broker.start()
+    sink = make_sink(broker.port)
+    assert sink.wait_open(10)
+    sink.publish(score(1))
+    listener = listen(broker.port)
+    listener.wait("/status", lambda _: sink.report[1].denied == 1)
+    broker.stop()
+    broker.start()
+    again = listen(broker.port)
+    again.wait("/status", lambda status: status["outbox"]["parked"] == 1)  # some brokers hang up at each denial
+    assert history(again) == []
+
+
 def test_an_exception_inside_paho_ends_the_connection_and_no_more(
     broker: Any, listen: Any, make_sink: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,7 +229,7 @@ def test_user_and_password_file_open_the_door(
     assert listener.wait("/score", lambda _: True)["start"] == 1
 
 
-def test_a_denied_message_is_parked_and_offered_again_on_the_next_connection(
+def test_a_denied_message_is_parked_and_offered_again_at_the_next_start(
     make_broker: Any, listen: Any, make_sink: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = password_broker(make_broker, tmp_path, "user box\ntopic write asd-edge/box/status\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
@@ -323,6 +324,27 @@ def test_on_a_full_disk_alarms_still_find_room(small_disk: Path, clock: Clock) -
     round_after(outbox, clock)
     assert outbox.report.fault is None
     assert (small_disk / "mqtt.reserve").exists()
+    outbox.close()
+
+
+def test_on_a_full_disk_no_alarm_makes_room_for_a_score(
+    small_disk: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(small_disk / "mqtt.db", OutboxTable(), clock)
+    large = Entry(Lane.ALARM, "fan", "alarm", 1.0, json.dumps({"x": "x" * 1_000}).encode())
+    committed(outbox, *[large] * 1_000)
+    round_after(outbox, clock)
+    fill(small_disk)
+    with caplog.at_level(logging.INFO):
+        while outbox.report.dropped_alarms == 0:  # alarms make room for alarms
+            committed(outbox, *[large] * 10)
+            outbox.flush()
+        alarms, dropped = len(waiting(outbox, Lane.ALARM)), outbox.report.dropped_alarms
+        for number in range(300):  # there is room for some; what is confirmed cannot be given up for the others
+            outbox.settle([row.id for row in outbox.commit([score(number, size=1_000)]) or ()])
+            outbox.flush()
+    assert (len(waiting(outbox, Lane.ALARM)), outbox.report.dropped_alarms) == (alarms, dropped)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]  # said once, not with every event
     outbox.close()
 
 

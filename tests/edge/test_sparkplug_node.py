@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.payloads import DeviceReport, EngineReport, MachineReport, MachineState
 from asd_edge.sinks.sparkplug.bd_seq import BdSeq
 from asd_edge.sinks.sparkplug.node import SparkplugNode
+from tests.edge.old_broker import OldBroker
 from tests.edge.sparkplug_listener import SparkplugListener
 
 START = 1_767_225_600.0
@@ -265,42 +263,6 @@ def test_a_primary_host_decides_on_which_server_data_goes_out(make_broker: Any, 
     hosts[1].wait("NDEATH")
     hosts[0].wait("DDATA", lambda h: 0.5 in _scores(h))
     assert [h.values()["bdSeq"] for h in (*hosts[1].of("NBIRTH"), *hosts[0].of("NBIRTH"))] == [1, 2]
-
-
-class OldBroker:
-    """In front of a mosquitto: refuses MQTT 5 as brokers of 3.1.1 do (its 3.1.2.2), and passes on the rest."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self.connects: list[bytes] = []
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                connect = client.recv(4096)
-                self.connects.append(connect)
-                if connect[connect.index(b"MQTT") + 4] == 5:
-                    client.sendall(b"\x20\x02\x00\x01")  # unacceptable protocol version
-                    client.close()
-                    continue
-                broker = socket.create_connection(("127.0.0.1", self._to))
-                broker.sendall(connect)
-                for pair in ((client, broker), (broker, client)):
-                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
-
-    @staticmethod
-    def _pass_on(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(4096):
-                target.sendall(data)
-        target.close()
-
-    def close(self) -> None:
-        self._server.close()
 
 
 def test_every_connect_has_a_will_also_to_a_broker_that_refuses_mqtt_5(broker: Any, hear: Any, make_node: Any) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import tests.edge.sparkplug_rules_of_payloads as of_payloads
 import tests.edge.sparkplug_rules_of_sessions as of_sessions
 from tests.edge.sparkplug_recordings import MACHINES, recording
 from tests.edge.sparkplug_rules import RULES
 
 pytestmark = pytest.mark.once
 
+CHECKS = (of_payloads, of_sessions)  # they register their rules when they are imported
 IDS = (Path(__file__).parent / "sparkplug_ids.txt").read_text().split()
 
 # Why a rule has no check over recordings.

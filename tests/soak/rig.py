@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.edge.device import ASD_EDGE
+from tests.edge.device import ASD_EDGE, asd_edge
 from tests.soak.broker import LastingBroker
 from tests.soak.load import alarming_device, tracebacks
 from tests.soak.outbox_file import read_outbox
@@ -103,6 +103,11 @@ class Rig:
         said["trouble"] = status.get("link", {}).get("trouble")
         self.said[what] = said if wanted(status) else {"NEVER": said}
         return status
+
+    def ask(self, what: str) -> None:
+        """Note what `asd-edge status` says, which needs no broker."""
+        told = asd_edge("status", "--config", self.device)
+        self.said[what] = {"exit_code": told.returncode, "troubles": told.stdout.strip().splitlines()[-4:]}
 
     def wait_scores(self, more: int = 10) -> None:
         """Wait until so many more live scores have come."""

@@ -13,6 +13,8 @@ from random import Random
 from statistics import median
 from typing import Any
 
+import psutil
+
 from tests.edge.broker import Broker
 from tests.edge.device import ASD_EDGE, write_device
 from tests.soak.outbox_file import starts
@@ -34,7 +36,7 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
 
 
 def _times(runs: int, random: Random, *, broker_up: bool) -> dict[str, Any]:
-    ready, stopped, gaps, events = [], [], 0, 0
+    ready, worked, stopped, gaps, events = [], [], [], 0, 0
     with tempfile.TemporaryDirectory() as name:
         broker = Broker(Path(name))
         if broker_up:
@@ -49,8 +51,9 @@ def _times(runs: int, random: Random, *, broker_up: bool) -> dict[str, Any]:
                     for i in range(MACHINES)
                 )
                 device = write_device(folder, Path("default"), broker.port, *machines)
-                ready_s, stop_s = _once(device, folder / "notify", random.uniform(6.0, 12.0))
+                ready_s, cpu_s, stop_s = _once(device, folder / "notify", random.uniform(6.0, 12.0))
                 ready.append(ready_s)
+                worked.append(cpu_s)
                 stopped.append(stop_s)
                 for machine in starts(folder / "state" / "outbox" / "mqtt.db").values():
                     events += len(machine)
@@ -60,6 +63,7 @@ def _times(runs: int, random: Random, *, broker_up: bool) -> dict[str, Any]:
     return {
         "ready_median_s": median(ready),
         "ready_worst_s": max(ready),
+        "ready_cpu_median_s": median(worked),
         "stop_median_s": median(stopped),
         "stop_worst_s": max(stopped),
         "scores_in_the_outboxes": events,
@@ -67,8 +71,12 @@ def _times(runs: int, random: Random, *, broker_up: bool) -> dict[str, Any]:
     }
 
 
-def _once(device: Path, address: Path, heard_s: float) -> tuple[float, float]:
-    """Run the daemon for a while as systemd would; return the seconds to READY=1 and from SIGTERM to its end."""
+def _once(device: Path, address: Path, heard_s: float) -> tuple[float, float, float]:
+    """Run the daemon for a while as systemd would.
+
+    Returns:
+        seconds until READY=1, how many of them of the processor, and seconds from SIGTERM to its end.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(str(address))
         notified.settimeout(_PATIENCE_S)
@@ -81,13 +89,13 @@ def _once(device: Path, address: Path, heard_s: float) -> tuple[float, float]:
         try:
             while b"READY=1" not in notified.recv(4096):
                 pass
-            ready_s = time.monotonic() - began
+            ready_s, times = time.monotonic() - began, psutil.Process(child.pid).cpu_times()
             time.sleep(heard_s)
             asked = time.monotonic()
             child.terminate()
             if (code := child.wait(_PATIENCE_S)) != 0:
                 raise RuntimeError(f"the daemon ended with {code}")
-            return ready_s, time.monotonic() - asked
+            return ready_s, times.user + times.system, time.monotonic() - asked
         finally:
             child.kill()
             child.wait()

@@ -44,7 +44,7 @@ from asd_edge.sinks.topics import Topics
 _log = logging.getLogger(__name__)
 
 _HEAD_START_S = 0.5  # for the brokers, so that what is heard first goes out live
-_STOP_S = 1.6  # of all parts together: within two seconds of SIGTERM the process is gone
+_STOP_S = 1.2  # of all parts together: with what Python needs to end, the process is gone within two seconds
 _DELIVERY_S = 5.0  # when sources have ended by themselves, and nobody waits for us
 
 _Note = MachineThread | EngineReport | ReloadOrder | AlarmBook | signal.Signals  # what wakes the main thread
@@ -79,8 +79,10 @@ class Daemon:
         self._alarms = AlarmBook(
             config.device.state_dir / "alarms.json", self._publish, lambda: self._notes.put(self._alarms), heart
         )
+        clips = heart("evidence")  # the same for every device file
         self._evidence = FollowingEvidence(
-            config, lambda file: Evidence(file, bundle.bundle_id, streams.pipeline, self._keeping.ring, heart)
+            config,
+            lambda file: Evidence(file, bundle.bundle_id, streams.pipeline, self._keeping.ring, lambda _: clips),
         )
         works = Works(
             bundle,

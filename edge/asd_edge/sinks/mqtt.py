@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _NOTES = 64  # answers to commands that wait for a connection; they are of use for minutes
 _STATUS_EVERY_S = 60.0
+_UNPARK_EVERY_S = 3_600.0  # some brokers close the connection after a denial: not on each new one
 _END_S = 2.0  # for the last commit, on a slow disk
 
 
@@ -80,6 +81,7 @@ class MqttSink:
         self._farewell: int | None = None
         self._leaving: str | None = None
         self._status_at = 0.0
+        self._unpark_at = 0.0
 
     # --- called by the daemon's threads ---
 
@@ -172,7 +174,9 @@ class MqttSink:
 
     def on_up(self) -> None:
         """Say that the device is there; what waits follows once the broker has confirmed that."""
-        self._outbox.unpark()
+        if monotonic() >= self._unpark_at:
+            self._unpark_at = monotonic() + _UNPARK_EVERY_S
+            self._outbox.unpark()
         self._greeting = self._send_status("online", "connected")
 
     def on_down(self, reason: str) -> None:

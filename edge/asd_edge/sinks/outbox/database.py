@@ -173,9 +173,14 @@ class Database:
 
     # --- at any time ---
 
-    def drop_oldest(self, most: int) -> int:
-        """Delete the oldest events that nobody has confirmed, scores before alarms, and count them; return how many."""
+    def drop_oldest(self, most: int, *, up_to: Lane = Lane.ALARM) -> int:
+        """Delete the oldest events that nobody has confirmed, scores before alarms, and count them; return how many.
+
+        `up_to`: what may be deleted at all.
+        """
         for lane in Lane:
+            if lane > up_to:
+                break
             with self.transaction():
                 dropped = self._drop_oldest(lane, most)
             if dropped:

@@ -52,16 +52,17 @@ class Disk:
         """What is wrong with the disk or the file, or was wrong with its predecessor; None when nothing is."""
         return self._fault or (_FULL if self._held else self._damage)
 
-    def do(self, work: Callable[[Database], _Result]) -> _Result | None:
+    def do(self, work: Callable[[Database], _Result], dearest: Lane = Lane.SCORE) -> _Result | None:
         """Do something with the file; on a full disk make room, from a damaged file go on with another, once.
 
-        None: it could not be done, as `fault` says.
+        None: it could not be done, as `fault` says. `dearest`: what may be given up for it, so that no alarm ever makes
+        room for a score.
         """
         for attempt in (1, 2):
             try:
                 result = work(self._open())
             except DiskFaultError as error:
-                if attempt == 1 and error.full and self._make_room():
+                if attempt == 1 and error.full and self._make_room(dearest):
                     continue
                 self._fail(str(error), full=error.full)
                 return None
@@ -71,7 +72,7 @@ class Disk:
                 self._fail(str(error))
                 return None
             if self._fault is not None:
-                _log.info("The outbox %s is written to again", self._path)
+                self._say(logging.INFO, "is written to again")
                 self._fault = None
             return result
         return None
@@ -82,6 +83,7 @@ class Disk:
             with suppress(DiskFaultError, DamagedError):
                 self.database.free_size()
                 self._held = False
+                _log.info("The disk of the outbox %s has room again", self._path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -99,28 +101,34 @@ class Disk:
             self.database, self._held = database, False
         return self.database
 
-    def _make_room(self) -> bool:
+    def _make_room(self, dearest: Lane) -> bool:
         """On a full disk, give up a few of the oldest events; their pages are what new ones go to from now on."""
         database = self.database
         if database is None:
             return False
         if not self._held:
+            _log.error("The disk of the outbox %s is full: new events take the place of the oldest scores", self._path)
             self._reserve.release()  # the log may hold pages that the file has no room for yet
             with suppress(DiskFaultError, DamagedError):
                 database.hold_size()
                 self._held = True
         with suppress(DiskFaultError, DamagedError):
-            dropped = database.drop_oldest(_DROPPED_FOR_ROOM)
+            dropped = database.drop_oldest(_DROPPED_FOR_ROOM, up_to=dearest)
             self._opened(database)
             return dropped > 0
         return False
 
     def _fail(self, fault: str, *, full: bool = False) -> None:
         if self._fault is None:  # said once
-            _log.error("The outbox %s cannot be used: %s. A few events are kept in memory", self._path, fault)
+            self._say(logging.ERROR, f"cannot be used: {fault}. A few events are kept in memory")
         self._fault = fault
         if not full:
             self.close()  # a file system may be mounted anew under it
+
+    def _say(self, level: int, how: str) -> None:
+        """Log how the file does; not while the disk is full, when that changes with every event."""
+        if not self._held:
+            _log.log(level, "The outbox %s %s", self._path, how)
 
     def _replace(self, damage: str) -> bool:
         """Set a damaged file aside, and go on with a new one that takes over what can be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import time
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -24,7 +25,7 @@ class _Document(Strict):
 class IdPromise:
     """Every id ever used lies below `below`; that is on the disk before one is used.
 
-    A file that cannot be read promises nothing, and is written anew.
+    Of a file that cannot be read only the clock helps: fewer events than milliseconds have passed since 1970.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,5 +48,7 @@ class IdPromise:
     def _read(self) -> int:
         try:
             return parse_versioned(self._path.read_bytes(), _Document, format=FORMAT, version=VERSION).below
-        except (OSError, RefusalError):
+        except FileNotFoundError:
             return 1
+        except (OSError, RefusalError):
+            return round(time() * 1000.0)

@@ -48,7 +48,8 @@ class Outbox:
 
     def commit(self, entries: Sequence[Entry]) -> list[Row] | None:
         """Write events; they are on the disk on return, and so is what was confirmed before. None: the disk fails."""
-        return self._disk.do(lambda database: self._commit(database, entries))
+        dearest = max((entry.lane for entry in entries), default=Lane.SCORE)
+        return self._disk.do(lambda database: self._commit(database, entries), dearest)
 
     def waiting(self, lane: Lane, *, after: int, limit: int, up_to: int | None = None) -> list[Row]:
         """Return the oldest waiting events of a lane with ids above `after`; none while the disk fails."""

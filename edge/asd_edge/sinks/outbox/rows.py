@@ -60,10 +60,10 @@ class OutboxReport:
     """How an outbox does.
 
     `waiting`: events that nobody has confirmed. `oldest_s`: age of the oldest of them by its own time, seconds; None
-    when none waits. `parked`: refused by the broker, kept, and offered again on the next connection. `dropped_scores`,
-    `dropped_alarms`: given up because of the bounds, a full disk or a damaged file, since the outbox was made.
-    `uncommitted`: sent without ever being on the disk, since the start. `fault`: what is wrong with the disk or the
-    file; None when nothing is.
+    when none waits. `parked`: refused by the broker, kept, and offered again after an hour or a restart.
+    `dropped_scores`, `dropped_alarms`: given up because of the bounds, a full disk or a damaged file, since the outbox
+    was made. `uncommitted`: sent without ever being on the disk, since the start. `fault`: what is wrong with the disk
+    or the file; None when nothing is.
     """
 
     waiting: int = 0

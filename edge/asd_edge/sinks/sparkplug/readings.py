@@ -22,7 +22,7 @@ def entry_readings(entry: Entry) -> list[Reading]:
     """Return what an entry of the outbox says; nothing, if it is no event any more: one row must not hold up others."""
     try:
         return event_readings(json.loads(entry.body))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         _log.warning("An event of %s in the outbox cannot be read, and is left out: %r", entry.machine, error)
         return []
 
