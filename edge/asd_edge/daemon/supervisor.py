@@ -75,7 +75,7 @@ class Daemon:
         self._keeping = Keeping(config, bundle, streams.pipeline, heart)
         self._control = ControlServer(config.device.state_dir, self._answer, heart)
         self._remote = remote_enrollment(config, path, heart)
-        self._destinations = Destinations(config, self._describe, self._watchdog, self._subscribe)
+        self._destinations = Destinations(config, self._describe, self._watchdog, self._subscribe, self._tell_alarms)
         self._alarms = AlarmBook(
             config.device.state_dir / "alarms.json", self._publish, lambda: self._notes.put(self._alarms), heart
         )
@@ -97,8 +97,8 @@ class Daemon:
         self._machines = Machines(config, works)
         self._prometheus = Prometheus(config, lambda: self._reporting.status, heart)
         parts = (self._destinations, self._machines, self._evidence, self._prometheus)
-        announce = self._destinations.announce
-        self._reload = Reload(DeviceFile.of(config, path), parts, announce, self._notes.put)
+        file, announce = DeviceFile.of(config, path), self._destinations.announce
+        self._reload = Reload(file, parts, announce, self._watchdog.look, self._notes.put)
         self._reporting = Reporting(
             self._reload,
             bundle,
@@ -213,6 +213,10 @@ class Daemon:
             self._windows[event.machine] = event
         self._destinations.publish(event)
         self._evidence.heard(event)
+
+    def _tell_alarms(self) -> None:
+        for report in self._machines.reports:
+            self._alarms.announce(report.machine)
 
     def _describe(self) -> DeviceReport:
         return self._reporting.device
