@@ -107,7 +107,8 @@ class Rig:
     def ask(self, what: str) -> None:
         """Note what `asd-edge status` says, which needs no broker."""
         told = asd_edge("status", "--config", self.device)
-        self.said[what] = {"exit_code": told.returncode, "troubles": told.stdout.strip().splitlines()[-4:]}
+        troubles = [line[2:] for line in told.stdout.splitlines() if line.startswith("- ")]
+        self.said[what] = {"exit_code": told.returncode, "troubles": troubles}
 
     def wait_scores(self, more: int = 10) -> None:
         """Wait until so many more live scores have come."""
