@@ -33,7 +33,7 @@ from asd_edge.daemon.scorer import Scorer
 from asd_edge.daemon.signals import noted
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.errors import SinkError
-from asd_edge.events import Event, WindowScore
+from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.tensorrt import installed_tensorrt
@@ -71,7 +71,6 @@ class Daemon:
         self._scorer = Scorer(heart)
         self._engines = Engines(config, bundle, self._scorer, self._notes.put, installed_tensorrt(), heart)
         streams = SegmentStreams(self._engines.pipeline)
-        self._windows: dict[str, WindowScore] = {}  # the newest of each machine
         self._keeping = Keeping(config, bundle, streams.pipeline, heart)
         self._control = ControlServer(config.device.state_dir, self._answer, heart)
         self._remote = remote_enrollment(config, path, heart)
@@ -106,7 +105,6 @@ class Daemon:
             self._machines,
             self._destinations,
             self._watchdog,
-            self._windows,
             self._alarms,
             self._evidence,
             self._prometheus,
@@ -209,8 +207,6 @@ class Daemon:
     # --- what the parts ask for, in their threads ---
 
     def _publish(self, event: Event) -> None:
-        if isinstance(event, WindowScore):
-            self._windows[event.machine] = event
         self._destinations.publish(event)
         self._evidence.heard(event)
 
