@@ -10,6 +10,7 @@ from asd_edge import __version__
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.control import ServedMachine, Serving
 from asd_edge.daemon.alarms import AlarmBook
+from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.following import FollowingEvidence
@@ -52,6 +53,7 @@ class Reporting:
     alarms: AlarmBook
     evidence: FollowingEvidence
     prometheus: Prometheus
+    control: ControlServer
     began: float
 
     @property
@@ -128,8 +130,8 @@ class Reporting:
         file = () if error is None else (f"the device file was not taken: {error.what}: {error.found}",)
         alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.what}",)
         evidence = () if self.evidence.report.fault is None else (f"evidence: {self.evidence.report.fault}",)
-        prometheus = () if self.prometheus.fault is None else (self.prometheus.fault,)
-        return (*stuck, *file, *alarms, *evidence, *prometheus)
+        others = (fault for fault in (self.prometheus.fault, self.control.fault) if fault is not None)
+        return (*stuck, *file, *alarms, *evidence, *others)
 
     def _machine(self, thread: MachineThread) -> MachineStatus:
         report, window = thread.report, thread.events.window
