@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from asd_edge.errors import AsdEdgeError
+from asd_edge.config import DeviceTable
+from asd_edge.errors import AsdEdgeError, ConfigError, StateError
 
 NO_DAEMON = 3
 """Exit code when no daemon runs, as systemctl's."""
@@ -22,28 +23,43 @@ RunningConfig = Annotated[
 ]
 
 
+_USUAL = DeviceTable(id="any").state_dir
 _STATE_DIR = re.compile(r"""^\s*state_dir\s*=\s*(["'])(.+?)\1""", re.MULTILINE)
 
 
 def state_folder(config: Path | None) -> Path:
-    """Return the state folder of the daemon; a device file that cannot be used is asked for it all the same.
+    """Return the state folder of the daemon that uses this device file.
 
-    The daemon goes on with the file before, and is the one to say what is wrong with this one.
+    The daemon goes on with the file as it was before, and is the one to say what is wrong with this one; so neither a
+    file that cannot be used nor one with another state folder by now may hide it.
     """
-    from asd_edge.config import DeviceTable, load_config
-    from asd_edge.errors import ConfigError
-
-    usual = DeviceTable(id="any").state_dir
     if config is None:
-        return usual
+        return _USUAL
+    folder = _folder_in(config)
+    return _USUAL if folder != _USUAL and _is_read_at(_USUAL, config) else folder
+
+
+def _folder_in(config: Path) -> Path:
+    from asd_edge.config import load_config
+
     try:
         return load_config(config).device.state_dir
     except ConfigError:
         try:
             found = _STATE_DIR.search(config.read_text(encoding="utf-8", errors="replace"))
         except OSError:
-            return usual
-        return usual if found is None else config.absolute().parent / found[2]
+            return _USUAL
+        return _USUAL if found is None else config.absolute().parent / found[2]
+
+
+def _is_read_at(folder: Path, config: Path) -> bool:
+    """Say whether the daemon of a state folder runs with this device file."""
+    from asd_edge.control import status
+
+    try:
+        return Path(status(folder).file.path) == config.absolute()
+    except StateError:
+        return False
 
 
 def no_daemon(error: AsdEdgeError) -> NoReturn:
