@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -13,12 +14,13 @@ import pytest
 from asd_edge.config import DeviceConfig, load_config
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.keeping import Keeping
+from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.machines import Machines, Works
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.events import AlarmChange, Event, WindowScore
 from asd_edge.pipeline import SegmentStreams
-from tests.edge.device import fan, write_clip, write_device
+from tests.edge.device import FAN_SOURCE, fan, write_clip, write_device
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
 
 
@@ -64,3 +66,22 @@ def test_what_a_machine_of_before_has_still_to_be_scored_raises_no_alarm(
     alarms = [told.get_nowait() for _ in range(told.qsize())]
     assert {alarm.machine for alarm in alarms} == {"fan-1", "fan-2"}
     assert not [alarm for alarm in alarms if alarm.active]
+
+
+def test_machines_that_do_not_answer_are_waited_for_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def join(_thread: MachineThread, patience_s: float) -> None:
+        waited.append(patience_s)
+        time.sleep(patience_s)
+
+    monkeypatch.setattr(MachineThread, "join", join)
+    bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
+    tables = [{"id": f"fan-{number}", "source": FAN_SOURCE} for number in range(4)]
+    config = load_config(write_device(tmp_path, tmp_path / "fan.asd", 1, *tables))
+    streams, scorer, book = SegmentStreams(bundle.pipeline()), Scorer(), AlarmBook(tmp_path / "a.json", lambda _: None)
+    keeping = Keeping(config, bundle, streams.pipeline)
+    works = Works(bundle, streams, scorer, keeping, Watchdog(), book, lambda _: None, lambda _: None)
+    Machines(config, works).stop(0.2)
+    assert len(waited) == 4
+    assert sum(waited) <= 0.2  # a part of one deadline together, not one each

@@ -119,14 +119,14 @@ def test_a_suppressed_alarm_looks_like_none_that_somebody_must_run_for() -> None
 def test_a_daemon_is_found_by_its_device_file_after_another_state_folder_stands_in_it(
     device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_edge.cli.running._USUAL", tmp_path / "state")
+    monkeypatch.setattr("asd_edge.cli.running.usual_folder", lambda: tmp_path / "state")
     device.write_text(device.read_text().replace("/state", "/elsewhere"))
     assert state_folder(device) == tmp_path / "elsewhere"  # the daemon of the usual folder has another device file
     file = a_status().file.model_copy(update={"path": str(device)})
     mine = tmp_path / "mine"
     mine.mkdir()
     server = serve(mine, a_status().model_copy(update={"file": file}))
-    monkeypatch.setattr("asd_edge.cli.running._USUAL", mine / "state")
+    monkeypatch.setattr("asd_edge.cli.running.usual_folder", lambda: mine / "state")
     assert state_folder(device) == mine / "state"
     server.stop()
 

@@ -9,7 +9,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from asd_edge.config import DeviceTable
 from asd_edge.errors import AsdEdgeError, ConfigError, StateError
 
 NO_DAEMON = 3
@@ -23,7 +22,6 @@ RunningConfig = Annotated[
 ]
 
 
-_USUAL = DeviceTable(id="any").state_dir
 _STATE_DIR = re.compile(r"""^\s*state_dir\s*=\s*(["'])(.+?)\1""", re.MULTILINE)
 
 
@@ -33,10 +31,18 @@ def state_folder(config: Path | None) -> Path:
     The daemon goes on with the file as it was before, and is the one to say what is wrong with this one; so neither a
     file that cannot be used nor one with another state folder by now may hide it.
     """
+    usual = usual_folder()
     if config is None:
-        return _USUAL
+        return usual
     folder = _folder_in(config)
-    return _USUAL if folder != _USUAL and _is_read_at(_USUAL, config) else folder
+    return usual if folder != usual and _is_read_at(usual, config) else folder
+
+
+def usual_folder() -> Path:
+    """Return the state folder of a device file that names none."""
+    from asd_edge.config import DeviceTable
+
+    return DeviceTable(id="any").state_dir
 
 
 def _folder_in(config: Path) -> Path:
@@ -48,8 +54,8 @@ def _folder_in(config: Path) -> Path:
         try:
             found = _STATE_DIR.search(config.read_text(encoding="utf-8", errors="replace"))
         except OSError:
-            return _USUAL
-        return _USUAL if found is None else config.absolute().parent / found[2]
+            return usual_folder()
+        return usual_folder() if found is None else config.absolute().parent / found[2]
 
 
 def _is_read_at(folder: Path, config: Path) -> bool:

@@ -99,7 +99,7 @@ class Daemon:
         self._prometheus = Prometheus(config, lambda: self._reporting.status, heart)
         parts = (self._destinations, self._machines, self._evidence, self._prometheus)
         file, announce = DeviceFile.of(config, path), self._destinations.announce
-        self._reload = Reload(file, parts, announce, self._watchdog.look, self._notes.put)
+        self._reload = Reload(file, parts, announce, self._look, self._notes.put)
         self._reporting = Reporting(
             self._reload,
             bundle,
@@ -152,8 +152,7 @@ class Daemon:
         while not self._machines.over:
             if self._engines.hangs(self._scorer.run):
                 return "its engine hangs"
-            if self._watchdog.look():
-                self._destinations.announce("a thread is stuck" if self._watchdog.stuck else "no thread is stuck")
+            self._look()
             self._tell()
             try:
                 note = self._notes.get(timeout=self._watchdog.round_s)
@@ -177,6 +176,10 @@ class Daemon:
             else:
                 self._destinations.announce(f"{note.report.machine} {note.report.summary}")
         return "every source has ended"
+
+    def _look(self) -> None:
+        if self._watchdog.look():
+            self._destinations.announce("a thread is stuck" if self._watchdog.stuck else "no thread is stuck")
 
     def _tell(self) -> None:
         line = self._reporting.line
