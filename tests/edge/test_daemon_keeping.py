@@ -23,6 +23,7 @@ from asd_edge.errors import StateError
 from asd_edge.history.format import Stretch, history_path
 from asd_edge.history.reader import read_history
 from asd_edge.scoring.aggregation import Windows, score_window
+from asd_edge.sources.block import Block
 from tests.edge.device import FAN_SOURCE, asd_edge, write_device
 from tests.edge.fan_bundle import make_fan_bundle
 
@@ -205,3 +206,24 @@ def test_a_history_that_is_cut_by_its_size_says_so(
     Keeping(config, loaded, loaded.pipeline())
     (told,) = caplog.messages
     assert told.startswith("The history of a machine keeps the last 1.0 h, not 24.0: 16 numbers a segment")
+
+
+def test_keeping_follows_the_device_file_and_those_that_stay_lose_nothing(bundle: Path, tmp_path: Path) -> None:
+    loaded = load_bundle(bundle)
+    here, gone, come = SIMULATED, SIMULATED | {"id": "gone"}, SIMULATED | {"id": "come"}
+    keeping = Keeping(load_config(write_device(tmp_path, bundle, 1883, here, gone)), loaded, loaded.pipeline())
+    ring = keeping.ring("fan-1")
+    assert ring is not None
+    ring.push(Block(np.ones(RATE, np.float32), 0, 0.0))
+    device = write_device(tmp_path, bundle, 1883, here, come)
+    keeping.follow(load_config(device))
+    assert keeping.ring("fan-1") is ring
+    assert keeping.ring("gone") is None
+    assert keeping.heard("gone") is None
+    assert keeping.ring("come") is not None
+    assert keeping.heard("come") is not None
+    device.write_text(device.read_text() + "[evidence]\nenabled = true\npre_s = 200.0\n")
+    keeping.follow(load_config(device))
+    for number in range(1, 211):
+        ring.push(Block(np.ones(RATE, np.float32), number * RATE, 0.0))
+    assert len(ring.last(210.0)) == 210 * RATE

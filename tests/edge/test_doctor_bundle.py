@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.site import FactoryThreshold, SiteState
 from asd_edge.bundle.site_store import SiteStore
-from asd_edge.control import ControlReply, ServedMachine, Serving
+from asd_edge.control import ControlReply, ControlRequest, ServedMachine, Serving
 from asd_edge.daemon.control import ControlServer
 from asd_edge.doctor import bundle as checks
 from asd_edge.doctor.choice import check_choice
@@ -24,6 +25,7 @@ from asd_edge.doctor.finding import Level
 from asd_edge.errors import BundleError
 from asd_edge.serving.choice import Candidate, Choice, keep_choice, this_hardware
 from asd_edge.serving.failures import FailureBook
+from tests.edge.a_status import a_status
 from tests.edge.device import write_device
 from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.precisions import make_bundle
@@ -209,13 +211,23 @@ def test_the_daemon_is_told_apart_from_the_file(path: Path, tmp_path: Path) -> N
     old = "1f" * 32
     deaf = ServedMachine(machine="fan", health="failure", error="The enrolled conditions belong to another bundle")
     replies = [started_with, started_with.model_copy(update={"bundle_id": old, "machines": (deaf,)})]
-    server = ControlServer(
-        tmp_path / "state", lambda _: (ControlReply(serving=replies.pop(0)), np.zeros(0, np.float32))
-    )
+    assert device.config_file is not None
+    file = a_status().file.model_copy(update={"sha256": hashlib.sha256(device.config_file.read_bytes()).hexdigest()})
+    stuck = a_status().process.model_copy(update={"stuck": ("scorer has not moved for 60 s",)})
+    reports = [a_status().model_copy(update={"file": file}), a_status().model_copy(update={"process": stuck})]
+
+    def answer(request: ControlRequest) -> tuple[ControlReply, NDArray[np.float32]]:
+        said = {"serving": replies.pop(0)} if request.request == "serving" else {"status": reports.pop(0)}
+        return ControlReply.model_validate(said), np.zeros(0, np.float32)
+
+    server = ControlServer(tmp_path / "state", answer)
     server.start()
     (same,) = check_daemon(device)
-    other, machine = check_daemon(device)
+    other, thread, unread, machine = check_daemon(device)
     server.stop()
+    assert (thread.level, thread.remedy) == (Level.WARNING, "systemctl restart asd-edge")
+    assert "scorer has not moved" in thread.found
+    assert (unread.level, unread.remedy) == (Level.WARNING, f"asd-edge reload --config {device.config_file}")
     assert same.level == Level.OK
     assert (other.level, other.remedy) == (Level.WARNING, "systemctl restart asd-edge")
     assert "the-old (1f1f1f1f1f1f), fp32 on onnxruntime, until it is restarted" in other.found

@@ -97,6 +97,10 @@ def test_a_device_file_comes_into_force_as_a_whole_or_not_at_all(
         assert now.needs_a_person
         assert now.file.sha256 == first.file.sha256
         assert [machine.machine for machine in now.machines] == ["fan-1", "fan-2"]
+    device.write_text(text.replace("[mqtt]", "[mqtt"))
+    refused = asd_edge("reload", "--config", device)  # it finds the daemon, which says what is wrong
+    assert refused.returncode == 1
+    assert "Cannot use the device file" in refused.stderr
     said = listener.wait("/status", lambda payload: payload["reason"] == "the device file is not taken")
     assert said["health"] == "maintenance_required"
     told = asd_edge("status", "--config", write_device(_folder(tmp_path), bundle, broker.port, FAN), "--json")
@@ -118,6 +122,8 @@ def test_a_device_file_comes_into_force_as_a_whole_or_not_at_all(
     write_device(tmp_path, bundle, broker.port, FAN, FAN | {"id": "fan-3"}, prefix="plant/hall")
     daemon.send_signal(signal.SIGHUP)
     listener.wait("plant/hall/box/status", lambda payload: payload["state"] == "online")
+    alarm = listener.wait("plant/hall/box/fan-1/alarm", lambda _: True)  # the new place knows how it stands
+    assert (alarm["active"], alarm["cause"]) == (False, "start")
     before, _ = ids_and_gaps(listener, "fan-1")
     listener.wait("/fan-1/score", lambda score: score["id"] > before * 3 + 30)
     daemon.send_signal(signal.SIGTERM)
@@ -129,8 +135,8 @@ def test_a_device_file_comes_into_force_as_a_whole_or_not_at_all(
     assert len(scores(listener, "fan-2")) == gone
 
     reloads = [message for message in systemd if message.startswith("RELOADING=1\nMONOTONIC_USEC=")]
-    assert len(reloads) == 7
-    assert systemd.count("READY=1") == 8
+    assert len(reloads) == 8
+    assert systemd.count("READY=1") == 9
     microseconds = [int(message.rpartition("=")[2]) for message in reloads]
     assert microseconds == sorted(microseconds)
     assert 0 <= time.monotonic_ns() // 1000 - microseconds[-1] < 60_000_000

@@ -154,3 +154,19 @@ def test_memory_does_not_grow() -> None:
     finally:
         tracemalloc.stop()
     assert grown < 20_000  # of four million samples; what else runs in this process is counted too
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 25_000), st.integers(1, 20_000))
+def test_another_length_keeps_the_newest_and_goes_on(heard: int, length: int) -> None:
+    ring, samples = SoundRing(RATE, SECONDS), sound(heard + 5_000)
+    push(ring, samples[:heard])
+    ring.keep(length / RATE)
+    kept = min(heard, KEPT, length)
+    if kept:
+        np.testing.assert_array_equal(ring.last(kept / RATE), samples[heard - kept : heard])
+    push(ring, samples[heard:], at=heard)
+    kept = min(kept + 5_000, length)
+    np.testing.assert_array_equal(ring.last(kept / RATE), samples[len(samples) - kept :])
+    with pytest.raises(SourceError):
+        ring.last((kept + 1) / RATE)

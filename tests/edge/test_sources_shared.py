@@ -384,3 +384,14 @@ def test_the_documented_interface_is_shared(tmp_path: Path) -> None:
     assert device.channels == 4
     for machine in machines:
         opened(shared, machine).close()
+
+
+def test_a_device_goes_on_through_another_device_file_unless_it_is_another() -> None:
+    """Machines that are the same go on with the device that they have open."""
+    before, machines = sharing("plughw:CARD=A", 0, 1)
+    same = SharedDevices([*machines, machine("plughw:CARD=B", 7, None)], before)
+    assert same.device(machines[0]) is before.device(machines[0])
+    wider = SharedDevices([machine("plughw:CARD=A", n, n, options="?channels=8") for n in (0, 1)], before)
+    assert wider.device(machines[0]) is not before.device(machines[0])
+    alone = SharedDevices(machines[:1], before)
+    assert alone.device(machines[0]) is None

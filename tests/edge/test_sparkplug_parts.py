@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -143,7 +144,7 @@ def test_a_farewell_that_has_arrived_settles_everything(outbox: Outbox) -> None:
     replay = Replay(outbox, 2_048, keepalive_s=30.0)
     replay.sent(commit(outbox, range(10)), 0.0, live=True)
     assert replay.unsent == 0
-    replay.arrived()
+    replay.arrived(time.monotonic() + 10.0)
     outbox.commit(())
     replay.lost()
     assert replay.batch() == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -21,15 +22,28 @@ RunningConfig = Annotated[
 ]
 
 
-def state_folder(config: Path | None) -> Path:
-    """Return the state folder of the daemon.
+_STATE_DIR = re.compile(r"""^\s*state_dir\s*=\s*(["'])(.+?)\1""", re.MULTILINE)
 
-    Raises:
-        ConfigError: the device file cannot be used.
+
+def state_folder(config: Path | None) -> Path:
+    """Return the state folder of the daemon; a device file that cannot be used is asked for it all the same.
+
+    The daemon goes on with the file before, and is the one to say what is wrong with this one.
     """
     from asd_edge.config import DeviceTable, load_config
+    from asd_edge.errors import ConfigError
 
-    return DeviceTable(id="any").state_dir if config is None else load_config(config).device.state_dir
+    usual = DeviceTable(id="any").state_dir
+    if config is None:
+        return usual
+    try:
+        return load_config(config).device.state_dir
+    except ConfigError:
+        try:
+            found = _STATE_DIR.search(config.read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            return usual
+        return usual if found is None else config.absolute().parent / found[2]
 
 
 def no_daemon(error: AsdEdgeError) -> NoReturn:

@@ -28,7 +28,7 @@ from asd_edge.sinks.sparkplug.node import SparkplugNode
 from asd_edge.sinks.topics import Topics
 
 _SWITCH_S = 2.0  # for what waits to be delivered; after that it waits on the disk
-_SLOW_DISK_S = 10.0
+_SLOW_DISK_S = 3.0  # beyond; systemd's watchdog waits for the main thread meanwhile
 
 
 class Sink(Protocol):
@@ -98,6 +98,7 @@ class Destinations:
         describe: what the daemon says about itself; called in the sinks' threads.
         watchdog: watches over those.
         subscribe: is given every MQTT sink just before it starts, with its topics.
+        renewed: called when one has taken over that may know nothing of how things stand.
 
     Raises:
         SinkError: a password or a TLS file cannot be read.
@@ -109,8 +110,9 @@ class Destinations:
         describe: Callable[[], DeviceReport],
         watchdog: Watchdog,
         subscribe: Callable[[MqttSink, Topics], None],
+        renewed: Callable[[], None],
     ) -> None:
-        self._describe, self._watchdog, self._subscribe = describe, watchdog, subscribe
+        self._describe, self._watchdog, self._subscribe, self._renewed = describe, watchdog, subscribe, renewed
         self._current: _Destinations = {}
         self._current = self._made(config)
 
@@ -169,9 +171,11 @@ class Destinations:
         for name, destination in before.items():
             if destination is not planned.get(name):
                 self._end(name, destination)
-        for name, destination in planned.items():
-            if destination is not before.get(name):
-                self._begin(destination)
+        new = [destination for name, destination in planned.items() if destination is not before.get(name)]
+        for destination in new:
+            self._begin(destination)
+        if new:
+            self._renewed()
 
     def _one(self, name: str, table: MqttTable | SparkplugTable, config: DeviceConfig) -> _Destination:
         device = config.device.id

@@ -77,6 +77,7 @@ class Reload:
         file: the device file in force.
         parts: follow it, in this order.
         announce: tells everybody what has happened.
+        pulse: called between the parts, any of which may take seconds.
         wake: hands an order to the main thread, which calls `obey`.
     """
 
@@ -85,13 +86,14 @@ class Reload:
         file: DeviceFile,
         parts: Sequence[Part],
         announce: Callable[[str], None],
+        pulse: Callable[[], object],
         wake: Callable[[ReloadOrder], None],
     ) -> None:
         self.file = file
         """The device file in force."""
         self.error: AsdEdgeError | None = None
         """Why the last order changed nothing; None when it did."""
-        self._parts, self._announce, self._wake = parts, announce, wake
+        self._parts, self._announce, self._pulse, self._wake = parts, announce, pulse, wake
 
     def order(self) -> None:
         """Have the device file read anew, and wait until it is in force.
@@ -129,9 +131,21 @@ class Reload:
     def _follow(self, file: DeviceFile) -> None:
         """Put a device file in force; what is wrong with it comes out before anything has changed."""
         _check_reloadable(self.file.config, file.config)
-        follows = [part.plan(file.config) for part in self._parts]
+        try:
+            follows = [part.plan(file.config) for part in self._parts]
+        except AsdEdgeError:
+            raise
+        except Exception as error:  # nobody foresaw it, and nothing has changed yet
+            _log.exception("The device file was tried")
+            raise ConfigError(
+                f"Cannot use the device file {file.path}",
+                found=f"{type(error).__name__}: {error}",
+                expected="a file that can be tried",
+                remedy="Report the log's last lines to who maintains asd-edge.",
+            ) from error
         self.file = file
         for follow in follows:
+            self._pulse()
             follow()
 
 

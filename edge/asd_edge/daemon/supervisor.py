@@ -44,7 +44,7 @@ from asd_edge.sinks.topics import Topics
 _log = logging.getLogger(__name__)
 
 _HEAD_START_S = 0.5  # for the brokers, so that what is heard first goes out live
-_STOP_S = 1.6  # of all parts together: within two seconds of SIGTERM the process is gone
+_STOP_S = 1.2  # of all parts together: with what Python needs to end, the process is gone within two seconds
 _DELIVERY_S = 5.0  # when sources have ended by themselves, and nobody waits for us
 
 _Note = MachineThread | EngineReport | ReloadOrder | AlarmBook | signal.Signals  # what wakes the main thread
@@ -75,12 +75,14 @@ class Daemon:
         self._keeping = Keeping(config, bundle, streams.pipeline, heart)
         self._control = ControlServer(config.device.state_dir, self._answer, heart)
         self._remote = remote_enrollment(config, path, heart)
-        self._destinations = Destinations(config, self._describe, self._watchdog, self._subscribe)
+        self._destinations = Destinations(config, self._describe, self._watchdog, self._subscribe, self._tell_alarms)
         self._alarms = AlarmBook(
             config.device.state_dir / "alarms.json", self._publish, lambda: self._notes.put(self._alarms), heart
         )
+        clips = heart("evidence")  # the same for every device file
         self._evidence = FollowingEvidence(
-            config, lambda file: Evidence(file, bundle.bundle_id, streams.pipeline, self._keeping.ring, heart)
+            config,
+            lambda file: Evidence(file, bundle.bundle_id, streams.pipeline, self._keeping.ring, lambda _: clips),
         )
         works = Works(
             bundle,
@@ -95,8 +97,8 @@ class Daemon:
         self._machines = Machines(config, works)
         self._prometheus = Prometheus(config, lambda: self._reporting.status, heart)
         parts = (self._destinations, self._machines, self._evidence, self._prometheus)
-        announce = self._destinations.announce
-        self._reload = Reload(DeviceFile.of(config, path), parts, announce, self._notes.put)
+        file, announce = DeviceFile.of(config, path), self._destinations.announce
+        self._reload = Reload(file, parts, announce, self._watchdog.look, self._notes.put)
         self._reporting = Reporting(
             self._reload,
             bundle,
@@ -211,6 +213,10 @@ class Daemon:
             self._windows[event.machine] = event
         self._destinations.publish(event)
         self._evidence.heard(event)
+
+    def _tell_alarms(self) -> None:
+        for report in self._machines.reports:
+            self._alarms.announce(report.machine)
 
     def _describe(self) -> DeviceReport:
         return self._reporting.device

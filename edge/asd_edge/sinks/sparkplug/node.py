@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic, time
 
 from asd_edge.config import SparkplugTable
@@ -25,7 +26,9 @@ from asd_edge.strict import RefusalError
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 10.0  # how old what the node says of its outbox may be
+_LOOK_AFTER_S = 0.5  # what a machine said before it died goes first; the courier gathers it for a moment
 _STANDS_AFTER_S = 10.0  # a broker that takes a connection and cuts it again is not tried at once
+_END_S = 0.5  # of the patience with a stop that is left for closing
 _WINDOW = 8  # messages that are not on the wire yet, and let history wait: paho's queue is in memory
 _TURN_S = 0.1  # of history at a time: what happens meanwhile waits for it
 
@@ -79,7 +82,7 @@ class SparkplugNode:
         self._unwritten: set[int] = set()  # numbers of messages
         self._up_at: float | None = None
         self._look_at = 0.0
-        self._leaving = False
+        self._leaving, self._leave_until = False, 0.0
         self._farewell: int | None = None
         self._refused: str | None = None
 
@@ -108,8 +111,8 @@ class SparkplugNode:
         self._courier.take(entry_of(event))
 
     def announce(self, reason: str) -> None:
-        """Look at once at what the daemon says about itself, machines that come and go above all."""
-        self._courier.do(self._look)
+        """Look soon at what the daemon says about itself, machines that come and go above all."""
+        self._courier.do(self._look_soon)
 
     def stop(self, reason: str, *, patience_s: float) -> int:
         """Deliver what waits, say good-bye, disconnect; return how many events may not have been taken.
@@ -117,8 +120,8 @@ class SparkplugNode:
         They wait on the disk for the next start.
         """
         self._courier.hurry()
-        self._courier.do(self._leave)
         deadline = monotonic() + patience_s
+        self._courier.do(partial(self._leave, deadline - _END_S))
         self._left.wait(patience_s)
         self._courier.do(self._disconnect)
         self._courier.stop(max(0.5, deadline - monotonic()))
@@ -182,7 +185,7 @@ class SparkplugNode:
         if refusal is not None:
             self._link.warn(refusal, "permission to publish", "Allow writing to the topics of this edge node.")
         if mid == self._farewell:
-            self._replay.arrived()
+            self._replay.arrived(self._leave_until)
             self._left.set()
 
     # --- how ---
@@ -194,6 +197,9 @@ class SparkplugNode:
             if refusal.found != self._refused:  # said once: whoever sends such a thing sends many
                 self._refused = refusal.found
                 _log.warning("Ignored on %s: %s (expected: %s)", topic, refusal.found, refusal.expected)
+
+    def _look_soon(self) -> None:
+        self._look_at = min(self._look_at, monotonic() + _LOOK_AFTER_S)
 
     def _look(self) -> None:
         """Compare with what the daemon says about itself."""
@@ -241,8 +247,8 @@ class SparkplugNode:
             self._opened.set()
         return size
 
-    def _leave(self) -> None:
-        self._leaving = True
+    def _leave(self, until: float) -> None:
+        self._leaving, self._leave_until = True, until
 
     def _disconnect(self) -> None:
         self._opened.clear()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from time import monotonic
 
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.outbox.rows import Lane, Row
 
 _BATCH_ROWS = 500  # of all machines; one message a machine
 _MARGIN_S = 5.0  # the end of a connection has to be noticed, and to come to our thread
-_LAST_SETTLED = 20_000  # about half a second of writing
+_AT_ONCE = 5_000  # events in a commit: about 0.2 s
 _REPORT_LAG_S = 3.0
 _BURST_S = 0.25  # of history, sent at once after a pause
 
@@ -61,13 +62,17 @@ class Replay:
         self._allowance = min(self._rate * _BURST_S, self._allowance + (now - self._refilled) * self._rate)
         self._refilled = now
 
-    def arrived(self) -> None:
+    def arrived(self, until: float) -> None:
         """The broker has confirmed a message that went out after all others: it has those too.
 
-        After a long outage that may be more than can be written down while the daemon stops; the rest is told again.
+        That is written down until then by the monotonic clock, for a stop cannot last; the rest is told again.
         """
-        while self._sent and sum(number for _, number in self._settled) < _LAST_SETTLED:
-            self._settle(self._sent.popleft()[1])
+        while self._sent and monotonic() < until:
+            number = 0
+            while self._sent and number < _AT_ONCE:
+                number += len(self._sent[0][1])
+                self._settle(self._sent.popleft()[1])
+            self._outbox.commit(())
 
     def lost(self) -> None:
         """The connection is gone; nobody knows what has arrived."""

@@ -135,9 +135,12 @@ class Session:
         return self.born and device is not None and device.born
 
     def device(self, machine: str, readings: Iterable[Reading], now: Moment) -> list[Action]:
-        """A machine's metrics have values; where they do not go out now, its next birth tells them."""
+        """A machine's metrics have values; where they do not go out now, its next birth tells them.
+
+        What is heard of a machine that is dead was heard before, so it is no present value any more.
+        """
         device = self._device(machine, now)
-        metrics = device.values.put(readings)
+        metrics = device.values.put(readings, deaf=not device.alive)
         return [self._message("DDATA", metrics, now, machine)] if self.born and device.born and metrics else []
 
     def heard(self, alive: Collection[str], now: Moment) -> list[Action]:
@@ -150,8 +153,8 @@ class Session:
         for machine, device in self._devices.items():
             if machine in alive or not device.alive:
                 continue
-            device.alive = False
             actions += self.device(machine, device.values.silence(now.utc), now)
+            device.alive = False
             if self.speaks_of(machine):
                 actions.append(self._death_of(machine, now))
         return actions

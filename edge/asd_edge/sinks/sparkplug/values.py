@@ -26,11 +26,13 @@ class Values:
         self._definitions = {definition.name: definition for definition in definitions}
         self._readings = {name: Reading(name, None, time, Quality.STALE) for name in self._definitions}
 
-    def put(self, readings: Iterable[Reading]) -> tuple[Metric, ...]:
-        """Take readings; return those that say something new, as Sparkplug reports by exception."""
+    def put(self, readings: Iterable[Reading], *, deaf: bool = False) -> tuple[Metric, ...]:
+        """Take readings, if `deaf` but those that need sound; return what is new: Sparkplug reports by exception."""
         news = []
         for reading in readings:
             held = self._readings[reading.name]
+            if deaf and self._definitions[reading.name].heard:
+                continue
             if (reading.value, reading.quality) != (held.value, held.quality):
                 self._readings[reading.name] = reading
                 news.append(reading)
