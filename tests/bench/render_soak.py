@@ -45,8 +45,8 @@ def _kills(r: dict[str, Any]) -> str:
     shown = ""
     if (control := r.get("without_replay")) is not None:
         shown = (
-            f"Without a replay window (`outbox.replay_s = 0`) {control['lost']:,} of {control['committed']:,} events are "
-            "lost so, which the broker had confirmed and kept in its memory."
+            f"Without a replay window (`outbox.replay_s = 0`) {control['lost']:,} of {control['committed']:,} events "
+            "are lost so, which the broker had confirmed and kept in its memory."
         )
     how = (
         f"In random order and at random moments, seed {r['seed']}: {blows}. Before half of its deaths the broker has "
