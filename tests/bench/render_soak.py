@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.bench.machine import told
@@ -129,11 +130,16 @@ def _faults(r: dict[str, Any]) -> str:
         "scores that never came",
         "given up; sent uncommitted",
     )
-    return _table(rows, head)
+    text = (
+        "What was overwritten on the disk is lost where no copy of it is left, and said: counted where the file can still "
+        "be read. Sent uncommitted: delivered while the disk took nothing."
+    )
+    return f"{text}\n\n{_table(rows, head)}"
 
 
 def _short(trouble: str) -> str:
-    return trouble.split(" /")[0].split(": it was damaged (")[0][:120]
+    """Return what a trouble says without the paths of a test."""
+    return re.sub(r"(:| to)? /\S+", "", trouble)
 
 
 def _commands(r: dict[str, Any]) -> str:
