@@ -131,8 +131,8 @@ def _faults(r: dict[str, Any]) -> str:
         "given up; sent uncommitted",
     )
     text = (
-        "What was overwritten on the disk is lost where no copy of it is left, and said: counted where the file can still "
-        "be read. Sent uncommitted: delivered while the disk took nothing."
+        "What was overwritten on the disk is lost where no copy of it is left, and said: counted where the file can "
+        "still be read. Sent uncommitted: delivered while the disk took nothing."
     )
     return f"{text}\n\n{_table(rows, head)}"
 
