@@ -29,21 +29,28 @@ class Heart:
         """Number of the round in hand; None while none has to end."""
         self.died: str | None = None
         """The exception that the thread ended with."""
+        self.alive = False
+        """Whether the thread has begun and has not ended."""
         self._rounds = 0
 
     def beat(self) -> None:
         """Begin another round: the one before is done."""
         self._rounds += 1
         self.round = self._rounds
+        self.alive = True
 
     def rest(self) -> None:
         """Wait for work, however long it takes to come."""
         self.round = None
 
+    def end(self) -> None:
+        """Beat no more: the thread ends as it should."""
+        self.round, self.alive = None, False
+
     def __enter__(self) -> None:
         self.beat()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.rest()
+        self.end()
         if kind is not None:
             self.died = f"{kind.__name__}: {error}"

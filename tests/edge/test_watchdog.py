@@ -107,8 +107,10 @@ def test_only_who_is_watched_tells(
 def test_who_waits_for_work_is_not_stuck_and_who_has_work_in_hand_may_be(clock: Clock) -> None:
     watchdog = Watchdog(clock)
     heart = watchdog.heart("control", 20.0)
+    assert watchdog.threads == ()
     heart.beat()
     heart.rest()
+    assert watchdog.threads == ("control",)
     rounds(watchdog, clock, 1000.0)
     assert watchdog.stuck == ()
     heart.beat()
@@ -145,6 +147,7 @@ def test_a_thread_that_died_is_stuck_at_once_and_one_that_ended_never(
         thread.start()
         thread.join()
     rounds(watchdog, clock, 100.0)
+    assert watchdog.threads == ()
     assert watchdog.stuck == ("history died of KeyError: 'x'",)
     assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
     watchdog.forget(hearts[0])

@@ -123,7 +123,7 @@ class Machines:
 
         def changed(thread: MachineThread) -> None:
             if thread.over:
-                heart.rest()
+                heart.end()
             works.changed(thread)
 
         thread = MachineThread(

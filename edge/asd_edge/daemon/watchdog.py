@@ -69,8 +69,8 @@ class Watchdog:
 
     @property
     def threads(self) -> tuple[str, ...]:
-        """The threads that are watched; any thread may ask."""
-        return tuple(heart.name for heart in tuple(self._watched))
+        """The threads that are watched and run; any thread may ask."""
+        return tuple(heart.name for heart in tuple(self._watched) if heart.alive)
 
 
 def _trouble(heart: Heart, stall: Stall) -> str | None:
