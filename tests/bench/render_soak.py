@@ -180,7 +180,11 @@ def _start_stop(r: dict[str, Any]) -> str:
             (f"{title}: SIGTERM → ended, median; worst", _two(found, "stop"), "≤ 2 s"),
             ("… machines with a gap in what the outbox holds", found["machines_with_gaps"], 0),
         ]
-    return f"{r['runs']} runs of {r['machines']} machines, default bundle, start of Python included.\n\n" + _table(rows)
+    how = (
+        f"{r['runs']} runs of {r['machines']} machines, default bundle, start of Python included; load average of the "
+        f"computer before them {r['load']:.1f}."
+    )
+    return f"{how}\n\n{_table(rows)}"
 
 
 def _two(found: dict[str, float], what: str) -> str:
