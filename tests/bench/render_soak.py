@@ -138,7 +138,7 @@ def _faults(r: dict[str, Any]) -> str:
 
 
 def _short(trouble: str) -> str:
-    """Return what a trouble says without the paths of a test."""
+    """Return what a trouble says without paths."""
     return re.sub(r"(:| to)? /\S+", "", trouble)
 
 
