@@ -12,7 +12,7 @@ from asd_edge.config import MachineTable
 from asd_edge.daemon.ladder import Ladder, Renewal, fail, hear, quiet, renew, used_up
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block, Source
-from asd_edge.sources.health import MicrophoneHealth, MicrophoneReport
+from asd_edge.sources.health import KNOWN_WITHIN_S, MicrophoneHealth, MicrophoneReport
 from asd_edge.sources.observer import Observer
 from asd_edge.sources.open import is_live, is_microphone, may_pause, open_machine
 from asd_edge.sources.shared import SharedDevices
@@ -57,6 +57,11 @@ class Hearing:
     def microphone(self) -> MicrophoneReport | None:
         """How the microphone does; None when it is not examined."""
         return None if self._health is None else self._health.report
+
+    @property
+    def known_within_s(self) -> float:
+        """Seconds of sound within which a fault of the microphone is known; 0 when none is looked for."""
+        return KNOWN_WITHIN_S if self.live and self._machine.microphone.check else 0.0
 
     @property
     def due(self) -> int:
