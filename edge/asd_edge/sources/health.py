@@ -18,15 +18,16 @@ from asd_edge.sources.examination import Second, examine, same_sound
 _SOON_S = 2  # a dead microphone must be known before an alarm may begin
 _BACK_S = 5
 KNOWN_WITHIN_S = 4.0
-"""A microphone that begins to be silent, stuck or offset has the fault by then: the second in which it begins is a part,
-two more must have it, and the last is left for the blocks that are under way."""
+"""A microphone that begins to be silent, stuck or offset has the fault by then: it begins within a second, two more
+must have it, and the last is left for the blocks that are under way."""
 
 _LASTING_S = 10  # a bang, a start, somebody who taps the housing: all shorter
 _SURELY_S = 60  # two machines may well sound alike for some seconds
 
-# Overload: a warning and never a fault, for a machine that begins to roar is what an alarm is for. Clipping Gaussian sound of deviation σ at c = full scale / σ hits the share 2·Q(c) of its samples and leaves
-# a distortion of 2·[(1 + c²)·Q(c) − c·φ(c)] of its power (φ, Q: density and upper tail of the normal distribution):
-# 0.1 % of the samples ↔ 39 dB below the sound.
+# Overload: a warning and never a fault, for a machine that begins to roar is what alarms are for. Clipping Gaussian
+# sound of deviation σ at c = full scale / σ hits the share 2·Q(c) of its samples and leaves a distortion of
+# 2·[(1 + c²)·Q(c) − c·φ(c)] of its power (φ, Q: density and upper tail of the normal distribution): 0.1 % of the
+# samples ↔ 39 dB below the sound.
 _CLIPPED_WARNING = 0.001
 
 # An offset d, as a part of full scale, takes 20·log10(1 − d) of the headroom: 0.9 dB at 0.1, a sign that something
