@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.bench.machine import told
@@ -42,7 +43,17 @@ def _table(rows: list[tuple[object, ...]], head: tuple[str, ...] = ("", "measure
 
 def _kills(r: dict[str, Any]) -> str:
     blows = ", ".join(f"{what} {count} ×" for what, count in sorted(r["blows"].items()))
-    return f"In random order and at random moments, seed {r['seed']}: {blows}.\n\n" + _table(
+    shown = ""
+    if (control := r.get("without_replay")) is not None:
+        shown = (
+            f"Without a replay window (`outbox.replay_s = 0`) {control['lost']:,} of {control['committed']:,} events "
+            "are lost so, which the broker had confirmed and kept in its memory."
+        )
+    how = (
+        f"In random order and at random moments, seed {r['seed']}: {blows}. Before half of its deaths the broker has "
+        f"messages for a subscriber that is away. {shown}"
+    )
+    return f"{how}\n\n" + _table(
         [
             (
                 f"events committed in {r['seconds'] / 60:.0f} minutes, of {r['machines']} machines",
@@ -119,11 +130,16 @@ def _faults(r: dict[str, Any]) -> str:
         "scores that never came",
         "given up; sent uncommitted",
     )
-    return _table(rows, head)
+    text = (
+        "What was overwritten on the disk is lost where no copy of it is left, and said: counted where the file can "
+        "still be read. Sent uncommitted: delivered while the disk took nothing."
+    )
+    return f"{text}\n\n{_table(rows, head)}"
 
 
 def _short(trouble: str) -> str:
-    return trouble.split(" /")[0].split(": it was damaged (")[0][:120]
+    """Return what a trouble says without paths."""
+    return re.sub(r"(:| to)? /\S+", "", trouble)
 
 
 def _commands(r: dict[str, Any]) -> str:
@@ -164,7 +180,11 @@ def _start_stop(r: dict[str, Any]) -> str:
             (f"{title}: SIGTERM → ended, median; worst", _two(found, "stop"), "≤ 2 s"),
             ("… machines with a gap in what the outbox holds", found["machines_with_gaps"], 0),
         ]
-    return f"{r['runs']} runs of {r['machines']} machines, default bundle, start of Python included.\n\n" + _table(rows)
+    how = (
+        f"{r['runs']} runs of {r['machines']} machines, default bundle, start of Python included; load average of the "
+        f"computer before them {r['load']:.1f}."
+    )
+    return f"{how}\n\n{_table(rows)}"
 
 
 def _two(found: dict[str, float], what: str) -> str:

@@ -21,16 +21,26 @@ from tests.soak.subscriber import Subscriber
 MACHINES, SPEED = 6, 10.0
 BLOWS = {"kill the daemon": 100, "kill the broker": 100, "freeze the broker": 20}
 QUICK = {"kill the daemon": 5, "kill the broker": 5, "freeze the broker": 2}
+CONTROL = {"kill the broker": 30}
 _PAUSE_S = (0.2, 4.0)  # between two blows; less than a start takes, sometimes
 _AWAY_S = (0.0, 2.0)  # the broker, after a kill
+_APART_S = (0.0, 3.0)  # the subscriber, before half of the broker's deaths
 _FROZEN_S = (0.5, 10.0)  # on both sides of the keep-alive, 5 s
 _SETTLED_S = 10.0
 _PATIENCE_S = 300.0
 
 
 def run(*, seed: int, quick: bool) -> dict[str, Any]:
-    """Let all blows fall in random order; return what became of the events."""
-    random, blows = Random(seed), QUICK if quick else BLOWS
+    """Let all blows fall in random order; then some on a device without a replay window, which must lose something."""
+    random = Random(seed)
+    results = _storm(random, QUICK if quick else BLOWS, "")
+    control = _storm(random, CONTROL, "[outbox]\nreplay_s = 0\n")
+    unprotected = {key: control[key] for key in ("blows", "committed")} | {"lost": len(control["lost"])}
+    return results | {"seed": seed, "without_replay": unprotected}
+
+
+def _storm(random: Random, blows: dict[str, int], tables: str) -> dict[str, Any]:
+    """Run a device, with more tables in its file, through some blows; return what became of its events."""
     order = [blow for blow, count in blows.items() for _ in range(count)]
     random.shuffle(order)
     with ExitStack() as stack:
@@ -41,36 +51,47 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
         subscriber = Subscriber(broker.port)
         stack.callback(subscriber.close)
         broker.save()  # a subscriber that the broker has never saved would be forgotten with the first kill
-        daemon = Runner(
-            alarming_device(folder, broker.port, machines=MACHINES, speed=SPEED, keepalive_s=5), folder / "log"
-        )
+        device = alarming_device(folder, broker.port, machines=MACHINES, speed=SPEED, keepalive_s=5)
+        device.write_text(f"{device.read_text()}\n{tables}")
+        daemon = Runner(device, folder / "log")
         stack.enter_context(daemon.running())
         began = time.monotonic()
         for number, blow in enumerate(order):
             time.sleep(random.uniform(*_PAUSE_S))
-            if blow == "kill the daemon":
-                daemon.kill()
-                stack.enter_context(daemon.running())
-            elif blow == "kill the broker":
-                broker.kill()
-                time.sleep(random.uniform(*_AWAY_S))
-                broker.start()
-            else:
-                broker.freeze()
-                time.sleep(random.uniform(*_FROZEN_S))
-                broker.thaw()
+            match blow:
+                case "kill the daemon":
+                    daemon.kill()
+                    stack.enter_context(daemon.running())
+                case "kill the broker":
+                    _kill(broker, subscriber, random)
+                case _:
+                    broker.freeze()
+                    time.sleep(random.uniform(*_FROZEN_S))
+                    broker.thaw()
             if number % 20 == 19:
                 print(f"{number + 1} of {len(order)}: {len(subscriber.ledger.received)} events", file=sys.stderr)
         _settle(subscriber)
         stopped_s = daemon.stop()
         _quieten(subscriber)
         return _judge(subscriber, folder, daemon, _retained(broker.port)) | {
-            "seed": seed,
             "blows": dict(Counter(order)),
             "seconds": time.monotonic() - began,
             "machines": MACHINES,
             "stop_s": stopped_s,
         }
+
+
+def _kill(broker: LastingBroker, subscriber: Subscriber, random: Random) -> None:
+    """Let the broker die, half of the times with messages that nobody has but its memory."""
+    apart = random.random() < 0.5
+    if apart:
+        subscriber.close()
+        time.sleep(random.uniform(*_APART_S))
+    broker.kill()
+    time.sleep(random.uniform(*_AWAY_S))
+    broker.start()
+    if apart:
+        subscriber.come_back()
 
 
 def _settle(subscriber: Subscriber) -> None:

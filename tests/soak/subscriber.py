@@ -82,6 +82,11 @@ class Subscriber:
             missing += (max(starts) - min(starts)) // step + 1 - len(starts)
         return missing
 
+    def come_back(self) -> None:
+        """Connect again after `close`."""
+        self._client.reconnect()
+        self._client.loop_start()
+
     def close(self) -> None:
         """End the connection; the session stays."""
         self._client.disconnect()
