@@ -13,18 +13,26 @@ class BadBroker:
     Args:
         acknowledges: how many messages of a connection; None for all.
         cuts_at: closes a connection at this message.
+        last_word: what it sends before.
         connack: properties of its CONNACK.
         suback: reason code of its SUBACKs.
     """
 
     def __init__(
-        self, *, acknowledges: int | None = None, cuts_at: int | None = None, connack: bytes = b"", suback: int = 1
+        self,
+        *,
+        acknowledges: int | None = None,
+        cuts_at: int | None = None,
+        last_word: bytes = b"",
+        connack: bytes = b"",
+        suback: int = 1,
     ) -> None:
         self.connects: list[bytes] = []
         """Every CONNECT without its fixed header."""
         self.unanswered = 0
         """Messages of the last connection that it has not acknowledged."""
-        self._acknowledges, self._cuts_at, self._connack, self._suback = acknowledges, cuts_at, connack, suback
+        self._acknowledges, self._cuts_at, self._last_word = acknowledges, cuts_at, last_word
+        self._connack, self._suback = connack, suback
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -56,6 +64,7 @@ class BadBroker:
                 elif kind == 3:
                     messages += 1
                     if messages == self._cuts_at:
+                        client.sendall(self._last_word)
                         return
                     if self._acknowledges is None or messages <= self._acknowledges:
                         topic = int.from_bytes(body[:2], "big")
