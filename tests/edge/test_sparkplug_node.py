@@ -229,6 +229,19 @@ def test_a_restarted_daemon_goes_on_counting_and_tells_what_it_could_not(
     assert host.wait("NBIRTH", lambda h: h.values()["bdSeq"] != 0).values()["bdSeq"] == 1
 
 
+def test_history_is_cut_to_what_the_broker_takes(make_broker: Any, hear: Any, make_node: Any) -> None:
+    broker = make_broker("allow_anonymous true\nmax_packet_size 8000\n")
+    node = make_node(broker.port)
+    for number in range(300):
+        node.publish(score(number, number / 100))
+    time.sleep(0.5)
+    broker.start()
+    host = hear(broker.port)
+    host.wait("DDATA", lambda h: 2.99 in _scores(h))
+    assert [value for heard in host.of("DDATA") for value in _scores(heard)] == [number / 100 for number in range(300)]
+    assert len(host.of("NBIRTH")) == 1
+
+
 def test_no_command_hurts(
     broker: Any, hear: Any, make_node: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

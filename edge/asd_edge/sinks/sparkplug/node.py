@@ -218,7 +218,7 @@ class SparkplugNode:
         """Send history as far as it is allowed; return whether there is none left."""
         until = monotonic() + _TURN_S
         while self._replay.allowed and len(self._unwritten) < _WINDOW and monotonic() < until:
-            batch = self._replay.batch()
+            batch = self._replay.batch(self._link.largest_packet)
             if not batch:
                 self._do(self._session.history_ends(_now()))
                 return True

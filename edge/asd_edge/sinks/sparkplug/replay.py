@@ -16,6 +16,7 @@ from asd_edge.sinks.outbox.rows import Lane, Row
 from asd_edge.sinks.patience import AwakeClock
 
 _BATCH_ROWS = 500  # of all machines; one message a machine
+_ROW_BYTES = 512  # of an event in a message, at most; about 200 of a score and 320 of an alarm
 _MARGIN_S = 5.0  # the end of a connection has to be noticed, and to come to our thread
 _AT_ONCE = 5_000  # events in a commit: about 0.2 s
 _REPORT_LAG_S = 3.0
@@ -93,10 +94,14 @@ class Replay:
         """Note that a message of history of so many bytes went out."""
         self._allowance -= size
 
-    def batch(self) -> dict[str, list[Row]]:
-        """Return the next history of each machine, oldest first, alarms before all scores; all of it must be sent."""
+    def batch(self, largest_packet: int | None = None) -> dict[str, list[Row]]:
+        """Return the next history of each machine, oldest first, alarms before all scores; all of it must be sent.
+
+        A machine's fits into a packet of so many bytes.
+        """
+        limit = _BATCH_ROWS if largest_packet is None else min(_BATCH_ROWS, max(1, largest_packet // _ROW_BYTES))
         for lane in Lane.ALARM, Lane.SCORE:
-            while rows := self._outbox.waiting(lane, after=self._after[lane], limit=_BATCH_ROWS):
+            while rows := self._outbox.waiting(lane, after=self._after[lane], limit=limit):
                 self._after[lane] = rows[-1].id
                 machines: dict[str, list[Row]] = {}
                 for row in rows:
