@@ -12,9 +12,9 @@ from asd_edge.config import MachineTable
 from asd_edge.daemon.ladder import Ladder, Renewal, fail, hear, quiet, renew, used_up
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block, Source
-from asd_edge.sources.health import MicrophoneHealth, MicrophoneReport
+from asd_edge.sources.health import KNOWN_WITHIN_S, MicrophoneHealth, MicrophoneReport
 from asd_edge.sources.observer import Observer
-from asd_edge.sources.open import is_live, may_pause, open_machine
+from asd_edge.sources.open import is_live, is_microphone, may_pause, open_machine
 from asd_edge.sources.shared import SharedDevices
 
 _LET_GO_S = 2.0  # machines that share a dead device find it out within a second, and all must let go of it
@@ -57,6 +57,11 @@ class Hearing:
     def microphone(self) -> MicrophoneReport | None:
         """How the microphone does; None when it is not examined."""
         return None if self._health is None else self._health.report
+
+    @property
+    def known_within_s(self) -> float:
+        """Seconds of sound within which a fault of the microphone is known; 0 when none is looked for."""
+        return KNOWN_WITHIN_S if self.live and self._machine.microphone.check else 0.0
 
     @property
     def due(self) -> int:
@@ -114,7 +119,10 @@ class Hearing:
                 block = replace(block, start=first + block.start)
                 self._heard, self._heard_at = block.start + len(block.samples), now
                 second = block.start / self._rate
-                self._renewal, self.renewing = renew(self._renewal, block.faults, second)
+                if is_microphone(
+                    self._machine.source
+                ):  # a file's silence ends with it, and a sender would lose its FIFO
+                    self._renewal, self.renewing = renew(self._renewal, block.faults, second)
                 yield block
                 self._ladder = hear(self._ladder, monotonic(), second)  # the listener may have been kept waiting
                 if self.renewing:

@@ -222,7 +222,7 @@ class MachineThread:
         self._scorer.between(tell)
 
     def _new_detector(self) -> Detector:
-        decision = DecisionSpec(**self._machine.decision.model_dump())
+        decision = DecisionSpec(**self._machine.decision.model_dump()).at_least(self._hearing.known_within_s)
         known = self._known.load()
         self._drift.expect(self._known.thresholds)
         alarm = self._alarms.standing(self._machine.id)

@@ -81,5 +81,5 @@ class MicrophoneSource:
                 yield from conversion.push(samples, arrived=piece.arrived, faults=faults)
 
     def close(self) -> None:
-        """End `blocks` and let go of the device, from any thread."""
+        """End `blocks` soon, from any thread; who asks for them lets go of the device."""
         self._capture.close()
