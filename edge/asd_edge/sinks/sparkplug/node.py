@@ -164,7 +164,7 @@ class SparkplugNode:
         """Say what there is: the births."""
         self._up = True
         self._link.is_useful()  # QoS 0: there is nothing to see it by
-        _log.info("Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
+        _log.info("[sparkplug] Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
         self._do(self._session.connected(self._link.report.broker, _now()))
 
     def on_down(self) -> None:
@@ -179,8 +179,6 @@ class SparkplugNode:
     def on_acknowledged(self, mid: int, refusal: str | None) -> None:
         """Note that a message is on the wire, or with QoS 1 that the broker has it."""
         self._unwritten.discard(mid)
-        if refusal is not None:
-            self._link.warn(refusal, "permission to publish", "Allow writing to the topics of this edge node.")
         if mid == self._farewell:
             self._replay.arrived(self._leave_until)
             self._left.set()
