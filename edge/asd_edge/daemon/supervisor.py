@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge import __version__
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest
 from asd_edge.daemon.alarms import AlarmBook
@@ -128,6 +129,8 @@ class Daemon:
         Raises:
             StateError: another daemon uses the state folder.
         """
+        file = self._reload.file
+        _log.info("asd-edge %s begins as device %s, with %s", __version__, file.config.device.id, file.path)
         self._control.start()
         with noted(self._notes.put):
             if self._remote is not None:
@@ -143,6 +146,7 @@ class Daemon:
             notify("READY=1")
             self._engines.start()
             end = self._wait()
+        _log.info("asd-edge ends: %s", f"stopped by {end.name}" if isinstance(end, signal.Signals) else end)
         notify("STOPPING=1")
         return self._stop(end)
 
