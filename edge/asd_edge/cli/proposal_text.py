@@ -92,9 +92,8 @@ def _threshold(report: Report) -> list[str]:
     lines = [f"threshold {report.threshold:.4f}{before} (method {report.method})"]
     if report.alarms_per_week is not None and report.expected_alarms is not None:
         low, high = report.expected_alarms
-        lines.append(
-            f"found for a budget of {alarms_text(report.alarms_per_week)}; expect {rate_text(low)} to {rate_text(high)} (90 %)"
-        )
+        budget = alarms_text(report.alarms_per_week)
+        lines.append(f"found for a budget of {budget}; expect {rate_text(low)} to {rate_text(high)} (90 %)")
     mean, deviation = report.spread
     lines.append(f"without itself a clip scores {mean:.4f}, with a deviation of {deviation:.4f}")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -228,9 +229,9 @@ class Daemon:
     def _mended(self, error: StateError | None) -> None:
         self._notes.put(self._control if error is None else error)
 
-    def _tell_alarms(self) -> None:
+    def _tell_alarms(self, publish: Callable[[Event], None]) -> None:
         for report in self._machines.reports:
-            self._alarms.announce(report.machine)
+            self._alarms.announce(report.machine, publish)
 
     def _describe(self) -> DeviceReport:
         return self._reporting.device
