@@ -52,7 +52,7 @@ def save(store: ClipStore, name: str, samples: NDArray[np.int16], verdict: str |
         files=members_of(files),
         label=Label.model_validate(label) if label else None,
     )
-    store.save(manifest, files, most_bytes=1 << 30)
+    store.save(manifest, files)
 
 
 @pytest.fixture
