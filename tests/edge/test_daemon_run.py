@@ -24,6 +24,7 @@ from asd_edge.simulator import OperatingState
 from asd_edge.sinks.payloads import schema
 from tests.edge.device import FAN_SOURCE, asd_edge, fan, write_clip, write_device
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
+from tests.edge.required import required_tool
 from tests.edge.virtual_microphone import virtual_microphone
 
 SIMULATED = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0, "factory": "fan/00"}
@@ -287,7 +288,9 @@ def test_a_recorder_that_cannot_be_started_is_tried_again(
         daemon = start(device, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
         failed = listener.wait("/status", lambda status: machine_states(status)[0] == "failed")
         assert "Exec format error" in failed["machines"][0]["error"]
-        broken.unlink()
+        whole = tmp_path / "whole"
+        whole.symlink_to(required_tool("arecord", "alsa-utils"))
+        whole.replace(broken)  # at once: an attempt between two steps would fail in another way, and say so
         listener.wait("/fan-1/score", lambda score: score["state"] == "scored")
         daemon.send_signal(signal.SIGTERM)
         _, log = daemon.communicate(timeout=15)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from asd_edge.sinks.outbox.rows import Row, row_of
+from asd_edge.sinks.outbox.rows import Lane, Row, row_of
 
 
 def salvaged(path: Path) -> Iterator[Row]:
@@ -26,3 +26,19 @@ def salvaged(path: Path) -> Iterator[Row]:
                     json.loads(row.entry.body)
                     yield row
                     seen = max(seen, row.id) if not order else seen
+
+
+def figures(path: Path) -> tuple[dict[Lane, int], list[tuple[int, int]], list[Row]]:
+    """Return what a damaged outbox had counted as given up, the last ids of its hours, and the latest alarm of each
+    machine; nothing where it cannot be read."""
+    dropped: dict[Lane, int] = {}
+    hours: list[tuple[int, int]] = []
+    latest: list[Row] = []
+    with suppress(sqlite3.Error, ValueError, TypeError), closing(sqlite3.connect(path)) as connection:
+        latest = [
+            row_of(number, 1, machine, "alarm", time, body)
+            for number, machine, time, body in connection.execute("SELECT id, machine, time, body FROM latest")
+        ]
+        dropped = {Lane(lane): int(events) for lane, events in connection.execute("SELECT lane, events FROM dropped")}
+        hours = [(int(number), int(last)) for number, last in connection.execute("SELECT number, last_id FROM hour")]
+    return dropped, hours, latest
