@@ -57,7 +57,7 @@ class ClipKeeper:
         """Delete what was left half written.
 
         Raises:
-            OSError: it cannot be deleted.
+            StateError: it cannot be deleted.
         """
         self._store.clear_leftovers(self._beat)
 

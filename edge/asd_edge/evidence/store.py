@@ -153,8 +153,14 @@ class ClipStore:
             beat: called at every clip.
 
         Raises:
-            OSError: something cannot be deleted.
+            StateError: something cannot be deleted.
         """
+        try:
+            self._clear_all(beat)
+        except OSError as error:
+            raise unreadable(self.folder, error) from error
+
+    def _clear_all(self, beat: Callable[[], None]) -> None:
         if not self.folder.exists():
             return
         with held(self.folder) as evidence:
