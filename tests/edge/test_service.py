@@ -176,6 +176,31 @@ class TestRefusals:
         assert "/home/anna" in refused("install", root, "--config", "/home/anna/device.toml").found
 
     @pytest.mark.parametrize(
+        ("table", "path"),
+        [
+            ('[bundle]\npath = "/home/anna/fan.asd"\n', "/home/anna/fan.asd"),
+            ('[bundle]\ntrusted_keys_file = "/root/keys"\n', "/root/keys"),
+            ('[mqtt.tls]\nca_file = "/tmp/ca.pem"\n', "/tmp/ca.pem"),
+            (
+                "[sparkplug]\nenabled = true\n[sparkplug.tls]\n"
+                'cert_file = "/home/anna/cert.pem"\nkey_file = "/etc/asd-edge/key"\n',
+                "/home/anna/cert.pem",
+            ),
+            ('[[machines]]\nid = "fan-8"\nsource = "folder:/home/recorder"\n', "/home/recorder"),
+            ('[[machines]]\nid = "fan-8"\nsource = "raw:/tmp/fifo"\n', "/tmp/fifo"),
+        ],
+    )
+    def test_what_the_device_file_has_it_read_and_the_sandbox_hides(self, root: Path, table: str, path: str) -> None:
+        put(root, CONFIG, DEVICE + table)
+        error = refused("install", root)
+        assert (error.found, "the unit's sandbox hides" in error.expected) == (path, True)
+
+    def test_secrets_may_lie_where_root_alone_looks(self, root: Path) -> None:
+        put(root, "/root/password", "")
+        put(root, CONFIG, f'[mqtt]\nusername = "a"\npassword_file = "/root/password"\n{DEVICE}')
+        assert service("install", root).exit_code == 0
+
+    @pytest.mark.parametrize(
         "table", ['[device]\nid = "a"\nstate_dir = "/srv/a"\n', '[device]\nid = "a"\n[engine]\ncache_dir = "/srv/a"\n']
     )
     def test_a_folder_that_it_could_not_write_to(self, root: Path, table: str) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from time import monotonic, time
 
 from asd_edge.config import MachineTable
@@ -224,9 +225,13 @@ class MachineThread:
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump()).at_least(self._hearing.known_within_s)
         known = self._known.load()
-        self._drift.expect(self._known.thresholds)
+        self._watch_drift()
         alarm = self._alarms.standing(self._machine.id)
         return Detector(self._machine.id, self._streams, known, decision, self._heard_by, alarm)
+
+    def _watch_drift(self) -> None:
+        """Watch the conditions as they are now; the scorer's thread, which gives the scores, takes them over."""
+        self._scorer.between(partial(self._drift.expect, self._known.thresholds))
 
     def _look_at_conditions(self, detector: Detector, block: Block) -> None:
         enrolling = self._known.enrolling()
@@ -242,7 +247,7 @@ class MachineThread:
             return
         if self.report.error is not None:
             self._set(replace(self.report, error=None))
-        self._drift.expect(self._known.thresholds)
+        self._watch_drift()
         names = () if known is None else tuple(condition.name for condition in known.conditions)
         event = _changed(self._machine.id, block.time, self._known, names)
         said = (event.action, event.subject, event.author, event.revision)

@@ -13,7 +13,7 @@ from asd_edge.control import ServedMachine, Serving
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
-from asd_edge.daemon.following import FollowingEvidence
+from asd_edge.daemon.evidence import Evidence
 from asd_edge.daemon.machines import Machines
 from asd_edge.daemon.prometheus import Prometheus
 from asd_edge.daemon.reload import Reload
@@ -51,7 +51,7 @@ class Reporting:
     watchdog: Watchdog
     windows: Mapping[str, WindowScore]
     alarms: AlarmBook
-    evidence: FollowingEvidence
+    evidence: Evidence
     prometheus: Prometheus
     began: float
 

@@ -18,6 +18,7 @@ from asd_edge.service.files import (
     UNIT,
     credentials,
     is_edited,
+    read_in_place,
     sealed,
     shipped,
     unit_text,
@@ -73,7 +74,9 @@ def install_plan(place: Place, config: DeviceConfig, *, gpu: bool, start: bool, 
         ServiceError: the service could not run like this, or a file was edited.
     """
     for path in (place.program, place.config, *place.needed):
-        _refuse_hidden(path)
+        _refuse_hidden(path, "Install asd-edge into /opt/asd-edge, with its device file in /etc/asd-edge.")
+    for key, path in read_in_place(config):
+        _refuse_hidden(place.on_device(path), f"Move it, say into /etc/asd-edge or /srv, and correct {key}.")
     _refuse_other_state(place, config)
     secrets = {name: place.on_device(path) for name, path in credentials(config).items()}
     for path in secrets.values():
@@ -141,14 +144,14 @@ def _drop_ins(place: Place) -> list[Path]:
     return sorted(path for path in ours.parent.glob("*.conf") if path != ours)
 
 
-def _refuse_hidden(path: Path) -> None:
+def _refuse_hidden(path: Path, remedy: str) -> None:
     hidden = next((folder for folder in _HIDDEN if path.is_relative_to(folder)), None)
     if hidden is not None:
         raise ServiceError(
             "The service would not see its own files",
             found=f"{path}",
             expected=f"a place outside of {hidden}, which the unit's sandbox hides",
-            remedy="Install asd-edge into /opt/asd-edge, with its device file in /etc/asd-edge.",
+            remedy=remedy,
         )
 
 
