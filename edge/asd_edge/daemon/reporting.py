@@ -79,9 +79,12 @@ class Reporting:
     @property
     def status(self) -> Status:
         """Everything."""
-        destinations = tuple(_destination(name, *report) for name, report in self.destinations.reports.items())
-        faults = [f"outbox of {d.name}: {d.outbox.fault}" for d in destinations if d.outbox.fault is not None]
-        troubles = (*self._troubles(), *faults)
+        reports = self.destinations.reports
+        destinations = tuple(_destination(name, *report) for name, report in reports.items())
+        outboxes = (
+            f"outbox of {name}: {trouble}" for name, (_, _, outbox) in reports.items() for trouble in outbox.troubles
+        )
+        troubles = (*self._troubles(), *outboxes)
         machines, file, error = self.machines.reports, self.reload.file, self.reload.error
         return Status(
             device=file.config.device.id,

@@ -54,7 +54,11 @@ class Courier:
         self._pending: deque[Entry] = deque()
         self._since = 0.0  # when the first of them came
         self._gather_s = _GATHER_S
-        self._overrun: deque[Entry] = deque()
+        self._told: deque[Entry] = deque()  # alarms that went out without being on the disk: they come onto it later
+        self._overrun = 0  # scores given up because the thread did not come to take them
+        self.left = 0
+        """Events that had to be left when the thread ended; they are counted as given up."""
+        outbox.beat = beat
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     # --- called by any thread ---
@@ -66,7 +70,7 @@ class Courier:
     def take(self, entry: Entry) -> None:
         """Take an event; return at once. While the disk hangs, scores beyond what memory is for are given up."""
         if entry.lane is Lane.SCORE and self._inbox.qsize() > _MOST_IN_MEMORY:
-            self._overrun.append(entry)
+            self._overrun += 1  # two machines at once may count one: it is a figure of trouble, not of money
         else:
             self._inbox.put(entry)
 
@@ -86,13 +90,16 @@ class Courier:
         while going:
             try:
                 going = self._collect()
-                if self._pending and (not going or self._is_due()):
+                if (self._pending or self._told) and (not going or self._is_due()):
                     self._commit()
                 self._destination.turn()
                 self._outbox.tick()
             except Exception:  # one bad message must not end the thread
                 _log.exception("%s", self.thread.name)
             self._beat()
+        for entry in self._pending:
+            self._outbox.dropped(entry.lane)
+        self.left = len(self._pending)
         self._outbox.close()
 
     def hurry(self) -> None:
@@ -121,18 +128,36 @@ class Courier:
         return monotonic() - self._since >= self._gather_s or any(entry.lane is Lane.ALARM for entry in self._pending)
 
     def _commit(self) -> None:
-        while self._overrun:
-            self._outbox.dropped(self._overrun.popleft())
-        rows = self._outbox.commit(tuple(self._pending))
+        if self._overrun:
+            given_up, self._overrun = self._overrun, 0
+            self._outbox.dropped(Lane.SCORE, given_up)
+        try:
+            rows = self._outbox.commit((*self._told, *self._pending))
+        except Exception:  # one of them is wrong: what it is must not keep the others waiting
+            _log.exception("%s: events one by one", self.thread.name)
+            rows = self._one_by_one()
         if rows is not None:
+            self._told.clear()
             self._pending.clear()
             self._destination.committed(rows)
             return
         self._since = monotonic()  # the disk is tried again in a moment
         while self._pending and self._destination.send_uncommitted(self._pending[0]):
-            self._pending.popleft()
+            entry = self._pending.popleft()
             self._outbox.uncommitted(1)
-        while len(self._pending) > _MOST_IN_MEMORY:
-            oldest = next((entry for entry in self._pending if entry.lane is Lane.SCORE), self._pending[0])
-            self._pending.remove(oldest)
-            self._outbox.dropped(oldest)
+            if entry.lane is Lane.ALARM:  # or an older one that waits on the disk would come last
+                self._told.append(entry)
+        for waiting in (self._pending, self._told):
+            while len(waiting) > _MOST_IN_MEMORY:
+                oldest = next((entry for entry in waiting if entry.lane is Lane.SCORE), waiting[0])
+                waiting.remove(oldest)
+                self._outbox.dropped(oldest.lane)
+
+    def _one_by_one(self) -> list[Row]:
+        rows: list[Row] = []
+        for entry in (*self._told, *self._pending):
+            try:
+                rows += self._outbox.commit((entry,)) or ()
+            except Exception:
+                self._outbox.dropped(entry.lane)
+        return rows

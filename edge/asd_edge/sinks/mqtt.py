@@ -136,7 +136,7 @@ class MqttSink:
             self._left.wait(0.4 * patience_s if self._opened.is_set() else 0.0)
         self._courier.do(self._disconnect)
         self._courier.stop(_END_S)
-        return self._outbox.report.waiting + self._outbox.report.parked
+        return self._outbox.report.waiting + self._outbox.report.parked + self._courier.left
 
     # --- in the sink's thread: of the courier ---
 
@@ -202,7 +202,9 @@ class MqttSink:
             self._streams.begin()
             self._opened.set()
             _log.info("Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
-            for message in self._greetings():
+            # Another broker, or one that has lost what it held, learns how every alarm stands.
+            alarms = (entry_message(self._topics, row.entry, row.id) for row in self._outbox.forgotten_alarms())
+            for message in (*alarms, *self._greetings()):
                 self._link.publish(message)
         elif mid == self._farewell:
             self._left.set()

@@ -18,6 +18,7 @@ _BATCHES = 2
 _LIVE_WAITING = 512  # scores that wait for a slow link; beyond, they are history
 _BATCH_ROWS = 250
 _BATCH_BYTES = 65_536
+_TRY_AGAIN_S = 1.0
 _BURST_S = 0.25  # of history, sent at once after a pause
 
 
@@ -48,10 +49,13 @@ class Streams:
         self._rate = history_kib_s * 1024.0
         self._allowance, self._refilled = 0.0, monotonic()
         self._live: deque[Row] = deque()
-        self._alarm_after = self._history_after = self._history_up_to = 0  # ids
+        self._alarm_after = self._history_after = 0  # ids
+        self._history_up_to: int | None = None
+        self._returned = outbox.returned
         self._flying: dict[int, Offer] = {}  # by message number
         self._in_flight: set[int] = set()  # ids
-        self._exhausted = False  # no history was found: none comes up but through `happened` and `begin`
+        self._exhausted = False  # no history was found: none comes up but through `happened` and `_begin`
+        self._unreadable_until = 0.0  # the disk fails
 
     @property
     def idle(self) -> bool:
@@ -61,32 +65,43 @@ class Streams:
     def begin(self) -> None:
         """A connection stands: what waits until now is history, but for alarms."""
         self.forget()
-        self._history_up_to = self._outbox.last_id
+        self._begin()
 
     def forget(self) -> None:
         """The connection is gone, and with it what was on its way."""
         self._live.clear()
         self._flying.clear()
         self._in_flight.clear()
+
+    def _begin(self) -> None:
+        """Read from the beginning."""
+        self._returned = self._outbox.returned
+        self._live.clear()
         self._alarm_after = self._history_after = 0
+        self._history_up_to = self._outbox.last_id  # None while the disk fails
         self._exhausted = False
 
     def happened(self, rows: Sequence[Row]) -> None:
         """Take events that have just been committed."""
         self._live.extend(row for row in rows if row.entry.lane is Lane.SCORE)
         while len(self._live) > _LIVE_WAITING:
-            self._history_up_to = self._live.popleft().id
+            late = self._live.popleft()
+            if self._history_up_to is not None:
+                self._history_up_to = late.id
             self._exhausted = False
 
     def due(self) -> Iterator[Offer]:
         """Yield what may be sent now; each must be told as `sent` before the next is asked for."""
-        for row in self._outbox.waiting(Lane.ALARM, after=self._alarm_after, limit=self._free("alarms", _ALARMS)):
+        if self._returned != self._outbox.returned:
+            self._begin()
+        for row in self._outbox.waiting(Lane.ALARM, after=self._alarm_after, limit=self._free("alarms", _ALARMS)) or ():
             self._alarm_after = row.id
-            yield self._single("alarms", row)
+            if row.id not in self._in_flight:
+                yield self._single("alarms", row)
         while self._live and self._free("live", _LIVE):
             yield self._single("live", self._live.popleft())
         self._refill()
-        while not self._exhausted and self._allowance > 0.0 and self._free("history", _BATCHES):
+        while self._may_read_history and self._allowance > 0.0 and self._free("history", _BATCHES):
             if rows := list(self._batch()):
                 message = history_message(self._topics, rows)
                 self._allowance -= len(message.payload)
@@ -112,6 +127,10 @@ class Streams:
     def _single(self, stream: Stream, row: Row) -> Offer:
         return Offer(stream, entry_message(self._topics, row.entry, row.id), (row.id,))
 
+    @property
+    def _may_read_history(self) -> bool:
+        return not self._exhausted and monotonic() >= self._unreadable_until
+
     def _free(self, stream: Stream, window: int) -> int:
         return max(0, window - sum(offer.stream == stream for offer in self._flying.values()))
 
@@ -122,14 +141,20 @@ class Streams:
 
     def _batch(self) -> Iterator[Row]:
         """Yield the next rows of history that fit into one message, and are not on their way already."""
-        size = 0
-        found = self._outbox.waiting(
-            Lane.SCORE, after=self._history_after, limit=_BATCH_ROWS, up_to=self._history_up_to
-        )
-        self._exhausted = not found
-        for row in found:
+        if self._history_up_to is None:  # the disk failed when this began; what happened since is not history
+            last = self._outbox.last_id
+            self._history_up_to = self._live[0].id - 1 if last is not None and self._live else last
+        found = None
+        if self._history_up_to is not None:
+            found = self._outbox.waiting(
+                Lane.SCORE, after=self._history_after, limit=_BATCH_ROWS, up_to=self._history_up_to
+            )
+        self._unreadable_until = monotonic() + _TRY_AGAIN_S if found is None else 0.0
+        self._exhausted = found == []
+        size, before = 0, self._history_after
+        for row in found or ():
             size += len(row.entry.body)
-            if size > _BATCH_BYTES:
+            if size > _BATCH_BYTES and self._history_after != before:
                 return
             self._history_after = row.id
             if row.id not in self._in_flight:

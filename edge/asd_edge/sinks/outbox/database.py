@@ -1,106 +1,19 @@
-"""The file of an outbox: SQLite with a write-ahead log, whole after kill -9 and power cuts (sqlite.org/wal.html)."""
+"""What is done with the events in the file of an outbox."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, Final
-
-from asd_edge.sinks.outbox.faults import DamagedError, classified
+from asd_edge.sinks.outbox.faults import classified
 from asd_edge.sinks.outbox.rows import Entry, Lane, Row, row_of
+from asd_edge.sinks.outbox.sqlite_file import SqliteFile
 
-_APPLICATION_ID: Final = 0x61736465  # "asde"
-_VERSION: Final = 1
-_MOST_PAGES = 1 << 30  # SQLite's own default
-_BUSY_S = 5.0  # somebody looks at the file with a tool of his own
-
-# state: 0 waits, -1 parked, n > 0 confirmed in settlement n and kept for the replay window.
-_SCHEMA = """
-CREATE TABLE event (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    lane INTEGER NOT NULL,
-    machine TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    time REAL NOT NULL,
-    body BLOB NOT NULL,
-    state INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX waiting ON event (lane, id) WHERE state = 0;
-CREATE INDEX parked ON event (lane, id) WHERE state = -1;
-CREATE INDEX settled ON event (state) WHERE state > 0;
-CREATE TABLE hour (number INTEGER PRIMARY KEY, last_id INTEGER NOT NULL);
-CREATE TABLE dropped (lane INTEGER PRIMARY KEY, events INTEGER NOT NULL);
-INSERT INTO dropped VALUES (0, 0), (1, 0);
-"""
+_MOST_ID = 1 << 62
+# An alarm that is not its machine's latest is history: sent again on its own topic, it would stand there.
+_LANE_NOW = """lane = CASE WHEN kind = 'alarm' AND id < (SELECT id FROM latest WHERE latest.machine = event.machine)
+THEN 0 ELSE lane END"""
 
 
-class Database:
-    """One outbox file, used by one thread.
-
-    Raises:
-        DiskFaultError: it cannot be opened.
-        DamagedError: it is no outbox of this version.
-    """
-
-    def __init__(self, path: Path, *, first_id: int) -> None:
-        with classified():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            try:
-                self._prepare(first_id)
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def _prepare(self, first_id: int) -> None:
-        self._value("PRAGMA journal_mode = WAL")
-        for pragma in ("synchronous = FULL", "wal_autocheckpoint = 256", "journal_size_limit = 1048576"):
-            self._connection.execute(f"PRAGMA {pragma}")
-        made = self._value("PRAGMA user_version")
-        if made == 0 and self._value("SELECT count(*) FROM sqlite_master") == 0:
-            with self.transaction():
-                for statement in _SCHEMA.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute("INSERT INTO sqlite_sequence VALUES ('event', ?)", (first_id - 1,))
-                self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
-        elif (made, self._value("PRAGMA application_id")) != (_VERSION, _APPLICATION_ID):
-            raise DamagedError(f"version {made} of the file, not {_VERSION}")
-
-    def close(self) -> None:
-        """Let go of the file; everything committed is on the disk."""
-        with suppress(sqlite3.Error):
-            self._connection.close()
-
-    def hold_size(self) -> None:
-        """Let the file be no larger than it is, so that the log never holds a page that the disk has no room for."""
-        with classified():
-            self._value("PRAGMA wal_checkpoint(RESTART)")
-            self._value(f"PRAGMA max_page_count = {self._value('PRAGMA page_count')}")
-
-    def free_size(self) -> None:
-        """Let the file grow again."""
-        with classified():
-            self._value(f"PRAGMA max_page_count = {_MOST_PAGES}")
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Do all of it or nothing; it is on the disk when the block has ended.
-
-        Raises:
-            DiskFaultError, DamagedError: nothing was done.
-        """
-        with classified():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")  # SQLite may have done so itself
-                raise
+class Database(SqliteFile):
+    """The events of one outbox."""
 
     # --- inside a transaction ---
 
@@ -111,6 +24,8 @@ class Database:
             (number, int(entry.lane), entry.machine, entry.kind, entry.time, entry.body),
         )
         assert cursor.lastrowid is not None
+        if entry.kind == "alarm":
+            self._remember(Row(cursor.lastrowid, entry))
         return cursor.lastrowid
 
     def settle(self, ids: list[int], settlement: int) -> dict[Lane, int]:
@@ -121,42 +36,60 @@ class Database:
         """Set waiting events aside; return how many there were of each lane."""
         return self._change("UPDATE event SET state = ? WHERE id = ? AND state = 0 RETURNING lane", -1, ids)
 
-    def unpark(self) -> None:
-        """Let parked events wait again."""
-        self._connection.execute("UPDATE event SET state = 0 WHERE state = -1")
+    def unpark(self, lane: Lane, *, after: int, up_to: int, most: int) -> int | None:
+        """Let the oldest parked events of a lane wait again; return the last one's id, None when there are none."""
+        found = "SELECT id FROM event WHERE lane = ? AND state = -1 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+        last: int | None = self._value(f"SELECT max(id) FROM ({found})", int(lane), after, up_to, most)
+        if last is not None:
+            self._connection.execute(
+                f"UPDATE event SET state = 0, {_LANE_NOW} WHERE lane = ? AND state = -1 AND id > ? AND id <= ?",
+                (int(lane), after, last),
+            )
+        return last
 
-    def unsettle(self) -> None:
-        """Let confirmed events wait again. An alarm that is not its machine's latest is history: sent again on its own
-        topic, it would stand there for a moment."""
-        self._connection.execute(
-            "UPDATE event SET lane = 0 WHERE state > 0 AND kind = 'alarm' AND id NOT IN "
-            "(SELECT max(id) FROM (SELECT id, machine FROM event WHERE state > 0 AND kind = 'alarm' UNION ALL "
-            "SELECT id, machine FROM event WHERE lane = 1 AND state = 0 AND kind = 'alarm') GROUP BY machine)"
-        )
-        self._connection.execute("UPDATE event SET state = 0 WHERE state > 0")
+    def unsettle(self, most: int) -> int:
+        """Let the oldest confirmed events wait again; return how many."""
+        return self._connection.execute(
+            f"UPDATE event SET state = 0, {_LANE_NOW} "
+            "WHERE id IN (SELECT id FROM event WHERE state > 0 ORDER BY state LIMIT ?)",
+            (most,),
+        ).rowcount
 
     def forget_settled(self, up_to: int) -> None:
         """Delete what was confirmed in a settlement up to this one."""
         self._connection.execute("DELETE FROM event WHERE state > 0 AND state <= ?", (up_to,))
 
-    def _drop_oldest(self, lane: Lane, most: int) -> int:
+    def drop_until(self, last_id: int, most: int) -> int:
+        """Delete the oldest events up to an id that nobody has confirmed, and count them; return how many."""
         dropped = 0
-        for state in (-1, 0):  # each in its own index
-            dropped += self._connection.execute(
-                "DELETE FROM event WHERE id IN "
-                f"(SELECT id FROM event WHERE lane = ? AND state = {state:d} ORDER BY id LIMIT ?)",
-                (int(lane), most - dropped),
-            ).rowcount
-        self.count_dropped(lane, dropped)
+        for lane in Lane:
+            for state in (-1, 0):  # each in its own index
+                deleted = self._delete(lane, state, last_id, most)
+                self.count_dropped(lane, deleted)
+                dropped += deleted
         return dropped
 
-    def drop_until(self, last_id: int) -> None:
-        """Delete events up to an id that nobody has confirmed, and count them."""
-        for lane in Lane:
-            dropped = self._connection.execute(
-                "DELETE FROM event WHERE lane = ? AND state <= 0 AND id <= ?", (int(lane), last_id)
-            ).rowcount
-            self.count_dropped(lane, dropped)
+    def drop_oldest(self, most: int, *, up_to: Lane = Lane.ALARM) -> int:
+        """Delete the oldest events, confirmed ones first, then scores, alarms last; return how many.
+
+        Those that nobody has confirmed are counted. `up_to`: what may be deleted at all.
+        """
+        dropped = self._connection.execute(
+            "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE state > 0 ORDER BY state LIMIT ?)", (most,)
+        ).rowcount
+        for lane in (lane for lane in Lane if lane <= up_to):
+            for state in (-1, 0):
+                if dropped == 0:
+                    dropped = self._delete(lane, state, _MOST_ID, most)
+                    self.count_dropped(lane, dropped)
+        return dropped
+
+    def _delete(self, lane: Lane, state: int, last_id: int, most: int) -> int:
+        return self._connection.execute(
+            "DELETE FROM event WHERE id IN "
+            f"(SELECT id FROM event WHERE lane = ? AND state = {state:d} AND id <= ? ORDER BY id LIMIT ?)",
+            (int(lane), last_id, most),
+        ).rowcount
 
     def count_dropped(self, lane: Lane, events: int) -> None:
         """Remember that so many more were given up."""
@@ -171,30 +104,40 @@ class Database:
         self._connection.execute("DELETE FROM hour WHERE number <= ?", (newest - keep,))
         return last_id
 
+    def take_over(self, dropped: dict[Lane, int], hours: list[tuple[int, int]], latest: list[Row]) -> None:
+        """Go on with the figures of another file."""
+        for lane, events in dropped.items():
+            self.count_dropped(lane, events)
+        self._connection.executemany("INSERT OR REPLACE INTO hour VALUES (?, ?)", hours)
+        for row in latest:
+            self._remember(row)
+
+    def _remember(self, alarm: Row) -> None:
+        self._connection.execute(
+            "INSERT INTO latest (machine, id, time, body) VALUES (?, ?, ?, ?) ON CONFLICT (machine) DO UPDATE "
+            "SET id = excluded.id, time = excluded.time, body = excluded.body WHERE excluded.id > id",
+            (alarm.entry.machine, alarm.id, alarm.entry.time, alarm.entry.body),
+        )
+
     # --- at any time ---
-
-    def drop_oldest(self, most: int, *, up_to: Lane = Lane.ALARM) -> int:
-        """Delete the oldest events that nobody has confirmed, scores before alarms, and count them; return how many.
-
-        `up_to`: what may be deleted at all.
-        """
-        for lane in Lane:
-            if lane > up_to:
-                break
-            with self.transaction():
-                dropped = self._drop_oldest(lane, most)
-            if dropped:
-                return dropped
-        return 0
 
     def waiting(self, lane: Lane, *, after: int, limit: int, up_to: int | None) -> list[Row]:
         """Return the oldest waiting events of a lane with ids above `after` and, if given, at most `up_to`."""
-        last = (1 << 62) if up_to is None else up_to
+        last = _MOST_ID if up_to is None else up_to
         with classified():
             found = self._connection.execute(
                 "SELECT id, lane, machine, kind, time, body FROM event "
                 "WHERE lane = ? AND state = 0 AND id > ? AND id <= ? ORDER BY id LIMIT ?",
                 (int(lane), after, last, limit),
+            )
+            return [row_of(*values) for values in found]
+
+    def forgotten_alarms(self) -> list[Row]:
+        """Return the latest alarm of each machine whose row is not here any more."""
+        with classified():
+            found = self._connection.execute(
+                "SELECT id, 1, machine, 'alarm', time, body FROM latest "
+                "WHERE NOT EXISTS (SELECT 1 FROM event WHERE event.id = latest.id) ORDER BY id"
             )
             return [row_of(*values) for values in found]
 
@@ -230,19 +173,9 @@ class Database:
         with classified():
             return int(self._value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence"))
 
-    def size(self) -> int:
-        """Return the bytes that hold events; the file may be larger, for what was deleted is used again."""
-        with classified():
-            pages = self._value("PRAGMA page_count") - self._value("PRAGMA freelist_count")
-            return int(pages * self._value("PRAGMA page_size"))
-
     def _change(self, statement: str, state: int, ids: list[int]) -> dict[Lane, int]:
         changed = dict.fromkeys(Lane, 0)
         for number in ids:
             for (lane,) in self._connection.execute(statement, (state, number)):
                 changed[Lane(lane)] += 1
         return changed
-
-    def _value(self, statement: str, *values: Any) -> Any:
-        row = self._connection.execute(statement, values).fetchone()
-        return None if row is None else row[0]

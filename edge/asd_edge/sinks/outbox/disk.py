@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from asd_edge.sinks.outbox.database import Database
-from asd_edge.sinks.outbox.faults import DamagedError, DiskFaultError
+from asd_edge.sinks.outbox.faults import DamagedError, DiskFaultError, classified
 from asd_edge.sinks.outbox.ids import IdPromise
+from asd_edge.sinks.outbox.replacement import Replacement
 from asd_edge.sinks.outbox.reserve import Reserve
 from asd_edge.sinks.outbox.rows import Lane
-from asd_edge.sinks.outbox.salvage import salvaged
 
 _log = logging.getLogger(__name__)
 
@@ -31,17 +31,24 @@ class Disk:
         path: the file; `.ids.json`, `.reserve` and a damaged predecessor lie beside it.
         clock: seconds that no clock setting moves.
         opened: called with a file that was opened, and after events were given up for want of room.
-        known: how many events wait in the file, as far as is known.
+        known: how many events of each lane wait in the file, as far as is known.
+        beat: called every now and then in work that is long.
     """
 
     def __init__(
-        self, path: Path, clock: Callable[[], float], opened: Callable[[Database], None], known: Callable[[], int]
+        self,
+        path: Path,
+        clock: Callable[[], float],
+        opened: Callable[[Database], None],
+        known: Callable[[], dict[Lane, int]],
+        beat: Callable[[], None],
     ) -> None:
         self.promise = IdPromise(path.with_suffix(".ids.json"))
         self.database: Database | None = None
         """The open file."""
         self._path, self._clock, self._opened, self._known = path, clock, opened, known
         self._reserve = Reserve(path.with_suffix(".reserve"))
+        self._replacement = Replacement(path, beat)
         self._retry_at = clock()
         self._held = False  # whether the file may not grow, because the disk is full
         self._fault: str | None = None
@@ -52,11 +59,21 @@ class Disk:
         """What is wrong with the disk or the file, or was wrong with its predecessor; None when nothing is."""
         return self._fault or (_FULL if self._held else self._damage)
 
-    def do(self, work: Callable[[Database], _Result], dearest: Lane = Lane.SCORE) -> _Result | None:
+    def write(self, work: Callable[[Database], _Result], dearest: Lane = Lane.SCORE) -> _Result | None:
+        """Write events to the file, as `read` reads; when it succeeds the disk is well.
+
+        `dearest`: what may be given up for it on a full disk, so that no alarm ever makes room for a score.
+        """
+        result = self.read(work, dearest)
+        if result is not None and self._fault is not None:
+            self._say(logging.INFO, "is written to again")
+            self._fault = None
+        return result
+
+    def read(self, work: Callable[[Database], _Result], dearest: Lane = Lane.SCORE) -> _Result | None:
         """Do something with the file; on a full disk make room, from a damaged file go on with another, once.
 
-        None: it could not be done, as `fault` says. `dearest`: what may be given up for it, so that no alarm ever makes
-        room for a score.
+        None: it could not be done, as `fault` says.
         """
         for attempt in (1, 2):
             try:
@@ -71,9 +88,6 @@ class Disk:
                     continue
                 self._fail(str(error))
                 return None
-            if self._fault is not None:
-                self._say(logging.INFO, "is written to again")
-                self._fault = None
             return result
         return None
 
@@ -96,6 +110,8 @@ class Disk:
             if self._fault is not None and self._clock() < self._retry_at:
                 raise DiskFaultError(self._fault)
             self._retry_at = self._clock() + _TRY_AGAIN_S
+            with classified():
+                self._replacement.put_in_place()
             database = Database(self._path, first_id=self.promise.below)
             self._opened(database)
             self.database, self._held = database, False
@@ -113,7 +129,8 @@ class Disk:
                 database.hold_size()
                 self._held = True
         with suppress(DiskFaultError, DamagedError):
-            dropped = database.drop_oldest(_DROPPED_FOR_ROOM, up_to=dearest)
+            with database.transaction():
+                dropped = database.drop_oldest(_DROPPED_FOR_ROOM, up_to=dearest)
             self._opened(database)
             return dropped > 0
         return False
@@ -131,33 +148,19 @@ class Disk:
             _log.log(level, "The outbox %s %s", self._path, how)
 
     def _replace(self, damage: str) -> bool:
-        """Set a damaged file aside, and go on with a new one that takes over what can be read."""
+        """Go on with a new file that takes over what can be read of a damaged one."""
         self.close()
         known = self._known()
-        aside = self._path.with_suffix(".damaged.db")
         try:
-            for ending in ("", "-wal", "-shm"):
-                part = Path(f"{self._path}{ending}")
-                if part.exists():
-                    part.replace(f"{aside}{ending}")
-            taken = self._take_over(aside, known)
-        except (OSError, DiskFaultError, DamagedError) as error:
-            self._fault = str(error)
+            with classified():
+                taken = self._replacement.build(first_id=self.promise.below, known=known)
+                self._replacement.swap()
+        except (DiskFaultError, DamagedError) as error:
+            self._fail(f"{damage}, and no other one can be made: {error}")
             return False
-        lost = f"{max(0, known - taken)} were lost" if known else "how many were lost is not known"
-        self._damage = f"it was damaged ({damage}): {taken} waiting events were taken over, {lost}; see {aside.name}"
+        missing = sum(known.values()) - taken
+        lost = f"{max(0, missing)} were lost" if any(known.values()) else "how many were lost is not known"
+        aside = self._replacement.aside.name
+        self._damage = f"it was damaged ({damage}): {taken} waiting events were taken over, {lost}; see {aside}"
         _log.error("The outbox %s begins anew: %s", self._path, self._damage)
         return True
-
-    def _take_over(self, aside: Path, known: int) -> int:
-        database = Database(self._path, first_id=self.promise.below)
-        taken = 0
-        try:
-            with database.transaction():
-                for row in salvaged(aside):
-                    database.insert(row.entry, number=row.id)
-                    taken += 1
-                database.count_dropped(Lane.SCORE, max(0, known - taken))
-        finally:
-            database.close()
-        return taken

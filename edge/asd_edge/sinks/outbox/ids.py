@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from asd_edge.atomic import atomic_write
+from asd_edge.sinks.outbox.faults import DiskFaultError, classified
 from asd_edge.strict import RefusalError, Strict, parse_versioned
 
 FORMAT: Final = "asd-edge-outbox-ids"
@@ -33,16 +34,21 @@ class IdPromise:
         self.below = self._read()
 
     def cover(self, last: int) -> None:
-        """Promise that ids up to `last` may be used.
+        """Promise that ids up to `last` may be used; long before the promise is used up, it is made anew.
 
         Raises:
-            OSError: the promise cannot be written.
+            DiskFaultError: the promise is used up and cannot be written.
         """
-        if last < self.below:
+        if last < self.below - _AHEAD // 2:
             return
         below = last + _AHEAD
-        with atomic_write(self._path) as stream:
-            stream.write(_Document(below=below).model_dump_json().encode())
+        try:
+            with classified(), atomic_write(self._path) as stream:
+                stream.write(_Document(below=below).model_dump_json().encode())
+        except DiskFaultError:
+            if last < self.below:  # it holds for a while yet
+                return
+            raise
         self.below = below
 
     def _read(self) -> int:
