@@ -101,6 +101,10 @@ class MachineThread:
         self._stopping.set()
         self._hearing.close()
 
+    def in_source(self) -> bool:
+        """Say whether its thread is in the source now; any thread may ask."""
+        return self._hearing.in_source
+
     def join(self, patience_s: float) -> None:
         """Wait a while for the thread after a stop: a device that does not answer is left behind."""
         self._thread.join(patience_s)
