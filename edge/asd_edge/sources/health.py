@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,10 @@ _SLOT_S = 600
 _WEEK_SLOTS = 7 * 144
 _FLOOR_SHARE = 0.05
 _RISE_DB = 10.0
+
+
+SourceWarning = Literal["rate", "unusable_file"]
+"""`rate`: the sound comes at another rate than was said. `unusable_file`: the last file of a watched folder is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class MicrophoneHealth:
         self._floor = NoiseFloor()
         self._faults: dict[str, Lasting] = {}
         self._warnings: dict[str, Lasting] = {}
-        self._unusable = False
+        self._of_source: set[SourceWarning] = set()
         self._last: Second | None = None
         self._overruns, self._reopened, self._lost_s = 0, 0, 0.0
 
@@ -125,10 +130,10 @@ class MicrophoneHealth:
         self._lost_s += lost_s
         self._tell()
 
-    def unusable_file(self, found: bool) -> None:
-        """Take note of whether the last file of a watched folder could not be used."""
-        if found != self._unusable:
-            self._unusable = found
+    def warn(self, warning: SourceWarning, found: bool) -> None:
+        """Take note of whether the source itself gives reason for a warning."""
+        if found != (warning in self._of_source):
+            self._of_source ^= {warning}
             self._tell()
 
     def _judge(self, second: Second, same: Mapping[int, bool]) -> None:
@@ -149,7 +154,7 @@ class MicrophoneHealth:
         faults = _standing(self._faults)
         warnings = [name for name in _standing(self._warnings) if name not in faults]
         warnings += ["noise_floor"] if self._floor.risen else []
-        warnings += ["unusable_file"] if self._unusable else []
+        warnings += sorted(self._of_source)
         last, floor = self._last, self._floor.lowest_dbfs
         self.report = MicrophoneReport(
             level_dbfs=None if last is None else round(last.level_dbfs, 2),
