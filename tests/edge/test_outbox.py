@@ -261,7 +261,7 @@ def damage(path: Path, how: str) -> None:
     elif how == "middle":
         size = path.stat().st_size
         with path.open("r+b") as file:
-            file.seek(size // 2 // 4_096 * 4_096)
+            file.seek(size // 4 // 4_096 * 4_096)  # beyond lie pages that are free
             file.write(os.urandom(8 * 4_096))
 
 
@@ -458,6 +458,21 @@ def test_what_was_counted_before_the_damage_is_still_counted_after_it(make: Any,
     again = make(max_mib=8)
     again.flush()
     assert again.report.dropped_scores == dropped
+
+
+def test_a_disk_without_a_byte_keeps_thousands_of_events_all_the_same(small_disk: Path, clock: Clock) -> None:
+    outbox = Outbox(small_disk / "mqtt.db", OutboxTable(), clock)
+    outbox.flush()
+    fill(small_disk)
+    for number in range(500):  # delivered as they come
+        committed(outbox, score(number, size=150))
+        outbox.settle([number + 1])
+        round_after(outbox, clock, 0.25)
+    for number in range(4_000):  # and kept, when there is no broker
+        committed(outbox, score(number, size=150))
+    outbox.flush()
+    assert (outbox.report.dropped_scores, outbox.report.fault) == (0, None)
+    outbox.close()
 
 
 def test_on_a_full_disk_the_ids_do_not_run_out(small_disk: Path, clock: Clock) -> None:
