@@ -131,14 +131,14 @@ def _faults(r: dict[str, Any]) -> str:
         "given up; sent uncommitted",
     )
     text = (
-        "What was overwritten on the disk is lost where no copy of it is left, and said: counted where the file can still "
-        "be read. Sent uncommitted: delivered while the disk took nothing."
+        "What was overwritten on the disk is lost where no copy of it is left, and said: counted where the file can "
+        "still be read. Sent uncommitted: delivered while the disk took nothing."
     )
     return f"{text}\n\n{_table(rows, head)}"
 
 
 def _short(trouble: str) -> str:
-    """Return what a trouble says without the paths of a test."""
+    """Return what a trouble says without paths."""
     return re.sub(r"(:| to)? /\S+", "", trouble)
 
 
@@ -180,7 +180,11 @@ def _start_stop(r: dict[str, Any]) -> str:
             (f"{title}: SIGTERM → ended, median; worst", _two(found, "stop"), "≤ 2 s"),
             ("… machines with a gap in what the outbox holds", found["machines_with_gaps"], 0),
         ]
-    return f"{r['runs']} runs of {r['machines']} machines, default bundle, start of Python included.\n\n" + _table(rows)
+    how = (
+        f"{r['runs']} runs of {r['machines']} machines, default bundle, start of Python included; load average of the "
+        f"computer before them {r['load']:.1f}."
+    )
+    return f"{how}\n\n{_table(rows)}"
 
 
 def _two(found: dict[str, float], what: str) -> str:

@@ -24,6 +24,8 @@ from asd_edge.sinks.topics import Topics
 from tests.edge.broker import Broker
 from tests.edge.required import required_tool
 
+pytestmark = pytest.mark.once
+
 NAMES = ("press-hall-3", "pump-house", "scada", "anna", "hall-3-bridge")
 FOLDER = Path(__file__).parents[2] / "firmware_configs" / "mosquitto"
 

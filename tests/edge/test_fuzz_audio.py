@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.soak.fuzz_audio import hear
+
+pytestmark = pytest.mark.once
 
 GROWTH_MIB = 64
 """Of the child: a second of 64 channels in double precision is 8 MiB at 16 kHz, and libsndfile's buffers come to it."""

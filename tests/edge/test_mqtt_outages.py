@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from asd_edge.config import MqttTable, OutboxTable, TlsTable
 from asd_edge.sinks.mqtt import MqttSink
+from asd_edge.sinks.outbox.database import Database
+from asd_edge.sinks.outbox.faults import DiskFaultError
 from asd_edge.sinks.outbox.outbox import Outbox
+from asd_edge.sinks.outbox.rows import Lane
 from asd_edge.sinks.payloads import entry_of
 from tests.edge.certificates import Authority
 from tests.edge.outages import REPORT, TOPICS, alarm, history, score
@@ -104,6 +109,79 @@ def test_a_denial_does_not_come_again_with_every_connection(
     again = listen(broker.port)
     again.wait("/status", lambda status: status["outbox"]["parked"] == 1)  # some brokers hang up at each denial
     assert history(again) == []
+
+
+def test_a_broker_that_knows_an_alarm_of_long_ago_learns_how_it_stands(
+    make_broker: Any, listen: Any, tmp_path: Path
+) -> None:
+    outbox = Outbox(tmp_path / "mqtt.db", OutboxTable(replay_s=0))
+    rows = outbox.commit([entry_of(alarm(1, active=True)), entry_of(alarm(2, active=False))])
+    assert rows is not None
+    other = make_broker()
+    other.start()
+    publisher = paho.Client(CallbackAPIVersion.VERSION2)
+    publisher.connect("127.0.0.1", other.port)
+    publisher.loop_start()
+    publisher.publish("asd-edge/box/fan/alarm", rows[0].payload, qos=1, retain=True).wait_for_publish(10)
+    publisher.disconnect()
+    publisher.loop_stop()
+    outbox.settle([1, 2])  # by another broker
+    outbox.flush()
+    time.sleep(1.2)
+    outbox.tick()
+    sink = MqttSink(MqttTable(port=other.port), TOPICS, outbox, 2_048, lambda: REPORT)
+    sink.start()
+    assert sink.wait_open(10)
+    listener = listen(other.port)
+    assert listener.wait("/alarm", lambda payload: not payload["active"])["id"] == 2
+    assert sink.stop("over", patience_s=10) == 0
+    assert listen(other.port).wait("/alarm", lambda _: True)["id"] == 2
+
+
+def test_an_alarm_that_ended_while_the_disk_failed_is_the_last_to_come(
+    make_broker: Any, listen: Any, make_sink: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = make_broker()
+    sink = make_sink(broker.port)
+    sink.publish(alarm(1, active=True))
+    time.sleep(0.3)  # on the disk, and nobody there to take it
+    commit, failing = Database.insert, [True]
+
+    def insert(database: Database, entry: Any, **number: Any) -> int:  # a disk that fails for a while
+        if failing:
+            raise sqlite3.OperationalError("disk I/O error")
+        return commit(database, entry, **number)
+
+    monkeypatch.setattr(Database, "insert", insert)
+    broker.start()
+    listener = listen(broker.port)
+    assert sink.wait_open(20)
+    sink.publish(alarm(2, active=False))
+    listener.wait("/alarm", lambda payload: payload["id"] is None)
+    failing.clear()
+    listener.wait("/alarm", lambda payload: payload["id"] == 2, timeout_s=30)
+    assert listen(broker.port).wait("/alarm", lambda _: True)["active"] is False
+    assert listener.of("/alarm")[-1]["active"] is False
+
+
+def test_history_goes_on_after_a_disk_that_could_not_be_read_for_a_moment(
+    broker: Any, listen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(tmp_path / "mqtt.db", OutboxTable())
+    assert outbox.commit([entry_of(score(number)) for number in range(2_000)])
+    waiting, failures = Database.waiting, iter([True] * 3)
+
+    def fails_first(database: Database, lane: Any, **bounds: Any) -> Any:
+        if lane is Lane.SCORE and next(failures, False):
+            raise DiskFaultError("disk I/O error")
+        return waiting(database, lane, **bounds)
+
+    monkeypatch.setattr(Database, "waiting", fails_first)
+    listener = listen(broker.port)
+    sink = MqttSink(MqttTable(port=broker.port), TOPICS, outbox, 2_048, lambda: REPORT)
+    sink.start()
+    listener.wait("/history", lambda _: len(history(listener)) == 2_000, timeout_s=60)
+    assert sink.stop("over", patience_s=10) == 0
 
 
 def test_an_exception_inside_paho_ends_the_connection_and_no_more(

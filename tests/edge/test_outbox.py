@@ -20,9 +20,11 @@ from typing import Any
 import pytest
 
 from asd_edge.config import OutboxTable
+from asd_edge.sinks.courier import Courier
 from asd_edge.sinks.outbox.database import Database
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.outbox.rows import Entry, Lane, Row
+from tests.edge.killed_at import killed_at
 
 
 class Clock:
@@ -248,6 +250,8 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_committed(tmp_path: Path) -
 
 def damage(path: Path, how: str) -> None:
     if how == "header":
+        path.write_bytes(os.urandom(100) + path.read_bytes()[100:])
+    elif how == "first page":
         path.write_bytes(b"\0" * 4_096 + path.read_bytes()[4_096:])
     elif how == "no database":
         path.write_bytes(b"this is a text file, and a rather long one\n" * 200)
@@ -261,7 +265,7 @@ def damage(path: Path, how: str) -> None:
             file.write(os.urandom(8 * 4_096))
 
 
-@pytest.mark.parametrize("how", ["header", "no database", "other version", "middle"])
+@pytest.mark.parametrize("how", ["header", "first page", "no database", "other version", "middle"])
 def test_a_damaged_file_is_set_aside_said_and_what_can_be_read_is_taken_over(
     make: Any, clock: Clock, tmp_path: Path, how: str
 ) -> None:
@@ -282,7 +286,7 @@ def test_a_damaged_file_is_set_aside_said_and_what_can_be_read_is_taken_over(
     assert again.report.fault is not None
     assert "damaged" in again.report.fault
     assert (tmp_path / "mqtt.damaged.db").exists()
-    assert len(kept) == {"header": 0, "no database": 0, "other version": 5_000}.get(how, len(kept))
+    assert len(kept) == {"header": 5_000, "first page": 0, "no database": 0, "other version": 5_000}.get(how, len(kept))
     if how == "middle":
         assert 3_000 < len(kept) < 5_000  # both ends up to the damage
     assert again.report.dropped_scores == 5_000 - len(kept) or "how many were lost is not known" in again.report.fault
@@ -410,3 +414,160 @@ def test_deleting_and_finding_use_the_indices(tmp_path: Path) -> None:
     assert plans
     walks = [plan for plan in plans if re.fullmatch(r"SCAN( TABLE)? event", plan)]
     assert walks == []
+
+
+# --- what a review found ---
+
+
+def test_kill_9_while_a_damaged_file_is_replaced_loses_nothing_that_could_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "mqtt.db"
+
+    def damaged() -> None:
+        for part in tmp_path.iterdir():
+            part.unlink()
+        outbox = Outbox(path, OutboxTable())
+        committed(outbox, *(score(number) for number in range(60)), alarm(1))
+        outbox.close()
+        damage(path, "other version")  # all of it can be read
+
+    def replace() -> None:
+        Outbox(path, OutboxTable()).flush()
+
+    step, died = 1, True
+    while died:
+        damaged()
+        died = killed_at(step, replace)
+        outbox = Outbox(path, OutboxTable())
+        outbox.flush()
+        assert (len(waiting(outbox)), len(waiting(outbox, Lane.ALARM))) == (60, 1), f"killed at step {step}"
+        assert outbox.report.dropped_scores == 0
+        outbox.close()
+        step += 1
+    assert step > 20
+
+
+def test_what_was_counted_before_the_damage_is_still_counted_after_it(make: Any, clock: Clock, tmp_path: Path) -> None:
+    outbox = make(max_mib=8)
+    for _ in range(12):
+        committed(outbox, *(score(number, size=1_000) for number in range(1_000)))
+        round_after(outbox, clock)
+    dropped = outbox.report.dropped_scores
+    assert dropped > 0
+    outbox.close()
+    damage(tmp_path / "mqtt.db", "other version")
+    again = make(max_mib=8)
+    again.flush()
+    assert again.report.dropped_scores == dropped
+
+
+def test_on_a_full_disk_the_ids_do_not_run_out(small_disk: Path, clock: Clock) -> None:
+    outbox = Outbox(small_disk / "mqtt.db", OutboxTable(), clock)
+    committed(outbox, *(score(number, size=1_000) for number in range(500)))
+    round_after(outbox, clock)
+    outbox._disk.promise.below = 600  # nearly used up: the promise must be written anew
+    fill(small_disk)
+    for number in range(200):
+        committed(outbox, alarm(number))
+        round_after(outbox, clock, 0.1)
+    outbox.flush()
+    assert "disk is full" in str(outbox.report.fault)
+    assert outbox._disk.promise.below > 700
+    outbox.close()
+
+
+def test_a_fault_of_writing_stays_said_while_reading_works(
+    make: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = make()
+    committed(outbox, score(1))
+
+    def insert(*_: Any) -> int:  # a file that is open cannot be made read-only under us
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Database, "insert", insert)
+    for _ in range(8):
+        assert outbox.commit([score(2)]) is None
+        outbox.waiting(Lane.SCORE, after=0, limit=10)
+        round_after(outbox, clock)
+        assert "disk I/O error" in str(outbox.report.fault)
+    monkeypatch.undo()
+    clock.now += 6.0
+    committed(outbox, score(2))
+    outbox.flush()
+    assert outbox.report.fault is None
+
+
+def test_a_parked_alarm_that_is_not_the_latest_any_more_comes_back_as_history(make: Any, clock: Clock) -> None:
+    outbox = make(replay_s=10)
+    committed(outbox, alarm(1))
+    outbox.park([1])
+    round_after(outbox, clock)
+    committed(outbox, alarm(2), alarm(3, "pump"))
+    outbox.settle([2, 3])
+    round_after(outbox, clock)
+    round_after(outbox, clock, 11.0)  # forgotten: 2 and 3 were delivered
+    outbox.unpark()
+    round_after(outbox, clock)
+    assert (waiting(outbox), waiting(outbox, Lane.ALARM)) == ([1], [])
+    assert [(row.id, row.entry.machine) for row in outbox.forgotten_alarms()] == [(2, "fan"), (3, "pump")]
+
+
+def test_an_event_that_cannot_be_written_keeps_no_other_waiting(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "mqtt.db", OutboxTable())
+    taken: list[Row] = []
+
+    class Taker:
+        def committed(self, rows: list[Row]) -> None:
+            taken.extend(rows)
+
+        def send_uncommitted(self, entry: Entry) -> bool:
+            return False
+
+        def turn(self) -> None:
+            pass
+
+    courier = Courier("test", outbox, Taker())
+    wrong = Entry(Lane.SCORE, ["no", "name"], "score", 1.0, b"{}")  # type: ignore[arg-type]
+    courier.start()
+    for entry in (score(1), wrong, score(2)):
+        courier.take(entry)
+    courier.stop(5.0)
+    assert [row.entry.time for row in taken] == [1.0, 2.0]
+    assert outbox.report.dropped_scores == 1
+
+
+def test_what_is_in_memory_when_the_disk_fails_to_the_end_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "not a folder"
+    folder.write_text("")
+    outbox = Outbox(folder / "mqtt.db", OutboxTable())
+
+    class Away:
+        def committed(self, rows: list[Row]) -> None:
+            raise AssertionError("the disk takes nothing")
+
+        def send_uncommitted(self, entry: Entry) -> bool:
+            return False
+
+        def turn(self) -> None:
+            pass
+
+    courier = Courier("test", outbox, Away())
+    courier.start()
+    for number in range(5):
+        courier.take(score(number))
+    courier.stop(5.0)
+    assert courier.left == 5
+
+
+def test_lowered_bounds_are_reached_step_by_step(make: Any, clock: Clock) -> None:
+    outbox = make(max_mib=64)
+    for _ in range(20):
+        committed(outbox, *(score(number, size=1_000) for number in range(1_000)))
+    outbox.close()
+    again = make(max_mib=8)
+    sizes = []
+    for _ in range(5):
+        round_after(again, clock)
+        sizes.append(len(waiting(again)))
+    assert all(before - after <= 5_000 for before, after in zip([20_000, *sizes], sizes, strict=False))
+    assert sizes[-1] < 8_000

@@ -14,6 +14,8 @@ import pytest
 from asd_edge.sinks.topics import Topics
 from tests.edge.required import required_tool
 
+pytestmark = pytest.mark.once
+
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10

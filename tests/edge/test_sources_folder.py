@@ -157,6 +157,53 @@ def test_the_bookmark_of_another_folder_says_nothing(tmp_path: Path) -> None:
     assert hear(WatchedFolder(tmp_path / "in", bookmark), 0.0) == []
 
 
+def test_a_file_dated_ahead_of_the_clock_makes_no_other_old(tmp_path: Path) -> None:
+    bookmark, folder, now = tmp_path / "folder.json", tmp_path / "in", time.time()
+    folder.mkdir()
+    put(folder, "before.wav", at=now - 100.0)
+    watched = WatchedFolder(folder, bookmark)
+    assert hear(watched, 0.0) == []
+    put(folder, "ahead.wav", at=now + 3600.0)
+    assert hear(watched, 10.0) == ["ahead.wav"]
+    put(folder, "meanwhile.wav", at=time.time() + 1.0)
+    again = WatchedFolder(folder, bookmark)
+    assert hear(again, 0.0) == ["meanwhile.wav", "ahead.wav"]  # that one twice, for nobody knows
+    assert hear(again, 10.0) == []
+
+
+def test_a_clock_that_is_set_back_while_it_listens_makes_no_file_old(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bookmark, folder, now = tmp_path / "folder.json", tmp_path / "in", time.time()
+    folder.mkdir()
+    watched = WatchedFolder(folder, bookmark)
+    with patch.object(watched_folder, "time_ns", side_effect=lambda: time.time_ns() + 3600 * 10**9):
+        assert hear(watched, 0.0) == []
+        put(folder, "a.wav", at=now + 3500.0)
+        assert hear(watched, 10.0) == ["a.wav"]
+    put(folder, "b.wav", at=now - 20.0)
+    assert hear(watched, 20.0) == ["b.wav"]
+    assert "The clock was set back" in caplog.text
+    put(folder, "c.wav", at=now - 10.0)
+    assert hear(WatchedFolder(folder, bookmark), 0.0) == ["c.wav", "a.wav"]
+
+
+def test_a_clock_that_was_set_back_while_nobody_listened_is_told_and_nothing_after_it_is_old(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bookmark, folder, now = tmp_path / "folder.json", tmp_path / "in", time.time()
+    folder.mkdir()
+    ahead = Bookmark(folder=str(folder), modified_ns=int((now + 3600.0) * 1e9), name="a.wav")
+    bookmark.write_text(ahead.model_dump_json())
+    put(folder, "meanwhile.wav", at=now - 100.0)
+    watched = WatchedFolder(folder, bookmark)
+    assert hear(watched, 0.0) == []
+    assert "files that came while nobody listened are not heard" in caplog.text
+    put(folder, "b.wav", at=time.time())
+    assert hear(watched, 10.0) == ["b.wav"]
+    assert hear(WatchedFolder(folder, bookmark), 20.0) == ["b.wav"]
+
+
 def test_a_bookmark_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "in").mkdir()

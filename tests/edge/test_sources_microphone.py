@@ -11,19 +11,20 @@ import time
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
 import pytest
 from numpy.typing import NDArray
 
-from asd_edge.config import MicrophoneTable
+from asd_edge.config import MachineTable, MicrophoneTable
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block
 from asd_edge.sources.health import MicrophoneHealth
 from asd_edge.sources.observer import Observer
-from asd_edge.sources.open import open_source
+from asd_edge.sources.open import open_machine, open_source
+from asd_edge.sources.shared import SharedDevices
 from tests.edge.virtual_microphone import virtual_microphone
 
 RATE = 16_000
@@ -109,9 +110,44 @@ def test_no_child_is_left_after_close_while_a_silent_device_is_waited_for(tmp_pa
         while not recorders():
             time.sleep(0.01)
         source.close()
-        assert recorders() == []
         listener.join(3.0)
         assert not listener.is_alive()
+        assert recorders() == []
+
+
+class Awaited(subprocess.Popen[bytes]):
+    """A child that remembers which threads have waited for its end."""
+
+    by: ClassVar[set[str]] = set()
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.by.add(threading.current_thread().name)
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("machines", [1, 2])
+def test_who_closes_does_not_wait_for_a_recorder_that_hangs(
+    machines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main thread closes all microphones of a daemon: one after the other they would take it seconds."""
+    monkeypatch.setattr("asd_edge.sources.microphone.subprocess.Popen", Awaited)
+    Awaited.by.clear()
+    with virtual_microphone(tmp_path, None) as name:
+        tables = [MachineTable(id=f"fan-{n}", source=f"alsa:{name}?channels=2", channel=n) for n in range(machines)]
+        shared = SharedDevices(tables)
+        sources = [open_machine(table, rate=RATE, shared=shared) for table in tables]
+        listeners = [threading.Thread(target=list, args=[source.blocks()], name="machine") for source in sources]
+        for listener in listeners:
+            listener.start()
+        while not recorders():
+            time.sleep(0.01)
+        recorders()[0].suspend()
+        for source in sources:
+            source.close()
+        for listener in listeners:
+            listener.join(5.0)
+        assert recorders() == []
+    assert Awaited.by == {"machine" if machines == 1 else f"alsa-{name}"}
 
 
 def test_a_recorder_that_dies_is_an_error(tmp_path: Path) -> None:

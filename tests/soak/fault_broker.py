@@ -41,6 +41,8 @@ def acl_denies(rig: Rig, random: Random) -> None:
     rig.ask("meanwhile, at the device")
     acl.write_text("topic readwrite #\n")
     rig.broker.restart(f"acl_file {acl}\n")
+    rig.stop()  # what was refused is offered again after a restart, or an hour
+    rig.start()
     rig.wait("afterwards", lambda status: status["state"] == "online" and status["outbox"]["parked"] == 0)
     rig.wait_scores()
 

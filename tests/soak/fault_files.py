@@ -46,7 +46,7 @@ def state_files(rig: Rig, random: Random) -> None:
         if path.is_file() and "mqtt.db" not in path.name:
             path.write_bytes(random.randbytes(200))
     rig.start()
-    rig.wait("meanwhile", lambda status: status["state"] == "online")
+    rig.wait("meanwhile", lambda status: bool(status.get("troubles")))
     rig.wait_scores()
 
 

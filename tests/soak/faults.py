@@ -39,7 +39,8 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
         with Rig() as rig:
             try:
                 happen(rig, Random(f"{seed} {name}"))
-                results["faults"][name] = rig.judge()
+                results["faults"][name] = rig.without_paths(rig.judge())
+                print(rig.log(), file=sys.stderr)
             except Exception:
                 results["faults"][name] = {"failure": traceback.format_exc(), "log": rig.log()}
     return results

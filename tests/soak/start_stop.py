@@ -30,6 +30,7 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
     return {
         "runs": runs,
         "machines": MACHINES,
+        "load": os.getloadavg()[1],
         "with_broker": _times(runs, random, broker_up=True),
         "without_broker": _times(runs, random, broker_up=False),
     }

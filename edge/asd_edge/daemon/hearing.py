@@ -12,9 +12,9 @@ from asd_edge.config import MachineTable
 from asd_edge.daemon.ladder import Ladder, Renewal, fail, hear, quiet, renew, used_up
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block, Source
-from asd_edge.sources.health import MicrophoneHealth, MicrophoneReport
+from asd_edge.sources.health import KNOWN_WITHIN_S, MicrophoneHealth, MicrophoneReport
 from asd_edge.sources.observer import Observer
-from asd_edge.sources.open import is_live, may_pause, open_machine
+from asd_edge.sources.open import is_live, is_microphone, may_pause, open_machine
 from asd_edge.sources.shared import SharedDevices
 
 _LET_GO_S = 2.0  # machines that share a dead device find it out within a second, and all must let go of it
@@ -40,6 +40,8 @@ class Hearing:
         self.live = is_live(machine.source)
         self.renewing = False
         """Whether `blocks` has ended so that the device is opened afresh."""
+        self.in_source = False
+        """Whether the listener is in the source now: who stays there hangs with a driver or a file system."""
         self._machine = machine
         self._rate = rate
         self._shared = shared
@@ -57,6 +59,11 @@ class Hearing:
     def microphone(self) -> MicrophoneReport | None:
         """How the microphone does; None when it is not examined."""
         return None if self._health is None else self._health.report
+
+    @property
+    def known_within_s(self) -> float:
+        """Seconds of sound within which a fault of the microphone is known; 0 when none is looked for."""
+        return KNOWN_WITHIN_S if self.live and self._machine.microphone.check else 0.0
 
     @property
     def due(self) -> int:
@@ -94,7 +101,13 @@ class Hearing:
         Raises:
             SourceError: it cannot be opened, or fails.
         """
-        self.renewing = False
+        self.renewing, self.in_source = False, True
+        try:
+            yield from self._blocks(block_s)
+        finally:
+            self.in_source = False
+
+    def _blocks(self, block_s: float) -> Iterator[Block]:
         source = self._source = open_machine(
             self._machine,
             rate=self._rate,
@@ -114,8 +127,12 @@ class Hearing:
                 block = replace(block, start=first + block.start)
                 self._heard, self._heard_at = block.start + len(block.samples), now
                 second = block.start / self._rate
-                self._renewal, self.renewing = renew(self._renewal, block.faults, second)
+                # A file is heard to its end, silent or not, and the sender of a FIFO would be ended by a broken pipe.
+                if is_microphone(self._machine.source):
+                    self._renewal, self.renewing = renew(self._renewal, block.faults, second)
+                self.in_source = False
                 yield block
+                self.in_source = True
                 self._ladder = hear(self._ladder, monotonic(), second)  # the listener may have been kept waiting
                 if self.renewing:
                     return
@@ -145,6 +162,16 @@ def gone(source: str) -> SourceError:
         found="its sender left",
         expected="sound until the daemon is stopped",
         remedy="Start the sender again; it is heard as soon as it sends.",
+    )
+
+
+def hangs(source: str) -> SourceError:
+    """Return the error of a source that does not answer at all, not even that it has nothing."""
+    return SourceError(
+        f"The source {source} hangs",
+        found="a call to the operating system that does not end",
+        expected="sound, or an error",
+        remedy="Look at the network share or disk that it lies on; when that is back, it is heard again.",
     )
 
 

@@ -21,6 +21,11 @@ class DecisionSpec:
     deadband: float = 0.1
     severity: int = 500
 
+    def at_least(self, delay_s: float) -> DecisionSpec:
+        """Return the same with delays of at least so much: a fault of the microphone must be known before an alarm
+        begins or ends by it."""
+        return replace(self, on_delay_s=max(self.on_delay_s, delay_s), off_delay_s=max(self.off_delay_s, delay_s))
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionState:

@@ -90,7 +90,7 @@ class Courier:
         while going:
             try:
                 going = self._collect()
-                if self._pending and (not going or self._is_due()):
+                if (self._pending or self._told) and (not going or self._is_due()):
                     self._commit()
                 self._destination.turn()
                 self._outbox.tick()

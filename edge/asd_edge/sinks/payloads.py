@@ -169,7 +169,7 @@ def status_message(
         "device": topics.device,
         "time": utc(time),
         "health": device_health(device, outbox),
-        "troubles": [*device.troubles, *([] if outbox.fault is None else [f"outbox: {outbox.fault}"])],
+        "troubles": [*device.troubles, *(f"outbox: {trouble}" for trouble in outbox.troubles)],
         "version": device.version,
         "bundle": device.bundle,
         "engine": asdict(device.engine),
@@ -183,7 +183,7 @@ def status_message(
 
 def device_health(device: DeviceReport, outbox: OutboxReport) -> Health:
     """Return the worst of all machines', and of what is wrong beside them."""
-    troubled = bool(device.troubles) or outbox.fault is not None
+    troubled = bool(device.troubles or outbox.troubles)
     return worst_health([machine.health for machine in device.machines], troubled=troubled)
 
 

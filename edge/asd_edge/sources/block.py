@@ -45,5 +45,8 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """End `blocks` soon, from any thread, and let go of the device; a second call changes nothing."""
+        """End `blocks` soon, from any thread, without waiting; a second call changes nothing.
+
+        The device is free when the iteration of `blocks` is over.
+        """
         ...

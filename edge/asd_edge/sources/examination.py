@@ -14,7 +14,8 @@ _NO_POWER = 1e-12  # -120 dBFS; half a step of 16 bits is at -96
 
 # A sample that is held k times makes 1 − 1/k of all steps zero, and what is left of the band is 1/k: from 4 on nothing
 # is heard as it was. Sound so faint that it stands on one value for long has zero steps as well, but its other steps
-# are of 1 or 2: Gaussian steps of deviation σ are 0 with a probability of 1/(σ·√(2π)), 5 % at 8.
+# are the smallest there are, or twice that: Gaussian steps of deviation σ are 0 with a probability of 1/(σ·√(2π)), 5 %
+# at 8. The smallest step is 16 of a converter of 12 bits, and another one behind a digital gain.
 _HELD_SHARE = 0.75
 _REAL_STEP = 8
 
@@ -82,13 +83,13 @@ def _share_in_runs(full: NDArray[np.bool_]) -> float:
 
 
 def _held(pcm: NDArray[np.int16], full: NDArray[np.bool_]) -> bool:
-    """Say whether samples are repeated (sample and hold), or all are one that is not 0."""
+    """Say whether samples are repeated: sample and hold. One that never changes is silence, whatever its value."""
     steps = np.abs(np.diff(pcm.astype(np.int32)))
     moved = steps[steps > 0]
     if len(moved) == 0:
-        return bool(pcm[0] != 0) and not full[0]
+        return False
     held = (steps == 0) & ~full[1:]  # clipped sound stands still as well
-    return float(held.mean()) >= _HELD_SHARE and float(np.median(moved)) >= _REAL_STEP
+    return float(held.mean()) >= _HELD_SHARE and float(np.median(moved)) >= _REAL_STEP * int(moved.min())
 
 
 def _stuck_bits(pcm: NDArray[np.int16]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +16,37 @@ from numpy.typing import NDArray
 from asd_edge.config import MicrophoneTable
 from asd_edge.sources.examination import Second, examine, same_sound
 
-_SOON_S = 2  # a dead microphone must be known before the on-delay of an alarm is over
+_SOON_S = 2  # a dead microphone must be known before an alarm may begin
 _BACK_S = 5
+KNOWN_WITHIN_S = 4.0
+"""A microphone that begins to be silent, stuck or offset has the fault by then: it begins within a second, two more
+must have it, and the last is left for the blocks that are under way."""
+
 _LASTING_S = 10  # a bang, a start, somebody who taps the housing: all shorter
 _SURELY_S = 60  # two machines may well sound alike for some seconds
 
-# Overload. Clipping Gaussian sound of deviation σ at c = full scale / σ hits the share 2·Q(c) of its samples and leaves
-# a distortion of 2·[(1 + c²)·Q(c) − c·φ(c)] of its power (φ, Q: density and upper tail of the normal distribution):
-# 0.1 % of the samples ↔ 39 dB below the sound, 1 % ↔ 27 dB below, where it is heard beside it.
+# Overload: a warning and never a fault, for a machine that begins to roar is what alarms are for. Clipping Gaussian
+# sound of deviation σ at c = full scale / σ hits the share 2·Q(c) of its samples and leaves a distortion of
+# 2·[(1 + c²)·Q(c) − c·φ(c)] of its power (φ, Q: density and upper tail of the normal distribution): 0.1 % of the
+# samples ↔ 39 dB below the sound.
 _CLIPPED_WARNING = 0.001
-_CLIPPED_FAULT = 0.01
 
 # An offset d, as a part of full scale, takes 20·log10(1 − d) of the headroom: 0.9 dB at 0.1, a sign that something
-# ages; 6 dB at 0.5, where the input is defective.
+# ages; 6 dB at 0.5, where the input is defective: no sound has that for a second.
 _DC_WARNING = 0.1
 _DC_FAULT = 0.5
 
-# The floor: the level that 5 % of the seconds of ten minutes stay below, and the lowest of these over a day, for a
-# machine that runs hides its microphone's noise, and most of them pause once a day. A rise by 10 dB is ten times the
-# noise power [ours]. A fall is no sign of anything: the first day may have been the loud one.
+# The floor: the level that 5 % of the seconds of ten minutes stay below, and the lowest of these over a week, for a
+# machine that runs hides its microphone's noise, and most of them pause once a week. A rise by 10 dB is ten times the
+# noise power [ours]. A fall is no sign of anything: the first week may have been the loud one.
 _SLOT_S = 600
-_DAY_SLOTS = 144
+_WEEK_SLOTS = 7 * 144
 _FLOOR_SHARE = 0.05
 _RISE_DB = 10.0
+
+
+SourceWarning = Literal["rate", "unusable_file"]
+"""`rate`: the sound comes at another rate than was said. `unusable_file`: the last file of a watched folder is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,7 @@ class MicrophoneReport:
     """How one machine's microphone does.
 
     `level_dbfs`, `clipped_share`, `dc` (parts of full scale): of the last second; None before the first one.
-    `floor_dbfs`: the lowest level of the last day; None in the first ten minutes.
+    `floor_dbfs`: the lowest level of the last week; None in the first ten minutes.
     `overruns`: times that sound was lost while the source was open. `reopened`: times that it was opened again.
     `lost_s`: seconds of sound lost to either.
     `faults`: why the sound is not to be believed. `warnings`: why somebody should look.
@@ -80,7 +89,7 @@ class MicrophoneHealth:
         self._floor = NoiseFloor()
         self._faults: dict[str, Lasting] = {}
         self._warnings: dict[str, Lasting] = {}
-        self._unusable = False
+        self._of_source: set[SourceWarning] = set()
         self._last: Second | None = None
         self._overruns, self._reopened, self._lost_s = 0, 0, 0.0
 
@@ -121,10 +130,10 @@ class MicrophoneHealth:
         self._lost_s += lost_s
         self._tell()
 
-    def unusable_file(self, found: bool) -> None:
-        """Take note of whether the last file of a watched folder could not be used."""
-        if found != self._unusable:
-            self._unusable = found
+    def warn(self, warning: SourceWarning, found: bool) -> None:
+        """Take note of whether the source itself gives reason for a warning."""
+        if found != (warning in self._of_source):
+            self._of_source ^= {warning}
             self._tell()
 
     def _judge(self, second: Second, same: Mapping[int, bool]) -> None:
@@ -132,8 +141,7 @@ class MicrophoneHealth:
         silent = second.level_dbfs < self._table.silent_below_dbfs
         lasting(self._faults, "silent", silent, _SOON_S, _BACK_S)
         lasting(self._faults, "stuck", second.stuck, _SOON_S, _BACK_S)
-        lasting(self._faults, "clipping", second.clipped_share >= _CLIPPED_FAULT, _LASTING_S, _LASTING_S)
-        lasting(self._faults, "dc_offset", abs(second.dc) >= _DC_FAULT, _LASTING_S, _LASTING_S)
+        lasting(self._faults, "dc_offset", abs(second.dc) >= _DC_FAULT, _SOON_S, _BACK_S)
         for other, alike in same.items():
             lasting(self._faults, f"same_as_channel_{other}", alike, _SURELY_S, _SURELY_S)
         lasting(self._warnings, "clipping", second.clipped_share >= _CLIPPED_WARNING, _LASTING_S, _LASTING_S)
@@ -146,7 +154,7 @@ class MicrophoneHealth:
         faults = _standing(self._faults)
         warnings = [name for name in _standing(self._warnings) if name not in faults]
         warnings += ["noise_floor"] if self._floor.risen else []
-        warnings += ["unusable_file"] if self._unusable else []
+        warnings += sorted(self._of_source)
         last, floor = self._last, self._floor.lowest_dbfs
         self.report = MicrophoneReport(
             level_dbfs=None if last is None else round(last.level_dbfs, 2),
@@ -178,17 +186,17 @@ def lasting(conditions: dict[str, Lasting], name: str, there: bool, on_s: int, o
 
 
 class NoiseFloor:
-    """The lowest level of a day, and whether it has risen since the first day."""
+    """The lowest level of a week, and whether it has risen since the first week."""
 
     def __init__(self) -> None:
         self.risen = False
         self._levels: list[float] = []  # of the seconds of the present slot
-        self._slots: deque[float] = deque(maxlen=_DAY_SLOTS)
-        self._first_day: float | None = None
+        self._slots: deque[float] = deque(maxlen=_WEEK_SLOTS)
+        self._first_week: float | None = None
 
     @property
     def lowest_dbfs(self) -> float | None:
-        """The lowest level of the last day, as far as it is known."""
+        """The lowest level of the last week, as far as it is known."""
         return min(self._slots, default=None)
 
     def push(self, level_dbfs: float) -> None:
@@ -198,10 +206,10 @@ class NoiseFloor:
             return
         self._slots.append(float(np.quantile(self._levels, _FLOOR_SHARE)))
         self._levels.clear()
-        if len(self._slots) == _DAY_SLOTS:
+        if len(self._slots) == _WEEK_SLOTS:
             lowest = min(self._slots)
-            self._first_day = lowest if self._first_day is None else self._first_day
-            self.risen = lowest > self._first_day + _RISE_DB
+            self._first_week = lowest if self._first_week is None else self._first_week
+            self.risen = lowest > self._first_week + _RISE_DB
 
 
 def _standing(conditions: dict[str, Lasting]) -> tuple[str, ...]:

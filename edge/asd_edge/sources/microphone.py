@@ -17,7 +17,7 @@ from asd_edge.sources.pcm import SAMPLE_BYTES, read_exactly
 from asd_edge.sources.pieces import Piece
 
 _PATIENCE_S = 5.0  # a microphone that sends nothing for this long is lost, even if its driver says nothing
-_TERMINATE_S = 0.5  # arecord hears no signal while it waits for us to read
+_TERMINATE_S = 0.5
 _PERIOD_S = 0.125  # arecord hands out sound in portions of this length unless told otherwise
 _STDERR_BYTES = 65_536
 _OVERRUN = re.compile(r"overrun!!! \(at least ([\d.]+) ms long\)")
@@ -72,19 +72,20 @@ class Microphone:
             return
         assert child.stdout is not None
         assert child.stderr is not None
-        with child.stdout, child.stderr:  # `with child` would wait for its end without limit
+        with child.stderr:  # `with child` would wait for its end without limit
             try:
-                yield from self._read(child)
+                with child.stdout:  # closed first: arecord hears no signal while it waits for us to read
+                    yield from self._read(child)
             finally:
                 _end(child)
 
     def close(self) -> None:
-        """End `pieces` and the child process, from any thread."""
+        """End `pieces` soon, from any thread; who asks for them waits for the child's end."""
         self._closing.set()
         with self._starting:
             child = self._child
         if child is not None:
-            _end(child)
+            child.terminate()
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         command = [self._arecord, "-D", self._device, "-t", "raw", "-f", "S16_LE"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.sources.health import MicrophoneHealth
+from asd_edge.sources.health import MicrophoneHealth, SourceWarning
 
 
 def nothing() -> None:
@@ -37,10 +37,10 @@ class Observer:
         if self.health is not None:
             self.health.lose(seconds)
 
-    def unusable_file(self, found: bool) -> None:
-        """Take note of whether the last file of a watched folder could not be used."""
+    def warn(self, warning: SourceWarning, found: bool) -> None:
+        """Take note of whether the source itself gives reason for a warning."""
         if self.health is not None:
-            self.health.unusable_file(found)
+            self.health.warn(warning, found)
 
 
 NOBODY = Observer()

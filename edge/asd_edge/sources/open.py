@@ -169,6 +169,11 @@ def is_live(uri: str) -> bool:
     return scheme in ("alsa", "folder") or (scheme == "raw" and rest != "-" and not Path(rest).is_file())
 
 
+def is_microphone(uri: str) -> bool:
+    """Say whether a device of this machine is heard, which opening afresh may mend."""
+    return uri.startswith("alsa:")
+
+
 def may_pause(uri: str) -> bool:
     """Say whether this source is in order though no sound comes for hours: a watched folder."""
     return uri.startswith("folder:")

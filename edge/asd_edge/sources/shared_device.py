@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from asd_edge.sources.microphone import Microphone
 from asd_edge.sources.observer import nothing
@@ -16,6 +16,7 @@ from asd_edge.sources.pieces import Capture, Piece
 _log = logging.getLogger(__name__)
 
 _WAITING_S = 5.0  # sound that is kept for a listener that is behind
+_LET_GO_S = 2.0  # a driver that hangs does not
 
 
 class SharedDevice:
@@ -33,6 +34,8 @@ class SharedDevice:
         self.name = name
         self.channels = channels
         self._run: _Run | None = None
+        self._free = threading.Event()  # set when the last run's recorder has ended
+        self._free.set()
         self._changing = threading.Lock()  # of `_run` and of its listeners
 
     def listen(self, machine: str, *, rate: int, piece_s: float, waiting: Callable[[], None] = nothing) -> Capture:
@@ -44,6 +47,7 @@ class SharedDevice:
 
     def join(self, listener: _Listener) -> None:
         """Let it have every piece from now on, until it leaves or is told that the device failed."""
+        self.await_free()
         with self._changing:
             run = self._run or self._new_run(listener)
             if (listener.rate, listener.piece_s) != (run.rate, run.piece_s):
@@ -53,12 +57,13 @@ class SharedDevice:
                 )
             run.listeners += (listener,)
             if self._run is None:
+                self._free = run.free
                 # A thread that waits for a silent device must not keep the process alive.
                 threading.Thread(target=self._read, args=(run,), name=f"alsa-{self.name}", daemon=True).start()
                 self._run = run
 
     def leave(self, listener: _Listener) -> None:
-        """Let it have nothing any more; without a listener the device is free when this returns."""
+        """Let it have nothing any more; without a listener the device is free soon."""
         with self._changing:
             run = self._run
             if run is None or listener not in run.listeners:
@@ -66,7 +71,12 @@ class SharedDevice:
             run.listeners = tuple(other for other in run.listeners if other is not listener)
             if not run.listeners:
                 self._run = None
-                run.microphone.close()  # under the lock: who comes now would find the device busy
+                run.microphone.close()
+
+    def await_free(self) -> None:
+        """Wait, unless somebody listens, until the device may be opened again."""
+        if self._run is None:
+            self._free.wait(_LET_GO_S)
 
     def _new_run(self, first: _Listener) -> _Run:
         microphone = Microphone(self.name, channels=self.channels, rate=first.rate, piece_s=first.piece_s)
@@ -80,6 +90,7 @@ class SharedDevice:
                     listener.hand(piece)
         except Exception as error:
             failure = error
+        run.free.set()
         with self._changing:
             if self._run is run:
                 self._run = None
@@ -96,6 +107,7 @@ class _Run:
     rate: int
     piece_s: float
     listeners: tuple[_Listener, ...] = ()  # replaced, never changed: it is read without the lock
+    free: threading.Event = field(default_factory=threading.Event)
 
 
 class _Listener:
@@ -131,9 +143,10 @@ class _Listener:
                 yield piece
         finally:
             self._device.leave(self)
+            self._device.await_free()
 
     def close(self) -> None:
-        """End `pieces` and leave the device, from any thread."""
+        """End `pieces` soon and leave the device, from any thread."""
         with self._news:
             self._closed = True
             self._news.notify()

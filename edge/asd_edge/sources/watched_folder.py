@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import time_ns
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -59,6 +60,9 @@ class WatchedFolder:
     is new, and what the bookmark covers is old. A file that changes is new in any case. Names that begin with a dot
     belong to a transfer that goes on.
 
+    The bookmark never lies ahead of our clock, or a single file with a date of the future would make old whatever comes
+    until then. Such a file may be heard again after a restart.
+
     Args:
         folder: where the files come.
         bookmark: file that remembers over restarts what was heard; None to remember nothing.
@@ -72,6 +76,7 @@ class WatchedFolder:
         self._candidates: dict[str, _Candidate] = {}
         self._stamp = -1
         self._changed = self._scanned = 0.0
+        self._looked_ns = 0  # UTC
 
     def look(self, now: float) -> list[FoundFile]:
         """Return the files that are complete since the last look, the oldest first.
@@ -82,6 +87,7 @@ class WatchedFolder:
         Raises:
             OSError: the folder cannot be read.
         """
+        self._looked_ns = time_ns()
         if self._nothing_new(now):
             return []
         first, self._scanned = self._bookmark is None, now
@@ -90,17 +96,24 @@ class WatchedFolder:
         self._candidates = {name: found for name, found in self._candidates.items() if name in names}
         found = {file.name: file for name in names - self._seen if (file := _look_at(self._folder, name)) is not None}
         if first:
-            self._bookmark = self._load() or self._begin(list(found.values()))
+            self._bookmark = self._load()
+        begins = self._bookmark is None
+        if begins:
+            self._begin(list(found.values()))
         for name, file in found.items():
             before = self._candidates.get(name)
             if before is None or before.file != file:
-                self._candidates[name] = _Candidate(file, now, first and self._is_old(file))
+                self._candidates[name] = _Candidate(file, now, begins or (first and self._is_old(file)))
         return sorted(self._settled(now))
 
     def heard(self, file: FoundFile) -> None:
         """Remember that a file was heard, or could not be used."""
-        if self._bookmark is None or not self._is_old(file):
-            self._write((file.modified_ns, file.name))
+        found_until = (self._looked_ns - int(_SETTLED_S * 1e9), "")  # what was written later may not be complete
+        ahead = self._bookmark is not None and self._bookmark > found_until
+        if ahead:
+            self._say_ahead("files may be heard twice after a restart")
+        if ahead or not self._is_old(file):
+            self._write(min((file.modified_ns, file.name), found_until))
 
     def _nothing_new(self, now: float) -> bool:
         """Say so by one stat(): the folder may hold thousands of files."""
@@ -121,10 +134,9 @@ class WatchedFolder:
     def _is_old(self, file: FoundFile) -> bool:
         return self._bookmark is not None and (file.modified_ns, file.name) <= self._bookmark
 
-    def _begin(self, found: list[FoundFile]) -> tuple[int, str]:
+    def _begin(self, found: list[FoundFile]) -> None:
         newest = max(found, default=FoundFile(0, "", 0))
-        self._write((newest.modified_ns, newest.name))
-        return newest.modified_ns, newest.name
+        self._write(min((newest.modified_ns, newest.name), (self._looked_ns, "")))
 
     def _load(self) -> tuple[int, str] | None:
         if self._bookmark_path is None:
@@ -141,7 +153,17 @@ class WatchedFolder:
                 self._folder,
             )
             return None
-        return (read.modified_ns, read.name) if read.folder == str(self._folder.absolute()) else None
+        if read.folder != str(self._folder.absolute()):
+            return None
+        bookmark = read.modified_ns, read.name
+        now = (self._looked_ns, "")
+        if bookmark > now:
+            self._say_ahead("files that came while nobody listened are not heard")
+        return min(bookmark, now)
+
+    def _say_ahead(self, consequence: str) -> None:
+        path = self._bookmark_path or "(none)"
+        _log.error("The clock was set back behind the bookmark %s of %s: %s", path, self._folder, consequence)
 
     def _write(self, bookmark: tuple[int, str]) -> None:
         self._bookmark = bookmark

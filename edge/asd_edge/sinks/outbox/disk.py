@@ -60,7 +60,7 @@ class Disk:
         return self._fault or (_FULL if self._held else self._damage)
 
     def write(self, work: Callable[[Database], _Result], dearest: Lane = Lane.SCORE) -> _Result | None:
-        """Change something in the file, as `read` reads; when it succeeds the disk is well.
+        """Write events to the file, as `read` reads; when it succeeds the disk is well.
 
         `dearest`: what may be given up for it on a full disk, so that no alarm ever makes room for a score.
         """

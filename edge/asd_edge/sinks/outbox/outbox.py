@@ -118,7 +118,7 @@ class Outbox:
         self._round_at = now + _ROUND_S
         self.commit(())  # a commit of its own for every confirmation would wear flash out
         self._unsettle()
-        self._disk.write(self._look_after)
+        self._disk.read(self._look_after)
         self._disk.look_after()
         self._tell()
 

@@ -73,3 +73,9 @@ class OutboxReport:
     dropped_alarms: int = 0
     uncommitted: int = 0
     fault: str | None = None
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What needs a person: the disk, or the rights at the broker."""
+        refused = f"the broker has refused {self.parked} events, which wait: allow this device to publish them"
+        return (*([] if self.fault is None else [self.fault]), *([refused] if self.parked else []))

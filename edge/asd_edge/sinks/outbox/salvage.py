@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 from asd_edge.sinks.outbox.rows import Lane, Row, row_of
 
+# A header for every outbox, in place of one that is damaged (sqlite.org/fileformat2.html, 1.3): pages of 4096 bytes,
+# write-ahead log, payload fractions; a change counter that no size was noted for, so the file's own counts; schema
+# format 4; UTF-8.
+_MAGIC = b"SQLite format 3\0"
+_HEADER = _MAGIC + struct.pack(">H6BI16xI8xI40x", 4096, 2, 2, 0, 64, 32, 32, 1, 4, 1)
+
 
 def salvaged(path: Path) -> Iterator[Row]:
-    """Yield what nobody has confirmed of a damaged file, as far as it can be read: from both ends up to the damage."""
+    """Yield what nobody has confirmed of a damaged file, as far as it can be read: from both ends up to the damage.
+
+    A header that is none is replaced in the file.
+    """
+    with suppress(OSError), path.open("r+b") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            file.seek(0)
+            file.write(_HEADER)
     seen = 0
     for order in ("", " DESC"):
         with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:

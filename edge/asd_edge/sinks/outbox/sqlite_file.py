@@ -12,6 +12,7 @@ from asd_edge.sinks.outbox.faults import DamagedError, classified
 
 _APPLICATION_ID: Final = 0x61736465  # "asde"
 _VERSION: Final = 1
+_ROOM_BYTES = 1 << 20
 _MOST_PAGES = 1 << 30  # SQLite's own default
 _BUSY_S = 5.0  # somebody looks at the file with a tool of his own
 
@@ -65,8 +66,12 @@ class SqliteFile:
                 for statement in _SCHEMA.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute("INSERT INTO sqlite_sequence VALUES ('event', ?)", (first_id - 1,))
+                # Pages of its own for a disk that is full one day; as large a log has been written then, too.
+                self._connection.execute("CREATE TABLE room AS SELECT zeroblob(?)", (_ROOM_BYTES,))
                 self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+            with self.transaction():
+                self._connection.execute("DROP TABLE room")
         elif (made, self._value("PRAGMA application_id")) != (_VERSION, _APPLICATION_ID):
             raise DamagedError(f"version {made} of the file, not {_VERSION}")
 

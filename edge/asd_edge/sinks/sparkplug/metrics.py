@@ -63,7 +63,7 @@ MACHINE = (
     Definition("Health/Enrolling", DataType.STRING, "who is changing the conditions right now"),
     Definition("Microphone/Faults", DataType.STRING, "why its sound is not to be believed, with commas between"),
     Definition("Microphone/Warnings", DataType.STRING, "why somebody should look at it"),
-    Definition("Microphone/Floor", DataType.DOUBLE, "the lowest level of the last day", "dBFS", -120.0, 0.0),
+    Definition("Microphone/Floor", DataType.DOUBLE, "the lowest level of the last week", "dBFS", -120.0, 0.0),
     Definition("Microphone/Overruns", DataType.INT64, "times that sound was lost while it was open"),
     Definition("Microphone/Reopened", DataType.INT64, "times that it was opened again"),
     Definition("Microphone/Lost", DataType.DOUBLE, "sound lost to either", "s"),
