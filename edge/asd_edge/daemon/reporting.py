@@ -13,7 +13,7 @@ from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
-from asd_edge.daemon.following import FollowingEvidence
+from asd_edge.daemon.evidence import Evidence
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.machines import Machines
 from asd_edge.daemon.prometheus import Prometheus
@@ -51,7 +51,7 @@ class Reporting:
     destinations: Destinations
     watchdog: Watchdog
     alarms: AlarmBook
-    evidence: FollowingEvidence
+    evidence: Evidence
     prometheus: Prometheus
     control: ControlServer
     began: float

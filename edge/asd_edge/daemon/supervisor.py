@@ -20,7 +20,6 @@ from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.evidence import Evidence
-from asd_edge.daemon.following import FollowingEvidence
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.machines import Machines, Works
@@ -80,11 +79,7 @@ class Daemon:
         self._alarms = AlarmBook(
             config.device.state_dir / "alarms.json", self._publish, lambda: self._notes.put(self._alarms), heart
         )
-        clips = heart("evidence")  # the same for every device file
-        self._evidence = FollowingEvidence(
-            config,
-            lambda file: Evidence(file, bundle.bundle_id, streams.pipeline, self._keeping.ring, lambda _: clips),
-        )
+        self._evidence = Evidence(config, bundle.bundle_id, streams.pipeline, self._keeping.ring, heart)
         works = Works(
             bundle,
             streams,

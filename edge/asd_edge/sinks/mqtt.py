@@ -68,7 +68,7 @@ class MqttSink:
         greetings: Callable[[], list[Message]] = list,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._topics, self._outbox, self._describe, self._greetings = topics, outbox, describe, greetings
+        self._topics, self._outbox, self._describe, self.greetings = topics, outbox, describe, greetings
         self._courier = Courier("mqtt", outbox, self, beat)
         self._opened = threading.Event()
         self._left = threading.Event()
@@ -192,7 +192,8 @@ class MqttSink:
     def on_acknowledged(self, mid: int, refusal: str | None) -> None:
         """Note what has become of a message."""
         if refusal is not None:
-            remedy = f"Allow writing to {self._topics.prefix}/{self._topics.device}/#."
+            announced = " and to where it announces itself (docs/home-assistant.md)" if self.greetings() else ""
+            remedy = f"Allow writing to {self._topics.prefix}/{self._topics.device}/#{announced}."
             self._link.warn(refusal, "permission to publish", remedy)
         if mid == self._greeting:
             self._greeting = None
@@ -202,7 +203,7 @@ class MqttSink:
             _log.info("Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
             # Another broker, or one that has lost what it held, learns how every alarm stands.
             alarms = (entry_message(self._topics, row.entry, row.id) for row in self._outbox.forgotten_alarms())
-            for message in (*alarms, *self._greetings()):
+            for message in (*alarms, *self.greetings()):
                 self._link.publish(message)
         elif mid == self._farewell:
             self._left.set()
