@@ -259,9 +259,9 @@ def damage(path: Path, how: str) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA user_version = 99")
     elif how == "middle":
-        size = path.stat().st_size
+        place = path.read_bytes().index(b'"number": 2500')
         with path.open("r+b") as file:
-            file.seek(size // 4 // 4_096 * 4_096)  # beyond lie pages that are free
+            file.seek(place // 4_096 * 4_096)
             file.write(os.urandom(8 * 4_096))
 
 

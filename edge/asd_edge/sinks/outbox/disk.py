@@ -115,6 +115,7 @@ class Disk:
                 self._replacement.put_in_place()
             database = Database(self._path, first_id=self.promise.below)
             self._opened(database)
+            self.promise.cover(database.last_id())
             self.database, self._held = database, False
         return self.database
 
