@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 
 from asd_edge.cli.app import app
 from asd_edge.config import OutboxTable
+from asd_edge.sinks.home_assistant import discovery_messages
+from asd_edge.sinks.topics import Topics
 from tests.edge.broker import Broker
 from tests.edge.required import required_tool
 
@@ -165,6 +167,15 @@ class TestRights:
         assert said == {topics[0]: "Not authorized", topics[1]: "Success"}
         assert scada.wait(topics[1]) == "forged or own"
         assert topics[0] not in scada.heard  # what was sent before has arrived
+
+    def test_a_device_announces_itself_and_no_other_in_home_assistant(self, connect: Any) -> None:
+        topics = {
+            name: message.topic
+            for name in ("press-hall-3", "pump-house")
+            for message in discovery_messages(Topics("asd-edge", name), "homeassistant", ["fan-7"], "0")
+        }
+        said = {name: connect("press-hall-3").publish(topic) for name, topic in topics.items()}
+        assert {name for name, how in said.items() if how != "Not authorized"} == {"press-hall-3"}
 
     def test_the_same_of_its_sparkplug_node(self, connect: Any) -> None:
         kinds = [f"{kind}/{{}}" for kind in ("NBIRTH", "NDATA", "NDEATH")] + ["DBIRTH/{}/fan-7", "DDATA/{}/fan-7"]

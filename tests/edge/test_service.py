@@ -176,6 +176,24 @@ class TestRefusals:
         assert "/home/anna" in refused("install", root, "--config", "/home/anna/device.toml").found
 
     @pytest.mark.parametrize(
+        ("text", "key"),
+        [
+            ('[bundle]\npath = "/home/anna/fan.asd"\n' + DEVICE, "bundle.path"),
+            ('[mqtt]\ntls.ca_file = "/root/ca.pem"\n' + DEVICE, "mqtt.tls.ca_file"),
+            (DEVICE.replace("sim:fan", "folder:/home/anna/in"), "the source of machine fan-7"),
+            (DEVICE.replace("sim:fan", "raw:/tmp/fifo"), "the source of machine fan-7"),
+        ],
+    )
+    def test_what_the_device_file_names_and_the_sandbox_hides(self, root: Path, text: str, key: str) -> None:
+        put(root, CONFIG, text)
+        assert key in refused("install", root).found
+
+    def test_secrets_may_lie_where_root_alone_looks(self, root: Path) -> None:
+        put(root, "/root/password", "")
+        put(root, CONFIG, f'[mqtt]\nusername = "a"\npassword_file = "/root/password"\n{DEVICE}')
+        assert service("install", root).exit_code == 0
+
+    @pytest.mark.parametrize(
         "table", ['[device]\nid = "a"\nstate_dir = "/srv/a"\n', '[device]\nid = "a"\n[engine]\ncache_dir = "/srv/a"\n']
     )
     def test_a_folder_that_it_could_not_write_to(self, root: Path, table: str) -> None:

@@ -104,6 +104,20 @@ def test_a_secret_that_got_into_a_text_is_taken_out(device: Path, tmp_path: Path
     assert members(tmp_path / "out.tar.gz")["alarms.json"] == "somebody wrote <removed> here"
 
 
+@pytest.mark.parametrize("damage", ["", "nonsense = 1\n", "[nonsense\n"], ids=["usable", "refused", "no TOML"])
+def test_no_log_line_tells_a_password_or_a_user_whatever_the_device_file_is(
+    device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    (tmp_path / "key.pem").write_text("a-planted-key\n")
+    device.write_text(device.read_text().replace(f"user-{SECRET}", "planted-user") + damage)
+    log = tmp_path / "journalctl"
+    log.write_text(f"#!/bin/sh\necho user planted-user with {SECRET} and a-planted-key was refused\n")
+    log.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    write_support_bundle(device, tmp_path / "out.tar.gz")
+    assert members(tmp_path / "out.tar.gz")["log.txt"] == "user <removed> with <removed> and <removed> was refused\n"
+
+
 @pytest.mark.parametrize(
     "damage", [("port", f'port = "{SECRET}"'), ("password", f'password = "{SECRET}"'), ("toml", f'"{SECRET}')]
 )

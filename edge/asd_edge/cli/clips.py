@@ -116,7 +116,7 @@ def remove(
         )
     chosen = store.clips(machine) if everything else [store.find(name) for name in ids or []]
     for clip in chosen:
-        store.remove(clip)
+        store.remove(clip.path)
     typer.echo(f"{len(chosen)} clips deleted", err=True)
 
 

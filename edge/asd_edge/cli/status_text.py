@@ -44,7 +44,12 @@ def machine_line(machine: MachineStatus) -> str:
         parts.append(f"{window.level_dbfs:.1f} dBFS")
         parts.append(words(window.state) if window.score is None else score_text(window.score, window.threshold))
     if alarm is not None:
-        parts.append(f"ALARM since {alarm.since}" + ("" if alarm.suppressed is None else f" ({alarm.suppressed})"))
+        severity = "" if alarm.severity is None else f", severity {alarm.severity}"
+        parts.append(
+            f"ALARM since {alarm.since}{severity}"
+            if alarm.suppressed is None
+            else f"an alarm since {alarm.since} is suppressed ({words(alarm.suppressed)}){severity}"
+        )
     return ", ".join(parts)
 
 

@@ -12,13 +12,13 @@ from asd_edge.config import MachineTable
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.condition_watch import ConditionWatch
 from asd_edge.daemon.conditions import KnownConditions
-from asd_edge.daemon.drift import DriftWatch
 from asd_edge.daemon.hearing import Hearing, gone, silent
+from asd_edge.daemon.machine_events import MachineEvents
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector, Heard
 from asd_edge.errors import AsdEdgeError, SourceError
-from asd_edge.events import AlarmChange, Event, WindowScore
+from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport, MachineState
@@ -75,11 +75,11 @@ class MachineThread:
         self._scorer = scorer
         self._rate = streams.pipeline.front_end.sample_rate
         self._known = known
-        self._drift = DriftWatch(streams.pipeline.score_every_s)
         self._hearing = Hearing(machine, rate=self._rate, shared=shared, state=known.folder, waiting=self._while_quiet)
         self.report = self._report("starting")
-        self._publish = publish
-        self._conditions = ConditionWatch(machine.id, known, self._drift.expect, publish)
+        self.events = MachineEvents(machine.id, publish, alarms, score_every_s=streams.pipeline.score_every_s)
+        """What it says."""
+        self._conditions = ConditionWatch(machine.id, known, self.events.expect, self.events.say)
         self._alarms = alarms
         self._changed = changed
         self._heard_by = heard
@@ -92,7 +92,7 @@ class MachineThread:
 
     def start(self) -> None:
         """Begin to listen."""
-        self._alarms.announce(self._machine.id)
+        self.events.announce()
         self._thread.start()
 
     def stop(self) -> None:
@@ -143,7 +143,7 @@ class MachineThread:
         if (report.state, report.error) != (said.state, said.error):  # said once, not at every attempt
             self._set(report)
             if not foreseen:
-                self._alarms.announce(self._machine.id)
+                self.events.announce()
 
     def _pause(self, seconds: float) -> None:
         until = monotonic() + seconds
@@ -163,7 +163,7 @@ class MachineThread:
 
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
-        line = Line(self._scorer, detector, self._tell, self._beat)
+        line = Line(self._scorer, detector, self.events.say, self._beat)
         try:
             for block in self._hearing.blocks(self._block_s):
                 if self._stopping.is_set():
@@ -199,18 +199,6 @@ class MachineThread:
         paced = 0.0 < self._machine.speed <= _NEARLY_REAL_TIME and not may_pause(self._machine.source)
         return front_end.hop / front_end.sample_rate if paced else _PILE_S
 
-    def _tell(self, event: Event) -> None:
-        if isinstance(event, AlarmChange):
-            self._alarms.take(event)
-            return
-        self._publish(event)
-        if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
-            self._publish(drift)
-            means = (drift.condition, drift.mean, drift.expected)
-            words = "Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?"
-            fields = {"asd_machine": drift.machine, "asd_event": "drift"}
-            _log.warning(words, drift.machine, *means, extra=fields)
-
     def _miss_sound(self) -> None:
         """Let the detector know, in the scorer's thread, that the source has failed and stays away."""
         detector, now = self._detector, time()
@@ -219,14 +207,14 @@ class MachineThread:
         def tell() -> None:
             if detector is not None and detector is self._detector and not self._stopping.is_set():
                 for event in detector.unheard(due, now):
-                    self._tell(event)
+                    self.events.say(event)
 
         self._scorer.between(tell)
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump()).at_least(self._hearing.known_within_s)
         known = self._known.load()
-        self._drift.expect(self._known.thresholds)
+        self.events.expect(self._known.thresholds)
         alarm = self._alarms.standing(self._machine.id)
         return Detector(self._machine.id, self._streams, known, decision, self._heard_by, alarm)
 

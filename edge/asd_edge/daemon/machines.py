@@ -55,7 +55,7 @@ class _Listener:
 
 
 class Machines:
-    """Every machine of the device file, each with its thread. The main thread calls, but for `reports`."""
+    """Every machine of the device file, each with its thread. The main thread calls; any thread may go through them."""
 
     def __init__(self, config: DeviceConfig, works: Works) -> None:
         self._works = works
@@ -117,7 +117,10 @@ class Machines:
     def _follow(self, config: DeviceConfig, shared: SharedDevices, same: dict[str, _Listener]) -> None:
         """End those that are gone, or others by now, and begin with those that are new."""
         self._shared = shared
-        self._end([listener for listener in self._listeners if listener.table.id not in same], _END_S)
+        ending = [listener for listener in self._listeners if listener.table.id not in same]
+        self._end(ending, _END_S)
+        for listener in ending:  # before its alarm is ended, or another goes on with that
+            listener.thread.events.silence()
         self._works.keeping.follow(config)
         self._works.alarms.retain([table.id for table in config.machines])
         self._listeners = [same.get(table.id) or self._listener(config, table) for table in config.machines]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from time import monotonic, time
 
@@ -11,16 +10,18 @@ from asd_edge import __version__
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.control import ServedMachine, Serving
 from asd_edge.daemon.alarms import AlarmBook
+from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
-from asd_edge.daemon.following import FollowingEvidence
+from asd_edge.daemon.evidence import Evidence
+from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.machines import Machines
 from asd_edge.daemon.prometheus import Prometheus
 from asd_edge.daemon.reload import Reload
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.events import AlarmChange, WindowScore, utc
 from asd_edge.sinks.outbox.rows import OutboxReport
-from asd_edge.sinks.payloads import Counts, DeviceReport, LinkReport, MachineReport, worst_health
+from asd_edge.sinks.payloads import Counts, DeviceReport, LinkReport, worst_health
 from asd_edge.status import (
     AlarmStatus,
     DestinationStatus,
@@ -40,7 +41,7 @@ from asd_edge.status import (
 class Reporting:
     """Asks the parts of a daemon how they do. Any thread may ask.
 
-    `windows`: the newest of each machine. `began`: when the daemon did, of the monotonic clock.
+    `began`: when the daemon did, of the monotonic clock.
     """
 
     reload: Reload
@@ -49,10 +50,10 @@ class Reporting:
     machines: Machines
     destinations: Destinations
     watchdog: Watchdog
-    windows: Mapping[str, WindowScore]
     alarms: AlarmBook
-    evidence: FollowingEvidence
+    evidence: Evidence
     prometheus: Prometheus
+    control: ControlServer
     began: float
 
     @property
@@ -85,7 +86,7 @@ class Reporting:
             f"outbox of {name}: {trouble}" for name, (_, _, outbox) in reports.items() for trouble in outbox.troubles
         )
         troubles = (*self._troubles(), *outboxes)
-        machines, file, error = self.machines.reports, self.reload.file, self.reload.error
+        machines, file, error = tuple(self.machines), self.reload.file, self.reload.error
         return Status(
             device=file.config.device.id,
             time=utc(time()),
@@ -93,9 +94,9 @@ class Reporting:
             bundle=str(self.serving),
             engine=f"{self.engines.report.name}/{self.engines.report.precision}",
             engine_reason=self.engines.report.reason,
-            health=worst_health([machine.health for machine in machines], troubled=bool(troubles)),
+            health=worst_health([machine.report.health for machine in machines], troubled=bool(troubles)),
             troubles=troubles,
-            machines=tuple(self._machine(report) for report in machines),
+            machines=tuple(self._machine(thread) for thread in machines),
             destinations=destinations,
             process=ProcessStatus(
                 pid=os.getpid(),
@@ -132,11 +133,12 @@ class Reporting:
         file = () if error is None else (f"the device file was not taken: {error.what}: {error.found}",)
         alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.what}",)
         evidence = () if self.evidence.report.fault is None else (f"evidence: {self.evidence.report.fault}",)
-        prometheus = () if self.prometheus.fault is None else (self.prometheus.fault,)
-        return (*stuck, *file, *alarms, *evidence, *prometheus)
+        others = (fault for fault in (self.prometheus.fault, self.control.fault) if fault is not None)
+        return (*stuck, *file, *alarms, *evidence, *others)
 
-    def _machine(self, report: MachineReport) -> MachineStatus:
-        window, alarm = self.windows.get(report.machine), self.alarms.standing(report.machine)
+    def _machine(self, thread: MachineThread) -> MachineStatus:
+        report, window = thread.report, thread.events.window
+        alarm = self.alarms.standing(report.machine)
         return MachineStatus(
             machine=report.machine,
             state=report.state,
