@@ -206,7 +206,7 @@ class Daemon:
             logging.shutdown()
             os._exit(1)  # freeing what a GPU holds waits for the GPU, and Python's end would do that
         if unconfirmed:
-            _log.error("%s", _lost(unconfirmed))
+            _log.error("%s", _undelivered(unconfirmed))
         failed = any(report.state == "failed" for report in self._machines.reports)
         return 1 if failed or unconfirmed or end != "every source has ended" else 0
 
@@ -243,10 +243,10 @@ class Daemon:
         return self._keeping.answer(request)
 
 
-def _lost(messages: int) -> SinkError:
+def _undelivered(events: int) -> SinkError:
     return SinkError(
-        "Scores and alarms of the finished sources are lost",
-        found=f"{messages} messages that the broker has not confirmed",
-        expected="every message confirmed",
-        remedy="Find out from `asd-edge run --check` what keeps the broker from it, then run this again.",
+        "Scores and alarms of the finished sources are not delivered yet; they wait on the disk",
+        found=f"{events} events that no broker has confirmed",
+        expected="every event confirmed",
+        remedy="Find out from `asd-edge run --check` what keeps the broker from it; the next run delivers them.",
     )
