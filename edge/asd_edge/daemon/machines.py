@@ -17,7 +17,7 @@ from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.daemon.watchdog import Watchdog
-from asd_edge.events import Event
+from asd_edge.events import Event, WindowScore
 from asd_edge.heart import Heart
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.sinks.payloads import MachineReport
@@ -68,7 +68,12 @@ class Machines:
     @property
     def reports(self) -> tuple[MachineReport, ...]:
         """How each does, in the order of the device file; any thread may ask."""
-        return tuple(self._report(listener) for listener in self._listeners)
+        return tuple(report for report, _ in self.heard)
+
+    @property
+    def heard(self) -> tuple[tuple[MachineReport, WindowScore | None], ...]:
+        """How each does, with its newest window; any thread may ask."""
+        return tuple((self._report(listener), listener.thread.events.window) for listener in self._listeners)
 
     def _report(self, listener: _Listener) -> MachineReport:
         """Speak for a thread that hangs."""

@@ -14,7 +14,6 @@ from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.evidence import Evidence
-from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.machines import Machines
 from asd_edge.daemon.prometheus import Prometheus
 from asd_edge.daemon.reload import Reload
@@ -86,7 +85,7 @@ class Reporting:
             f"outbox of {name}: {trouble}" for name, (_, _, outbox) in reports.items() for trouble in outbox.troubles
         )
         troubles = (*self._troubles(), *outboxes)
-        machines, file, error = self.machines.reports, self.reload.file, self.reload.error
+        machines, file, error = self.machines.heard, self.reload.file, self.reload.error
         return Status(
             device=file.config.device.id,
             time=utc(time()),
@@ -94,9 +93,9 @@ class Reporting:
             bundle=str(self.serving),
             engine=f"{self.engines.report.name}/{self.engines.report.precision}",
             engine_reason=self.engines.report.reason,
-            health=worst_health([report.health for report in machines], troubled=bool(troubles)),
+            health=worst_health([report.health for report, _ in machines], troubled=bool(troubles)),
             troubles=troubles,
-            machines=tuple(map(self._machine, machines, self.machines)),
+            machines=tuple(self._machine(*machine) for machine in machines),
             destinations=destinations,
             process=ProcessStatus(
                 pid=os.getpid(),
@@ -136,8 +135,7 @@ class Reporting:
         others = (fault for fault in (self.prometheus.fault, self.control.fault) if fault is not None)
         return (*stuck, *file, *alarms, *evidence, *others)
 
-    def _machine(self, report: MachineReport, thread: MachineThread) -> MachineStatus:
-        window = thread.events.window
+    def _machine(self, report: MachineReport, window: WindowScore | None) -> MachineStatus:
         alarm = self.alarms.standing(report.machine)
         return MachineStatus(
             machine=report.machine,
