@@ -81,6 +81,7 @@ class MqttSink:
         self._farewell: int | None = None
         self._leaving: str | None = None
         self._status_at = 0.0
+        self._told: str | None = None  # the link's trouble, in the last status
         self._unpark_at = 0.0
 
     # --- called by the daemon's threads ---
@@ -163,6 +164,8 @@ class MqttSink:
         if self._leaving is not None:
             if self._streams.idle:
                 self._say_farewell()
+        elif self._told is not None and self._link.report.trouble is None:
+            self._send_status("online", "the connection stands")
         elif monotonic() - self._status_at >= _STATUS_EVERY_S:
             self._send_status("online", "as before")
 
@@ -179,14 +182,10 @@ class MqttSink:
             self._outbox.unpark()
         self._greeting = self._send_status("online", "connected")
 
-    def on_down(self, reason: str) -> None:
+    def on_down(self) -> None:
         """Take back what may be lost."""
         self._greeting = self._farewell = None
-        if self._opened.is_set():
-            self._opened.clear()
-            _log.warning("The connection to the broker is lost (%s); connecting again", reason)
-        else:
-            self._link.warn(reason, "a broker that takes messages", "Look into the broker's log.")
+        self._opened.clear()
         self._streams.forget()
         self._outbox.unsettle()
 
@@ -198,9 +197,8 @@ class MqttSink:
             self._link.warn(refusal, "permission to publish", remedy)
         if mid == self._greeting:
             self._greeting = None
-            if refusal is None:
-                self._link.stands()
-            self._streams.begin()
+            self._link.is_useful()
+            self._streams.begin(self._link.largest_packet)
             self._opened.set()
             _log.info("Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
             # Another broker, or one that has lost what it held, learns how every alarm stands.
@@ -226,6 +224,8 @@ class MqttSink:
     def _send_status(self, state: Literal["online", "offline"], reason: str) -> int:
         self._status_at = monotonic()
         self._outbox.flush()
+        link = replace(self._link.report, connected=True)  # true for whoever has the status from the broker
+        self._told = link.trouble
         return self._link.publish(
             status_message(
                 self._topics,
@@ -233,7 +233,7 @@ class MqttSink:
                 reason,
                 time=time(),
                 device=self._describe(),
-                link=self._link.report,
+                link=link,
                 counts=self._counts,
                 outbox=self._outbox.report,
             )
