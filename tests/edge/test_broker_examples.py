@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import subprocess
 import threading
@@ -18,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner
 
 from asd_edge.cli.app import app
-from asd_edge.config import OutboxTable
+from asd_edge.config import OutboxTable, load_config
 from asd_edge.sinks.home_assistant import discovery_messages
 from asd_edge.sinks.topics import Topics
 from tests.edge.broker import Broker
@@ -200,16 +201,20 @@ class TestRights:
         with suppress(OSError):  # some versions of TLS tell at once
             assert not connect(None).is_connected
 
-    def test_a_device_of_this_project_uses_it(self, broker: Broker, authority: Path, tmp_path: Path) -> None:
+    def test_the_device_file_in_the_document_uses_it(self, broker: Broker, authority: Path, tmp_path: Path) -> None:
+        (text,) = re.findall(r"```toml\n(.*?)```", (FOLDER.parents[1] / "docs" / "scada.md").read_text(), re.DOTALL)
+        here = {"mqtt.plant.example": "127.0.0.1", "= 8883": f"= {broker.port}", "/etc/asd-edge/": f"{authority}/"}
+        here |= {"alsa:hw:CARD=Device": "sim:fan", "[device]": f'[device]\nstate_dir = "{tmp_path}"'}
+        for word, replacement in here.items():
+            assert word in text
+            text = text.replace(word, replacement)
         device = tmp_path / "device.toml"
-        device.write_text(
-            f'[device]\nid = "press-hall-3"\nstate_dir = "{tmp_path}"\n'
-            f'[mqtt]\nport = {broker.port}\n[mqtt.tls]\nca_file = "{authority}/ca.pem"\n'
-            f'cert_file = "{authority}/press-hall-3.pem"\nkey_file = "{authority}/press-hall-3.key"\n'
-            '[[machines]]\nid = "fan-7"\nsource = "sim:fan"\nfactory = "fan/00"\n'
-        )
+        device.write_text(text)
         said = CliRunner().invoke(app, ["run", "--check", "--config", str(device)]).output
-        assert f"ok      broker: 127.0.0.1:{broker.port} answers, MQTT 5" in said
+        assert f"127.0.0.1:{broker.port} answers, MQTT 5" in said
+        rights, node = (FOLDER / "asd-edge.acl").read_text(), load_config(device).sparkplug
+        assert f"pattern write spBv1.0/{node.group}/+/%u/+\n" in rights
+        assert f"topic write spBv1.0/STATE/{node.primary_host}\n" in rights
 
 
 class TestPersistence:

@@ -83,7 +83,10 @@ class DecisionTable(Strict):
         default=0.1, ge=0.0, lt=1.0, description="Lower limit = threshold · (1 − deadband), a fraction."
     )
     severity: int = Field(
-        default=500, ge=1, le=1_000, description="Severity of an alarm at its threshold; it grows with the score."
+        default=300,
+        ge=1,
+        le=1_000,
+        description="Severity of an alarm at its threshold; each doubling of the score halves what is missing to 1000.",
     )
 
 
