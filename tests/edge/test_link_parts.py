@@ -50,16 +50,16 @@ def test_a_broker_is_waited_for_from_its_last_answer_to_the_oldest() -> None:
     unanswered = Unanswered()
     assert unanswered.waited_s(100.0) == 0.0
     for number in (7, 8, 9):
-        unanswered.sent(number, 100.0 + number)
+        unanswered.sent(number, f"topic-{number}", 100.0 + number)
     assert unanswered.waited_s(120.0) == 13.0
-    unanswered.answered(7, 120.0)  # slow, but not silent
+    assert unanswered.answered(7, 120.0) == "topic-7"  # slow, but not silent
     assert unanswered.waited_s(125.0) == 5.0
     unanswered.answered(9, 126.0)  # 8 is passed over
     unanswered.answered(5, 126.0)
     assert unanswered.waited_s(130.0) == 10.0
     unanswered.answered(8, 131.0)
     assert unanswered.waited_s(200.0) == 0.0
-    unanswered.sent(1, 300.0)
+    unanswered.sent(1, "topic", 300.0)
     assert unanswered.waited_s(301.0) == 1.0
 
 
@@ -69,7 +69,7 @@ def test_a_broker_is_waited_for_from_its_last_answer_to_the_oldest() -> None:
         ("Session taken over", True, "another client connects as asd-edge-box"),
         ("Session taken over", True, "another device with this id"),
         ("Packet too large", True, "larger packets"),
-        (CLOSED_AT_ONCE, False, "8883 usually wants TLS"),
+        (CLOSED_AT_ONCE, False, "under [sparkplug] (8883 usually wants TLS"),
         ("Connection refused", False, "Start the broker"),
         ("Keep alive timeout", True, "the broker's log"),
         ("Unspecified error", True, "the connection broke"),
@@ -77,6 +77,6 @@ def test_a_broker_is_waited_for_from_its_last_answer_to_the_oldest() -> None:
     ],
 )
 def test_every_end_says_what_to_do(end: str, accepted: bool, says: str) -> None:
-    trouble = trouble_of(end, accepted=accepted, client_id="asd-edge-box")
+    trouble = trouble_of(end, accepted=accepted, client_id="asd-edge-box", name="sparkplug")
     assert says in " ".join(trouble)
     assert end in trouble.found or trouble.found == "the connection broke"

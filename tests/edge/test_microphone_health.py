@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from asd_edge.config import MicrophoneTable
 from asd_edge.simulator import MACHINES, OperatingState, SimulatedMachine
 from asd_edge.sources import health
 from asd_edge.sources.examination import examine, same_sound
-from asd_edge.sources.health import MicrophoneHealth, NoiseFloor, SourceWarning
+from asd_edge.sources.health import MicrophoneHealth, NoiseFloor
 
 RATE = 16_000
 
@@ -282,5 +281,5 @@ def test_the_documented_names_and_limits_are_those_of_the_code() -> None:
     lasting = [(name, str(on_s), str(off_s)) for name, (_, on_s, off_s) in FAULTS.items()]
     assert documented == [*lasting, ("same_as_channel_N", str(health._SURELY_S), str(health._SURELY_S))]
     names = re.findall(r"^\| `(\w+)` \|", warnings.partition("## ")[0], re.M)
-    assert names == ["clipping", "dc_offset", "noise_floor", *get_args(SourceWarning)]
+    assert names == ["clipping", "dc_offset", "noise_floor", "rate", "unusable_file"]
     assert f"{health._CLIPPED_WARNING:.1%} of the samples".replace("%", " %") in warnings

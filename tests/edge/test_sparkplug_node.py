@@ -238,6 +238,11 @@ def test_history_is_cut_to_what_the_broker_takes(make_broker: Any, hear: Any, ma
     broker.start()
     host = hear(broker.port)
     host.wait("DDATA", lambda h: 2.99 in _scores(h))
+    deadline = time.monotonic() + 5.0
+    while node._outbox.report.waiting != 300:  # they stay on the disk for a while, but wait for nothing
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert node.report[2].waiting == 0
     assert [value for heard in host.of("DDATA") for value in _scores(heard)] == [number / 100 for number in range(300)]
     assert len(host.of("NBIRTH")) == 1
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from asd_edge.cli.running import state_folder
-from asd_edge.cli.status_text import duration, status_text
+from asd_edge.cli.status_text import duration, machine_line, status_text
 from asd_edge.cli.watch import screen_of
 from asd_edge.control import ControlReply, ControlRequest
 from asd_edge.daemon.control import ControlServer
+from asd_edge.errors import ConfigError
 from asd_edge.status import Status
 from tests.edge.a_status import a_status
 from tests.edge.device import ASD_EDGE, asd_edge
@@ -113,6 +114,19 @@ def test_a_suppressed_alarm_looks_like_none_that_somebody_must_run_for() -> None
     for shown in (console.export_text(), status_text(status)):
         assert "suppressed" in shown
         assert "ALARM" not in shown
+
+
+def test_old_figures_do_not_look_like_news() -> None:
+    fan = a_status().machines[0]
+    assert "ago" not in machine_line(fan, "2026-03-01T12:00:59.000Z")
+    assert "score 0.310 of 0.250, 3 h ago" in machine_line(fan, "2026-03-01T15:00:00.000Z")
+    lost = fan.model_copy(update={"window": None, "state": "failed", "health": "failure"})
+    assert machine_line(lost, fan.window.time if fan.window else "").startswith("failed, failure, ALARM")
+
+
+def test_a_device_file_that_is_not_there_asks_no_other_daemon(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no device file .*absent\.toml"):
+        state_folder(tmp_path / "absent.toml")
 
 
 @pytest.mark.usefixtures("troubled")

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from asd_edge import support
 from asd_edge.doctor.checks import CHECKS
 from asd_edge.errors import StateError
 from asd_edge.support import write_support_bundle
-from tests.edge.device import asd_edge
+from tests.edge.broker import Broker
+from tests.edge.device import asd_edge, write_device
 
 SECRET = "hunter2-planted-secret"
 DEVICE = """
@@ -152,3 +154,18 @@ def test_the_command_says_what_is_in_it(tmp_path: Path) -> None:
     made = asd_edge("support-bundle", "--config", tmp_path / "device.toml", "--out", tmp_path / "out.tar.gz")
     assert made.returncode == 0, made.stderr
     assert [line.strip() for line in made.stdout.splitlines()[:-1]] == list(members(tmp_path / "out.tar.gz"))
+
+
+def test_no_user_name_of_a_broker_that_answers(
+    make_broker: Callable[..., Broker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support, "CHECKS", [check for check in CHECKS if check.name == "broker"])
+    broker = make_broker()
+    broker.start()
+    device = write_device(
+        tmp_path, tmp_path / "none.asd", broker.port, {"id": "fan", "source": "sim:fan"}, username="plantuser77"
+    )
+    write_support_bundle(device, tmp_path / "out.tar.gz")
+    found = members(tmp_path / "out.tar.gz")
+    assert "MQTT 5, user <removed>" in found["doctor.json"]
+    assert not [name for name, text in found.items() if "plantuser77" in text]

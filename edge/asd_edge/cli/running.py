@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -30,10 +31,20 @@ def state_folder(config: Path | None) -> Path:
 
     The daemon goes on with the file as it was before, and is the one to say what is wrong with this one; so neither a
     file that cannot be used nor one with another state folder by now may hide it.
+
+    Raises:
+        ConfigError: there is no such file.
     """
     usual = usual_folder()
     if config is None:
         return usual
+    if not os.path.exists(config):
+        raise ConfigError(
+            f"There is no device file {config}",
+            found="no such file",
+            expected="the device file of the daemon",
+            remedy="Correct --config.",
+        )
     folder = _folder_in(config)
     return usual if folder != usual and _is_read_at(usual, config) else folder
 

@@ -54,7 +54,9 @@ def _lines(folder: Path, status: Status | None) -> None:
         if status is None:
             typer.echo("no daemon answers")
         else:
-            machines = "; ".join(f"{machine.machine} {machine_line(machine)}" for machine in status.machines)
+            machines = "; ".join(
+                f"{machine.machine} {machine_line(machine, status.time)}" for machine in status.machines
+            )
             waiting = ", ".join(f"{d.name} {d.outbox.waiting} waiting" for d in status.destinations)
             typer.echo(f"{status.time} {machines}; {waiting}")
         sleep(_EVERY_S)

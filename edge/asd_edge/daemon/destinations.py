@@ -132,8 +132,7 @@ class Destinations:
         return partial(self._follow, self._made(config))
 
     def _made(self, config: DeviceConfig) -> _Destinations:
-        tables: dict[str, MqttTable | SparkplugTable] = {"mqtt": config.mqtt, "sparkplug": config.sparkplug}
-        return {name: self._one(name, table, config) for name, table in tables.items() if table.enabled}
+        return {table.name: self._one(table, config) for table in config.destinations}
 
     def _follow(self, planned: _Destinations) -> None:
         """Let the planned ones take over: events of now are theirs, and so is what waits on the disk."""
@@ -148,8 +147,8 @@ class Destinations:
         if new:
             self._renewed()
 
-    def _one(self, name: str, table: MqttTable | SparkplugTable, config: DeviceConfig) -> _Made:
-        device = config.device.id
+    def _one(self, table: MqttTable | SparkplugTable, config: DeviceConfig) -> _Made:
+        name, device = table.name, config.device.id
         announced = isinstance(table, SparkplugTable) or table.home_assistant is not None
         machines = tuple(machine.id for machine in config.machines) if announced else ()
         settings = _Settings(device, table, config.outbox, _written(table), machines)

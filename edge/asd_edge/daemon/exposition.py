@@ -58,7 +58,9 @@ _MICROPHONE: tuple[_Figure[MicrophoneStatus], ...] = (
 )
 _DESTINATION: tuple[_Figure[DestinationStatus], ...] = (
     _Figure("link_up", "gauge", "1 while a broker is connected.", lambda d: d.link.connected),
-    _Figure("outbox_waiting", "gauge", "Events that nobody has confirmed.", lambda d: d.outbox.waiting),
+    _Figure(
+        "outbox_waiting", "gauge", "Events that wait: not confirmed, to Sparkplug not sent.", lambda d: d.outbox.waiting
+    ),
     _Figure("outbox_oldest_seconds", "gauge", "Age of the oldest of them.", lambda d: d.outbox.oldest_s),
     _Figure("outbox_parked", "gauge", "Events that the broker refused.", lambda d: d.outbox.parked),
     _Figure("outbox_dropped_scores_total", "counter", "Scores given up.", lambda d: d.outbox.dropped_scores),

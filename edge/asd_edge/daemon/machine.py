@@ -155,9 +155,9 @@ class MachineThread:
         self._beat()
         if self._hearing.quiet and self.report.state != "failed":
             known = self.report.error
-            error = known or str(silent(self._machine.source))
-            _log.error("Machine %s: %s", self._machine.id, error if known is None else "its source does not come back")
-            self._set(self._report("failed", error))
+            lost = silent(self._machine.source)
+            _log.error("Machine %s: %s", self._machine.id, lost if known is None else "its source is not heard")
+            self._set(self._report("failed", known or lost.line))
         if self.report.state in ("reopening", "failed"):
             self._miss_sound()
 
@@ -237,9 +237,9 @@ class MachineThread:
         level = logging.WARNING if state == "reopening" else logging.ERROR
         if text != self.report.error:
             traceback = None if isinstance(error, AsdEdgeError) else error
-            _log.log(level, "Machine %s: %s", self._machine.id, text, exc_info=traceback)
+            _log.log(level, "Machine %s: %s", self._machine.id, error, exc_info=traceback)
         elif state != self.report.state:
-            _log.log(level, "Machine %s: its source does not come back", self._machine.id)
+            _log.log(level, "Machine %s: its source is not heard", self._machine.id)
         return self._report(state, text)
 
     def _report(self, state: MachineState, error: str | None = None) -> MachineReport:
@@ -251,4 +251,4 @@ class MachineThread:
 
 
 def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"
+    return error.line if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"

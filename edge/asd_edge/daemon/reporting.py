@@ -93,7 +93,10 @@ class Reporting:
             bundle=str(self.serving),
             engine=f"{self.engines.report.name}/{self.engines.report.precision}",
             engine_reason=self.engines.report.reason,
-            health=worst_health([report.health for report, _ in machines], troubled=bool(troubles)),
+            health=worst_health(
+                [report.health for report, _ in machines],
+                troubled=bool(troubles) or any(destination.trouble for destination in destinations),
+            ),
             troubles=troubles,
             machines=tuple(self._machine(*machine) for machine in machines),
             destinations=destinations,
@@ -109,7 +112,7 @@ class Reporting:
                 path=str(file.path.absolute()),
                 sha256=file.sha256,
                 loaded=utc(file.loaded),
-                reload_error=None if error is None else str(error),
+                reload_error=None if error is None else error.line,
             ),
         )
 
@@ -129,8 +132,8 @@ class Reporting:
         """Say what needs a person, beside what machines and outboxes say themselves."""
         stuck = (f"a thread is stuck: {how}" for how in self.watchdog.stuck)
         error = self.reload.error
-        file = () if error is None else (f"the device file was not taken: {error.what}: {error.found}",)
-        alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.what}",)
+        file = () if error is None else (f"the device file was not taken: {error.line}",)
+        alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.line}",)
         evidence = () if self.evidence.report.fault is None else (f"evidence: {self.evidence.report.fault}",)
         others = (fault for fault in (self.prometheus.fault, self.control.fault) if fault is not None)
         return (*stuck, *file, *alarms, *evidence, *others)
@@ -143,7 +146,7 @@ class Reporting:
             health=report.health,
             error=report.trouble,
             enrolling=report.enrolling,
-            window=None if window is None else _window(window),
+            window=None if window is None or report.state != "running" else _window(window),
             alarm=None if alarm is None else _alarm(alarm),
             microphone=None if report.microphone is None else MicrophoneStatus(**asdict(report.microphone)),
         )

@@ -57,9 +57,8 @@ def credentials(config: DeviceConfig) -> dict[str, Path]:
         ServiceError: two of them have the same file name, by which the daemon finds its copies.
     """
     named = [config.remote.keys_file] if config.remote.enabled else []
-    for broker in (config.mqtt, config.sparkplug):
-        if broker.enabled:
-            named += [broker.password_file, broker.tls.key_file if broker.tls is not None else None]
+    for broker in config.destinations:
+        named += [broker.password_file, broker.tls.key_file if broker.tls is not None else None]
     found: dict[str, Path] = {}
     for path in (path for path in named if path is not None):
         if found.setdefault(path.name, path) != path:

@@ -150,11 +150,11 @@ def _named(config: DeviceConfig) -> Iterator[tuple[str, Path]]:
         yield "bundle.path", Path(config.bundle.path)
     if config.bundle.trusted_keys_file is not None:
         yield "bundle.trusted_keys_file", config.bundle.trusted_keys_file
-    for name, broker in (("mqtt", config.mqtt), ("sparkplug", config.sparkplug)):
-        if broker.enabled and broker.tls is not None:
+    for broker in config.destinations:
+        if broker.tls is not None:
             for key, path in (("ca_file", broker.tls.ca_file), ("cert_file", broker.tls.cert_file)):
                 if path is not None:
-                    yield f"{name}.tls.{key}", path
+                    yield f"{broker.name}.tls.{key}", path
     for machine in config.machines:
         scheme, _, rest = machine.source.partition(":")
         if scheme in _OF_FILES:

@@ -88,6 +88,7 @@ class Connection:
         self.fell_back = False  # the broker does not speak MQTT 5
         self.useful_since: float | None = None
         self.stood = False  # useful for long enough
+        self.denied = False  # a message, and it was said
         self.complained = False  # about what goes on for as long as it stands
         self.unanswered = Unanswered()
         self._keepalive_s, self._listener, self._do = keepalive_s, listener, do

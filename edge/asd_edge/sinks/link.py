@@ -17,7 +17,7 @@ from asd_edge.sinks.mqtt_client import VERSION_REFUSED, broker_error, leave_it_t
 from asd_edge.sinks.patience import AwakeClock
 from asd_edge.sinks.payloads import LinkReport, Message
 from asd_edge.sinks.subscription import Subscription
-from asd_edge.sinks.troubles import trouble_of
+from asd_edge.sinks.troubles import denial, trouble_of
 from asd_edge.sinks.turns import Turns
 
 _log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Link:
         assert self._connection is not None
         mid = self._connection.client.publish(message.topic, message.payload, qos=qos, retain=message.retain).mid
         if qos > 0:
-            self._connection.unanswered.sent(mid, self._clock.now)
+            self._connection.unanswered.sent(mid, message.topic, self._clock.now)
         return mid
 
     def is_useful(self) -> None:
@@ -161,7 +161,7 @@ class Link:
             leave_it_to_the_will(connection.client, "5")
         else:
             connection.client.disconnect()
-        _log.warning("Leaving the broker at %s: %s", connection.server, reason)
+        _log.warning("[%s] Leaving the broker at %s: %s", self._config.name, connection.server, reason)
         self._turns.failed(self._clock.now)
         self._owner.on_down()
 
@@ -173,7 +173,7 @@ class Link:
         if found != self._trouble:
             self._trouble = found
             server = self._next_server if connection is None else connection.server
-            _log.warning("%s", broker_error(server, found, expected, remedy))
+            _log.warning("%s", broker_error(self._config.name, server, found, expected, remedy))
 
     # --- of the connection, in the owner's thread ---
 
@@ -193,7 +193,8 @@ class Link:
         connection.refused = refusal is not None
         if refusal == VERSION_REFUSED and self._protocol(connection.server) == "5":
             connection.fell_back = True
-            _log.warning("The broker at %s does not speak MQTT 5; falling back to MQTT 3.1.1", connection.server)
+            words = "[%s] The broker at %s does not speak MQTT 5; falling back to MQTT 3.1.1"
+            _log.warning(words, self._config.name, connection.server)
             self._spoken[connection.server] = "3.1.1"
         elif refusal is not None:
             self.warn(refusal, "the broker to accept the connection", "Check the user name, the password and the ACL.")
@@ -210,7 +211,10 @@ class Link:
     def acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         """Pass on what the broker says to a message."""
         if connection is self._connection:
-            connection.unanswered.answered(mid, self._clock.now)
+            topic = connection.unanswered.answered(mid, self._clock.now)
+            if refusal is not None and topic is not None and not connection.denied:
+                connection.denied = True  # the first says enough: there is a score every second
+                self.warn(*denial(refusal, topic))
             self._owner.on_acknowledged(mid, refusal)
 
     def deaf(self, connection: Connection, reason: str) -> None:
@@ -229,7 +233,8 @@ class Link:
             self._connect()
             return
         if not connection.refused:
-            self.warn(*trouble_of(reason, accepted=connection.accepted, client_id=self._client_id))
+            names = {"client_id": self._client_id, "name": self._config.name}
+            self.warn(*trouble_of(reason, accepted=connection.accepted, **names))
         (self._turns.lost if connection.stood else self._turns.failed)(self._clock.now)
         if connection.accepted:
             self._owner.on_down()

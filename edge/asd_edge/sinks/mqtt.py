@@ -193,16 +193,12 @@ class MqttSink:
 
     def on_acknowledged(self, mid: int, refusal: str | None) -> None:
         """Note what has become of a message."""
-        if refusal is not None:
-            announced = " and to where it announces itself (docs/home-assistant.md)" if self.greetings() else ""
-            remedy = f"Allow writing to {self._topics.prefix}/{self._topics.device}/#{announced}."
-            self._link.warn(refusal, "permission to publish", remedy)
         if mid == self._greeting:
             self._greeting = None
             self._link.is_useful()
             self._streams.begin(self._link.largest_packet)
             self._opened.set()
-            _log.info("Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
+            _log.info("[mqtt] Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
             # Another broker, or one that has lost what it held, learns how every alarm stands.
             alarms = (entry_message(self._topics, row.entry, row.id) for row in self._outbox.forgotten_alarms())
             for message in (*alarms, *self.greetings()):

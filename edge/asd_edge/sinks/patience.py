@@ -27,21 +27,24 @@ class Unanswered:
     """Messages, oldest first, that a broker has not acknowledged."""
 
     def __init__(self) -> None:
-        self._numbers: dict[int, None] = {}
+        self._topics: dict[int, str] = {}  # by number
         self._since = 0.0  # when the oldest of them was sent, or became the oldest
 
-    def sent(self, number: int, now: float) -> None:
+    def sent(self, number: int, topic: str, now: float) -> None:
         """Note that a message went out."""
-        if not self._numbers:
+        if not self._topics:
             self._since = now
-        self._numbers[number] = None
+        self._topics[number] = topic
 
-    def answered(self, number: int, now: float) -> None:
-        """Note an answer. A slow link is no silent broker: the next message is waited for from now on."""
-        if next(iter(self._numbers), None) == number:
+    def answered(self, number: int, now: float) -> str | None:
+        """Note an answer; return the message's topic.
+
+        A slow link is no silent broker: the next message is waited for from now on.
+        """
+        if next(iter(self._topics), None) == number:
             self._since = now
-        self._numbers.pop(number, None)
+        return self._topics.pop(number, None)
 
     def waited_s(self, now: float) -> float:
         """Return how long the broker has let the oldest wait; 0 when nothing is unanswered."""
-        return now - self._since if self._numbers else 0.0
+        return now - self._since if self._topics else 0.0

@@ -79,7 +79,7 @@ class MicrophoneSource:
                     arrival.skip(lost_s)
                 due = piece.start + len(samples)
                 arrival.push(len(samples) / self._source_rate, piece.arrived)
-                self._observer.warn("rate", arrival.off_rate)
+                self._observer.off_rate(arrival.off_rate)
                 conversion.keep_time(piece.captured)
                 faults = self._observer.hear(pcm, rate=self._source_rate, channel=self._channel, others=self._others)
                 yield from conversion.push(samples, arrived=piece.arrived, faults=faults)

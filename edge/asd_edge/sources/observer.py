@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_edge.sources.health import MicrophoneHealth, SourceWarning
+from asd_edge.sources.health import MicrophoneHealth
 
 
 def nothing() -> None:
@@ -37,10 +37,15 @@ class Observer:
         if self.health is not None:
             self.health.lose(seconds)
 
-    def warn(self, warning: SourceWarning, found: bool) -> None:
-        """Take note of whether the source itself gives reason for a warning."""
+    def off_rate(self, found: bool) -> None:
+        """Take note of whether the sound comes at another rate than was said."""
         if self.health is not None:
-            self.health.warn(warning, found)
+            self.health.off_rate(found)
+
+    def unusable_file(self, why: str | None) -> None:
+        """Take note of why the last file of a watched folder could not be used; None when it could."""
+        if self.health is not None:
+            self.health.unusable_file(why)
 
 
 NOBODY = Observer()

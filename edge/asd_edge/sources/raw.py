@@ -83,7 +83,7 @@ class RawSource:
             if conversion is None:
                 conversion = Conversion(self._source_rate, self.rate, time=captured)
             lost_s = arrival.push(len(samples) / self._source_rate, now, now - asked)
-            self._observer.warn("rate", arrival.off_rate)
+            self._observer.off_rate(arrival.off_rate)
             if lost_s > 0.0:
                 yield from conversion.flush()
                 conversion.skip(lost_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from time import monotonic, time
 
@@ -78,6 +79,7 @@ class SparkplugNode:
         self._inbox = Inbox(self._session.subscriptions)
         self._link.subscriptions += self._inbox.subscriptions
         self._replay = Replay(outbox, history_kib_s, config.keepalive_s)
+        self._unsent = 0  # events, for other threads
         self._unwritten: set[int] = set()  # numbers of messages
         self._up = False
         self._look_at = 0.0
@@ -94,8 +96,10 @@ class SparkplugNode:
 
     @property
     def report(self) -> tuple[LinkReport, None, OutboxReport]:
-        """How link and outbox do; nobody confirms messages of QoS 0, so they are not counted."""
-        return self._link.report, None, self._outbox.report
+        """How link and outbox do; nobody confirms messages of QoS 0: what waits is what was not sent."""
+        outbox = self._outbox.report
+        oldest_s = outbox.oldest_s if self._unsent else None
+        return self._link.report, None, replace(outbox, waiting=self._unsent, oldest_s=oldest_s)
 
     def start(self) -> None:
         """Begin to connect; return at once."""
@@ -144,6 +148,7 @@ class SparkplugNode:
             self._look()
         self._link.tick()
         self._replay.tick(monotonic())
+        self._unsent = self._replay.unsent
         for topic, payload, retained in self._inbox.read():
             self._hear(topic, payload, retained)
         self._do(self._session.tick(_now()))
@@ -164,7 +169,7 @@ class SparkplugNode:
         """Say what there is: the births."""
         self._up = True
         self._link.is_useful()  # QoS 0: there is nothing to see it by
-        _log.info("Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
+        _log.info("[sparkplug] Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
         self._do(self._session.connected(self._link.report.broker, _now()))
 
     def on_down(self) -> None:
@@ -179,8 +184,6 @@ class SparkplugNode:
     def on_acknowledged(self, mid: int, refusal: str | None) -> None:
         """Note that a message is on the wire, or with QoS 1 that the broker has it."""
         self._unwritten.discard(mid)
-        if refusal is not None:
-            self._link.warn(refusal, "permission to publish", "Allow writing to the topics of this edge node.")
         if mid == self._farewell:
             self._replay.arrived(self._leave_until)
             self._left.set()
