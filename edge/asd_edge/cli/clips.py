@@ -32,7 +32,8 @@ def list_(config: Config, machine: MachineOrAll = None, as_json: Json = False) -
     With --json, one object for each clip, in a list: its manifest, `path`, `size` in bytes, and `fault`, which says
     why a damaged clip cannot be read.
     """
-    clips = _store(config, machine).clips(machine)
+    store = _store(config, machine)
+    clips = store.clips(machine)
     if as_json:
         typer.echo(json.dumps([_row(clip) for clip in clips], indent=2))
         return
@@ -42,7 +43,9 @@ def list_(config: Config, machine: MachineOrAll = None, as_json: Json = False) -
     typer.echo(f"{'clip':<23} {'machine':<16} {'alarm (UTC)':<20} {'seconds':>7} {'score':>8} {'limit':>8}  label")
     for clip in clips:
         typer.echo(_line(clip))
-    typer.echo(f"{len(clips)} clips, {sum(clip.size for clip in clips) / (1 << 20):.1f} MiB", err=True)
+    size = sum(clip.size for clip in clips) / (1 << 20)
+    typer.echo(f"{len(clips)} {'clip' if len(clips) == 1 else 'clips'}, {size:.1f} MiB", err=True)
+    typer.echo(f"Listen: {store.folder}/MACHINE/CLIP/sound.flac, and spectrogram.png beside it", err=True)
 
 
 @app.command()

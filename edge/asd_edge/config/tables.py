@@ -140,7 +140,8 @@ class MachineTable(Strict):
         default=1.0,
         ge=0.001,
         le=10_000.0,
-        description="False alarms a week that are accepted; thresholds are found for it.",
+        description="False alarms a week that are accepted: thresholds found on the device keep to it, the factory's do"
+        " not.",
     )
     decision: DecisionTable = Field(default=DecisionTable(), description="Table `[machines.decision]`.")
     microphone: MicrophoneTable = Field(default=MicrophoneTable(), description="Table `[machines.microphone]`.")
