@@ -198,7 +198,8 @@ def _ask(state_dir: Path, request: ControlRequest, patience_s: float = _PATIENCE
             "No daemon answers",
             found=f"no asd-edge run that listens at {state_dir / _SOCKET}",
             expected="asd-edge run on this computer, with the same device.state_dir",
-            remedy="Start asd-edge run (systemctl start asd-edge).",
+            remedy="Start asd-edge run (systemctl start asd-edge), or name its file with --config; restart it if "
+            "device.state_dir is another by now.",
         ) from None
     except PermissionError:
         raise StateError(

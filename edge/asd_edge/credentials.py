@@ -9,5 +9,7 @@ from pathlib import Path
 def credential(path: Path) -> Path:
     """Return the service's own copy of a file, found by its name; `path` itself where there is none."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    given = Path(folder, path.name) if folder else path
-    return given if given.exists() else path
+    if not folder:
+        return path
+    given = Path(folder, path.name)
+    return given if os.path.exists(given) else path  # Path.exists raises where it may not look

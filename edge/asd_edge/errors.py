@@ -22,6 +22,11 @@ class AsdEdgeError(Exception):
         self.expected = expected
         self.remedy = remedy
 
+    @property
+    def line(self) -> str:
+        """The error in one line, for a tag of a SCADA system or a line of a table."""
+        return f"{self.what}; found: {self.found}; do: {self.remedy}"
+
     def __str__(self) -> str:
         return f"{self.what}\n  found:    {self.found}\n  expected: {self.expected}\n  remedy:   {self.remedy}"
 

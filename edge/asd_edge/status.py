@@ -45,10 +45,12 @@ class MicrophoneStatus(Strict):
     lost_s: float
     faults: tuple[str, ...]
     warnings: tuple[str, ...]
+    unusable_file: str | None
 
 
 class MachineStatus(Strict):
-    """One machine: `health` as in the MQTT status, `error` is what is wrong; `window` is None before the first."""
+    """One machine: `health` as in the MQTT status, `error` is what is wrong; `window` is None before the first,
+    and while the machine is not heard."""
 
     machine: Name
     state: str
@@ -72,7 +74,7 @@ class LinkStatus(Strict):
 
 
 class OutboxStatus(Strict):
-    """What waits on the disk for a broker (docs/operations.md)."""
+    """What waits on the disk for a broker (docs/operations.md): not confirmed by it, or to Sparkplug not sent."""
 
     waiting: int
     oldest_s: float | None
@@ -98,6 +100,11 @@ class DestinationStatus(Strict):
     link: LinkStatus
     messages: MessageStatus | None
     outbox: OutboxStatus
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the connection; None when it stands."""
+        return self.link.trouble or (None if self.link.connected else "no connection")
 
 
 class FileStatus(Strict):
@@ -139,12 +146,6 @@ class Status(Strict):
     @property
     def needs_a_person(self) -> tuple[str, ...]:
         """What somebody should look at, a line each; empty when all is normal."""
-        machines = (
-            f"{m.machine}: {m.error or m.health}".splitlines()[0] for m in self.machines if m.health not in Normal
-        )
-        links = (
-            f"{d.name}: {d.link.trouble or 'no connection'}"
-            for d in self.destinations
-            if d.link.trouble is not None or not d.link.connected
-        )
+        machines = (f"{m.machine}: {m.error or m.health}" for m in self.machines if m.health not in Normal)
+        links = (f"{d.name}: {d.trouble}" for d in self.destinations if d.trouble is not None)
         return (*machines, *self.troubles, *links)

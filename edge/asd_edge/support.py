@@ -10,6 +10,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
@@ -38,6 +39,7 @@ _LONGEST = 1 << 20  # bytes of a member
 _LOG_LINES = 1_000
 _MOST_FILES = 5_000
 _REMOVED = "<removed>"
+_NAMED = re.compile(r"""\b(username|password_file|key_file)\s*=\s*(["'])(.+?)\2""")
 _SHORTEST_SECRET = 4  # characters; less would take words out of texts
 
 
@@ -79,7 +81,7 @@ def support_members(device: Device) -> dict[str, bytes]:
         makers["status.json"] = lambda: status(state).model_dump_json(indent=1).encode()
         makers["disk.json"] = lambda: _json(_disk(state))
         makers |= {name: partial(_read, state / name) for name in _STATE_FILES}
-    secrets = list(_secrets(config)) if config is not None else _shown(device.refusal)
+    secrets = list(_secrets(config)) if config is not None else _guessed(device)
     return {name: _scrubbed(_made(make), secrets) for name, make in makers.items()}
 
 
@@ -125,20 +127,35 @@ def _without_secrets(config: DeviceConfig) -> dict[str, Any]:
 
 
 def _secrets(config: DeviceConfig) -> Iterator[bytes]:
-    """Yield what must not be in the archive, whichever text it has got into: passwords and keys."""
+    """Yield what must not be in the archive, whichever text it has got into: passwords, keys, names of users."""
     brokers: tuple[BrokerTable, ...] = (config.mqtt, config.sparkplug)
     for table in brokers:
+        if table.username is not None:
+            yield table.username.encode()
         for path in (table.password_file, None if table.tls is None else table.tls.key_file):
-            try:
-                content = b"" if path is None else credential(path).read_bytes()
-            except OSError:  # who may not read it cannot give it away either
-                continue
-            yield from (line.strip() for line in content.splitlines())
+            if path is not None:
+                yield from _lines(path)
 
 
-def _shown(refusal: AsdEdgeError | None) -> list[bytes]:
-    """Return the value that an unusable device file is refused for: it may be a password in a wrong place."""
-    return [] if refusal is None or " = " not in refusal.found else [refusal.found.partition(" = ")[2].encode()]
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return [line.strip() for line in credential(path).read_bytes().splitlines()]
+    except OSError:  # who may not read it cannot give it away either
+        return []
+
+
+def _guessed(device: Device) -> list[bytes]:
+    """Return the same of a device file that cannot be used, as far as its text tells."""
+    found = "" if device.refusal is None else device.refusal.found
+    secrets = [found.partition(" = ")[2].encode()]  # what it is refused for may be a password in a wrong place
+    assert device.config_file is not None  # of a support bundle
+    try:
+        text = device.config_file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return secrets
+    for key, _, value in _NAMED.findall(text):
+        secrets += [value.encode()] if key == "username" else _lines(device.config_file.absolute().parent / value)
+    return secrets
 
 
 def _scrubbed(content: bytes, secrets: list[bytes]) -> bytes:

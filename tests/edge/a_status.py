@@ -51,6 +51,7 @@ def a_status() -> Status:
             lost_s=2.5,
             faults=("silent",),
             warnings=(),
+            unusable_file=None,
         ),
     )
     mqtt = DestinationStatus(

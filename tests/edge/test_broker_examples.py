@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from asd_edge.cli.app import app
 from asd_edge.config import OutboxTable, load_config
+from asd_edge.daemon.check import check
 from asd_edge.sinks.home_assistant import discovery_messages
 from asd_edge.sinks.topics import Topics
 from tests.edge.broker import Broker
@@ -215,6 +216,35 @@ class TestRights:
         rights, node = (FOLDER / "asd-edge.acl").read_text(), load_config(device).sparkplug
         assert f"pattern write spBv1.0/{node.group}/+/%u/+\n" in rights
         assert f"topic write spBv1.0/STATE/{node.primary_host}\n" in rights
+
+    @pytest.mark.parametrize(
+        ("device", "group", "denied"),
+        [
+            ("press-hall-3", "asd-edge", []),
+            ("pump-house", "asd-edge", ["asd-edge/pump-house/check", "spBv1.0/asd-edge/CHECK/pump-house"]),
+            ("press-hall-3", "hall-3", ["spBv1.0/hall-3/CHECK/press-hall-3"]),
+        ],
+    )
+    def test_a_device_is_told_whether_it_may_use_it(
+        self, broker: Broker, authority: Path, tmp_path: Path, device: str, group: str, denied: list[str]
+    ) -> None:
+        own = f'"{authority}/press-hall-3'
+        tls = f'ca_file = "{authority}/ca.pem"\ncert_file = {own}.pem"\nkey_file = {own}.key"\n'
+        path = tmp_path / "device.toml"
+        path.write_text(
+            f'[device]\nid = "{device}"\nstate_dir = "{tmp_path}"\n'
+            f"[mqtt]\nport = {broker.port}\n[mqtt.tls]\n{tls}"
+            f'[sparkplug]\nenabled = true\nport = {broker.port}\ngroup = "{group}"\n[sparkplug.tls]\n{tls}'
+            '[[machines]]\nid = "fan-7"\nsource = "sim:fan"\n'
+        )
+        brokers = [finding for finding in check(load_config(path)) if finding.what.startswith("broker")]
+        assert [finding.what for finding in brokers] == ["broker of [mqtt]", "broker of [sparkplug]"]
+        assert [
+            topic for topic in denied if f"Allow writing to {topic};" in str([str(f.error) for f in brokers])
+        ] == denied
+        for finding in brokers:
+            assert "certificate of press-hall-3" in str(finding.error or finding.result)
+        assert sum(finding.error is not None for finding in brokers) == len(denied)
 
 
 class TestPersistence:

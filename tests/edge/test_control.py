@@ -6,10 +6,12 @@ import json
 import re
 import socket
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -178,14 +180,47 @@ def test_the_folder_s_path_may_be_longer_than_an_address(tmp_path: Path) -> None
     server.stop()
 
 
-def test_a_folder_that_cannot_be_written_costs_the_socket_only(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_folder_that_cannot_be_used_is_used_by_one_when_it_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("asd_edge.daemon.control._RETRY_S", 0.05)
     (tmp_path / "file").touch()
-    server = ControlServer(tmp_path / "file" / "state", answer)
-    server.start()
-    server.stop()
-    assert "No commands can be taken" in caplog.text
+    state, mended = tmp_path / "file" / "state", SimpleQueue[StateError | None]()
+    servers = [ControlServer(state, answer, mended=mended.put) for _ in range(2)]
+    for server in servers:
+        server.start()
+        assert "Not a directory" in str(server.fault)
+    (tmp_path / "file").unlink()
+    outcomes = [mended.get(timeout=10.0) for _ in servers]
+    ping(state)
+    assert sorted(str(server.fault is None) for server in servers) == ["False", "True"]
+    assert [error for error in outcomes if error is None] == [None]
+    assert "Two daemons" in "".join(str(error) for error in outcomes)
+    for server in servers:
+        server.stop()
+    assert caplog.text.count("No commands can be taken") == 2  # said once by each
+
+
+def test_a_folder_on_a_disk_that_is_read_only_belongs_to_one_daemon_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_edge.daemon.control._RETRY_S", 0.05)
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    if subprocess.run([*mount, "ro,size=1m", "none", tmp_path], capture_output=True).returncode != 0:
+        pytest.skip("no right to mount a file system")
+    mended = threading.Event()
+    server = ControlServer(tmp_path, answer, mended=lambda _error: mended.set())
+    try:
+        server.start()
+        assert "Read-only" in str(server.fault)
+        with pytest.raises(StateError, match="Two daemons"):
+            ControlServer(tmp_path, answer).start()
+        subprocess.run([*mount, "remount,rw,size=1m", "none", tmp_path], check=True)
+        assert mended.wait(10.0)
+        ping(tmp_path)
+    finally:
+        server.stop()
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 @pytest.mark.parametrize("place", [".", "absent", "file/below"])

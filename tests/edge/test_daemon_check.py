@@ -28,7 +28,7 @@ def test_a_device_in_order_passes(broker: Any, tmp_path: Path) -> None:
         ["ok", "bundle"],
         ["ok", "machine fan-1"],
         ["ok", "machine fan-1"],
-        ["ok", "broker"],
+        ["ok", "broker of [mqtt]"],
     ]
 
 

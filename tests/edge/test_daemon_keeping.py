@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from asd_edge.bundle.archive import load_bundle
 from asd_edge.bundle.site import SiteState, condition_set
 from asd_edge.cli.recording import last_clips
 from asd_edge.config import load_config
-from asd_edge.control import ServedMachine, flush_history, ping, serving, socket_address
+from asd_edge.control import ControlRequest, ServedMachine, flush_history, ping, serving, socket_address
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.errors import StateError
 from asd_edge.history.format import Stretch, history_path
 from asd_edge.history.reader import read_history
-from asd_edge.scoring.aggregation import Windows, score_window
+from asd_edge.history.writer import HistoryWriter
+from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
 from asd_edge.sources.block import Block
 from tests.edge.device import FAN_SOURCE, asd_edge, write_device
 from tests.edge.fan_bundle import make_fan_bundle
@@ -227,3 +229,34 @@ def test_keeping_follows_the_device_file_and_those_that_stay_lose_nothing(bundle
     for number in range(1, 211):
         ring.push(Block(np.ones(RATE, np.float32), number * RATE, 0.0))
     assert len(ring.last(210.0)) == 210 * RATE
+
+
+def test_a_card_that_stalls_keeps_neither_a_reload_nor_a_command_waiting(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_edge.daemon.keeping._FLUSH_S", 0.2)
+    card, users, flush = threading.Event(), set[str](), HistoryWriter.flush
+
+    def slow_flush(writer: HistoryWriter) -> None:
+        users.add(threading.current_thread().name)
+        card.wait(20.0)
+        flush(writer)
+
+    monkeypatch.setattr(HistoryWriter, "flush", slow_flush)
+    loaded, gone = load_bundle(bundle), SIMULATED | {"id": "gone"}
+    keeping = Keeping(load_config(write_device(tmp_path, bundle, 1883, SIMULATED, gone)), loaded, loaded.pipeline())
+    keep = keeping.heard("gone")
+    assert keep is not None
+    zeros = np.zeros(3, np.float32)
+    keep(0, 1_000.0, EmbeddedSegments(np.arange(3), np.zeros((3, loaded.manifest.dims), np.float32), zeros, zeros))
+    keeping.start()
+    keeping.follow(load_config(write_device(tmp_path, bundle, 1883, SIMULATED)))
+    request = ControlRequest(request="flush")
+    with pytest.raises(StateError, match="a disk that takes more than"):
+        keeping.answer(request)
+    card.set()
+    monkeypatch.setattr("asd_edge.daemon.keeping._FLUSH_S", 20.0)
+    keeping.answer(request)
+    keeping.stop(5.0)
+    assert users == {"history"}
+    assert history_path(tmp_path / "state", "gone").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,11 +17,9 @@ from asd_edge.config import DecisionTable, MachineTable, MicrophoneTable
 from asd_edge.daemon.alarm_file import AlarmFile
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
-from asd_edge.daemon.drift import DriftWatch
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Scorer
-from asd_edge.enrollment.thresholds import KnownThreshold
 from asd_edge.errors import SourceError
 from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
 from asd_edge.pipeline import SegmentStreams
@@ -84,23 +82,13 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
     assert "Traceback" in caplog.text
 
 
-def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_has_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_has_ended(tmp_path: Path) -> None:
     bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
     clip = write_clip(tmp_path / "clip.wav", fan(NORMAL, seed=1, seconds=12))
     table = MachineTable(id="fan-1", source=f"file:{clip}", speed=0.0, factory="fan/00")
     ring = SoundRing(16_000, 60.0)
     heard: list[int] = []
     held: list[int] = []
-    told_drift: list[str] = []
-    expect = DriftWatch.expect
-
-    def noted_expect(watch: DriftWatch, known: Iterable[KnownThreshold]) -> None:
-        told_drift.append(threading.current_thread().name)
-        expect(watch, known)
-
-    monkeypatch.setattr(DriftWatch, "expect", noted_expect)
 
     def keep(_origin: int, _zero_time: float, segments: EmbeddedSegments) -> None:
         heard.extend(segments.first_frame)
@@ -128,7 +116,6 @@ def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_ha
     assert heard == list(range(0, 32 * len(heard), 32))
     assert len(heard) >= 10
     assert held
-    assert told_drift == ["scorer"]  # where scores come to it: it has no lock
     with pytest.raises(SourceError, match=r"found: +0\.0 s"):
         ring.last(1.0)
 

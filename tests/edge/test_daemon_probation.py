@@ -124,6 +124,9 @@ def test_what_serves_for_long_has_its_failures_forgotten(box: Box, monkeypatch: 
     monkeypatch.setattr(probation, "_PROVEN_AFTER_S", 0.0)
     assert not tried.hangs(None)
     assert tried.failures.failure("k") is None
+    tried.failures.note("k", "tensorrt/fp32", "another process")
+    assert not tried.hangs(None)
+    assert tried.failures.failure("k") is not None  # forgotten once, not at every look
     tried.close()
     assert not tried.begin("k", "tensorrt/fp32")  # a thread that is late
     assert not mark(box).exists()

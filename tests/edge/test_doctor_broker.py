@@ -18,8 +18,12 @@ from tests.edge.broker import Broker
 from tests.edge.certificates import Authority
 
 
-def walked(port: int, **mqtt: Any) -> dict[str | None, Finding]:
-    return {finding.subject: finding for finding in broker_steps.check_broker(device(port, **mqtt))}
+def walked(port: int, **mqtt: Any) -> dict[str, Finding]:
+    return named(device(port, **mqtt))
+
+
+def named(device: Device) -> dict[str, Finding]:
+    return {str(finding.subject).removeprefix("[mqtt] "): finding for finding in broker_steps.check_broker(device)}
 
 
 def device(port: int = 1883, **mqtt: Any) -> Device:
@@ -28,7 +32,7 @@ def device(port: int = 1883, **mqtt: Any) -> Device:
     return Device(config=DeviceConfig.model_validate({"device": {"id": "box"}, "mqtt": table, "machines": machines}))
 
 
-def levels(findings: dict[str | None, Finding]) -> list[str]:
+def levels(findings: dict[str, Finding]) -> list[str]:
     return [f"{subject} {finding.level.value}" for subject, finding in findings.items()]
 
 
@@ -53,7 +57,24 @@ def tls_broker(make_broker: Callable[..., Broker], authority: Authority) -> Call
 def test_a_plain_broker_on_this_computer(broker: Broker) -> None:
     findings = walked(broker.port)
     assert levels(findings) == ["name ok", "port ok", "tls ok", "mqtt ok"]
-    assert findings["mqtt"].found == "MQTT 5, anonymous"
+    assert findings["mqtt"].found == "MQTT 5, anonymous, may publish"
+
+
+def test_each_destination_that_is_enabled_and_no_other(make_broker: Callable[..., Broker], tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic write spBv1.0/asd-edge/+/box\n")
+    strict = make_broker(f"allow_anonymous true\nacl_file {tmp_path / 'acl'}\n")
+    strict.start()
+    tables = {
+        "mqtt": {"port": strict.port},
+        "sparkplug": {"port": strict.port, "enabled": True},
+    }
+    box = {"device": {"id": "box"}, "machines": ({"id": "fan", "source": "sim:fan"},)}
+    both = named(Device(config=DeviceConfig.model_validate(box | tables)))
+    assert (both["mqtt"].level, both["[sparkplug] mqtt"].level) == (Level.FAULT, Level.OK)
+    assert "asd-edge/box/check" in both["mqtt"].found
+    tables["mqtt"]["enabled"] = False
+    one = named(Device(config=DeviceConfig.model_validate(box | tables)))
+    assert set(one) == {f"[sparkplug] {step}" for step in ("name", "port", "tls", "mqtt")}
 
 
 def test_a_name_that_nobody_knows() -> None:
@@ -124,7 +145,7 @@ def test_a_broker_that_wants_a_certificate_of_the_device(
     certificate, key = authority.sign("device", ends_d=20.5)
     tls = {"ca_file": authority.ca_file, "cert_file": certificate, "key_file": key}
     assert levels(walked(port, tls=tls))[-1] == "mqtt ok"
-    files = {finding.subject: finding for finding in check_certificates(device(tls=tls))}
+    files = {str(finding.subject).removeprefix("mqtt.tls."): finding for finding in check_certificates(device(tls=tls))}
     assert (files["ca_file"].level, files["cert_file"].level) == (Level.OK, Level.WARNING)
     assert "in 20 days" in files["cert_file"].found
     expired, _ = authority.sign("old", ends_d=-1.0)
@@ -133,11 +154,11 @@ def test_a_broker_that_wants_a_certificate_of_the_device(
     both = tmp_path / "authorities.pem"  # one that has ended, beside its successor
     both.write_bytes(expired.read_bytes() + authority.ca_file.read_bytes())
     (kept, _) = check_certificates(device(tls=tls | {"ca_file": both}))
-    assert (kept.level, kept.subject) == (Level.OK, "ca_file")
+    assert (kept.level, kept.subject) == (Level.OK, "mqtt.tls.ca_file")
     torn = tmp_path / "torn.pem"
     torn.write_text("-----BEGIN CERTIFICATE-----\n")
     (broken, _) = check_certificates(device(tls=tls | {"ca_file": torn}))
-    assert (broken.level, broken.subject) == (Level.FAULT, "ca_file")
+    assert (broken.level, broken.subject) == (Level.FAULT, "mqtt.tls.ca_file")
 
 
 def test_a_login_that_the_broker_refuses(make_broker: Callable[..., Broker]) -> None:

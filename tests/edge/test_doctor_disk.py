@@ -130,11 +130,11 @@ def test_the_files_that_a_device_file_names(tmp_path: Path) -> None:
     assert {finding.subject: finding.level.value for finding in findings} == {
         "state_dir": "fault",
         "config": "ok",
-        "password_file": "fault",
+        "mqtt.password_file": "fault",
     }
     password.unlink()
     (gone,) = (f for f in permissions.check_permissions(Device(config_file=path, config=load_config(path)))
-               if f.subject == "password_file")  # fmt: skip
+               if f.subject == "mqtt.password_file")  # fmt: skip
     assert (gone.level, "no file" in gone.found) == (Level.FAULT, True)
 
 

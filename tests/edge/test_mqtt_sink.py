@@ -21,9 +21,9 @@ from asd_edge.demo.broker import demo_broker
 from asd_edge.errors import SinkError
 from asd_edge.events import AlarmChange
 from asd_edge.sinks.mqtt import MqttSink
-from asd_edge.sinks.mqtt_client import probe
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.payloads import DeviceReport
+from asd_edge.sinks.probe import probe
 from tests.edge.outages import REPORT, TOPICS, alarm, history, score
 from tests.edge.required import required_module, required_tool
 
@@ -242,7 +242,8 @@ def test_a_denied_message_is_parked_and_offered_again_at_the_next_start(
     assert (counts.published, counts.acknowledged, counts.denied) == (1, 0, 1)
     assert (outbox.waiting, outbox.parked) == (0, 1)
     assert "refused 1 events" in outbox.troubles[0]
-    assert "permission to publish" in caplog.text
+    assert "[mqtt] The broker at" in caplog.text
+    assert "Allow writing to asd-edge/box/fan/score" in caplog.text
     (tmp_path / "acl").write_text(f"user box\ntopic write asd-edge/box/#\n{READER}")
     broker.stop()
     broker.start()

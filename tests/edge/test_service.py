@@ -176,24 +176,17 @@ class TestRefusals:
         assert "/home/anna" in refused("install", root, "--config", "/home/anna/device.toml").found
 
     @pytest.mark.parametrize(
-        ("table", "path"),
+        ("text", "key"),
         [
-            ('[bundle]\npath = "/home/anna/fan.asd"\n', "/home/anna/fan.asd"),
-            ('[bundle]\ntrusted_keys_file = "/root/keys"\n', "/root/keys"),
-            ('[mqtt.tls]\nca_file = "/tmp/ca.pem"\n', "/tmp/ca.pem"),
-            (
-                "[sparkplug]\nenabled = true\n[sparkplug.tls]\n"
-                'cert_file = "/home/anna/cert.pem"\nkey_file = "/etc/asd-edge/key"\n',
-                "/home/anna/cert.pem",
-            ),
-            ('[[machines]]\nid = "fan-8"\nsource = "folder:/home/recorder"\n', "/home/recorder"),
-            ('[[machines]]\nid = "fan-8"\nsource = "raw:/tmp/fifo"\n', "/tmp/fifo"),
+            ('[bundle]\npath = "/home/anna/fan.asd"\n' + DEVICE, "bundle.path"),
+            ('[mqtt]\ntls.ca_file = "/root/ca.pem"\n' + DEVICE, "mqtt.tls.ca_file"),
+            (DEVICE.replace("sim:fan", "folder:/home/anna/in"), "the source of machine fan-7"),
+            (DEVICE.replace("sim:fan", "raw:/tmp/fifo"), "the source of machine fan-7"),
         ],
     )
-    def test_what_the_device_file_has_it_read_and_the_sandbox_hides(self, root: Path, table: str, path: str) -> None:
-        put(root, CONFIG, DEVICE + table)
-        error = refused("install", root)
-        assert (error.found, "the unit's sandbox hides" in error.expected) == (path, True)
+    def test_what_the_device_file_names_and_the_sandbox_hides(self, root: Path, text: str, key: str) -> None:
+        put(root, CONFIG, text)
+        assert key in refused("install", root).found
 
     def test_secrets_may_lie_where_root_alone_looks(self, root: Path) -> None:
         put(root, "/root/password", "")

@@ -325,6 +325,7 @@ def test_a_bad_file_is_reported_and_passed_over(heard: Heard, caplog: pytest.Log
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert "bad.wav is not a sound file" in caplog.text
+    assert "bad.wav is not a sound file; found: " in str(heard.health.report.trouble)
     record(heard.folder / "good.wav", sound(1.0, 1), until=time.time())
     heard.until(RATE)
     assert heard.health.report.warnings == ()

@@ -108,21 +108,41 @@ def ids(batch: dict[str, Any]) -> dict[str, list[int]]:
     return {machine: [row.id for row in rows] for machine, rows in batch.items()}
 
 
+def live_through(replay: Replay, begin: float, seconds: float) -> None:
+    """Let as much time pass, in rounds as those of the node's thread."""
+    for step in range(int(4 * seconds) + 1):
+        replay.tick(begin + step / 4)
+
+
 def test_what_was_sent_is_settled_after_twice_the_keep_alive_and_not_before(outbox: Outbox) -> None:
     replay = Replay(outbox, 2_048, keepalive_s=30.0)
+    replay.tick(100.0)
     first = commit(outbox, range(3))
-    replay.sent(first, 100.0, live=True)
+    replay.sent(first, live=True)
+    live_through(replay, 100.0, 30.0)
     second = commit(outbox, range(3, 5))
-    replay.sent(second, 130.0, live=True)
-    replay.tick(100.0 + 60.0)
+    replay.sent(second, live=True)
+    live_through(replay, 130.0, 30.0)
     replay.lost()  # just before a keep-alive would have noticed
     assert ids(replay.batch()) == {"fan": first + second}
     replay.lost()
-    replay.sent(first + second, 300.0, live=False)
-    replay.tick(300.0 + 66.0)
+    replay.sent(first + second, live=False)
+    live_through(replay, 160.0, 66.0)
     outbox.commit(())
     replay.lost()
     assert replay.batch() == {}
+
+
+def test_nothing_is_settled_while_the_process_is_stopped(outbox: Outbox) -> None:
+    replay = Replay(outbox, 2_048, keepalive_s=30.0)
+    replay.tick(100.0)
+    sent = commit(outbox, range(3))
+    replay.sent(sent, live=True)
+    replay.tick(100.5)
+    replay.tick(1_000.0)  # the link broke in the meantime, and paho has not had its turn
+    outbox.commit(())
+    replay.lost()
+    assert ids(replay.batch()) == {"fan": sent}
 
 
 def test_history_is_what_was_not_sent_live_alarms_first_and_each_but_once(outbox: Outbox) -> None:
@@ -130,7 +150,7 @@ def test_history_is_what_was_not_sent_live_alarms_first_and_each_but_once(outbox
     away = commit(outbox, range(700)) + commit(outbox, range(700, 720), "pump")
     outbox.commit([entry_of(ALARM)])
     live = commit(outbox, range(720, 725))
-    replay.sent(live, 0.0, live=True)
+    replay.sent(live, live=True)
     batches = list(iter(lambda: ids(replay.batch()), {}))
     assert batches[0] == {"fan": [721]}
     assert [number for batch in batches for number in batch.get("fan", [])] == [721, *away[:700]]
@@ -142,7 +162,7 @@ def test_history_is_what_was_not_sent_live_alarms_first_and_each_but_once(outbox
 
 def test_a_farewell_that_has_arrived_settles_everything(outbox: Outbox) -> None:
     replay = Replay(outbox, 2_048, keepalive_s=30.0)
-    replay.sent(commit(outbox, range(10)), 0.0, live=True)
+    replay.sent(commit(outbox, range(10)), live=True)
     assert replay.unsent == 0
     replay.arrived(time.monotonic() + 10.0)
     outbox.commit(())

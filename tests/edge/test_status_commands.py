@@ -15,10 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-from asd_edge.cli.status_text import duration, status_text
+from asd_edge.cli.running import state_folder
+from asd_edge.cli.status_text import duration, machine_line, status_text
 from asd_edge.cli.watch import screen_of
 from asd_edge.control import ControlReply, ControlRequest
 from asd_edge.daemon.control import ControlServer
+from asd_edge.errors import ConfigError
 from asd_edge.status import Status
 from tests.edge.a_status import a_status
 from tests.edge.device import ASD_EDGE, asd_edge
@@ -99,7 +101,48 @@ def test_the_screen_fits_into_80_columns(status: Status | None) -> None:
     assert max(map(len, lines)) <= 80
     if status is not None:
         fan = next(line for line in lines if line.startswith(" fan-1"))
-        assert fan.split() == ["fan-1", "running", "-31.5", "██████████", "124", "%", "ALARM"]
+        assert fan.split() == ["fan-1", "running", "-31.5", "██████████", "124", "%", "ALARM", "620"]
+
+
+def test_a_suppressed_alarm_looks_like_none_that_somebody_must_run_for() -> None:
+    fan = a_status().machines[0]
+    assert fan.alarm is not None
+    alarm = fan.alarm.model_copy(update={"suppressed": "microphone"})
+    status = a_status().model_copy(update={"machines": (fan.model_copy(update={"alarm": alarm}),)})
+    console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115  # the process is short
+    console.print(screen_of(status))
+    for shown in (console.export_text(), status_text(status)):
+        assert "suppressed" in shown
+        assert "ALARM" not in shown
+
+
+def test_old_figures_do_not_look_like_news() -> None:
+    fan = a_status().machines[0]
+    assert "ago" not in machine_line(fan, "2026-03-01T12:00:59.000Z")
+    assert "score 0.310 of 0.250, 3 h ago" in machine_line(fan, "2026-03-01T15:00:00.000Z")
+    lost = fan.model_copy(update={"window": None, "state": "failed", "health": "failure"})
+    assert machine_line(lost, fan.window.time if fan.window else "").startswith("failed, failure, ALARM")
+
+
+def test_a_device_file_that_is_not_there_asks_no_other_daemon(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no device file .*absent\.toml"):
+        state_folder(tmp_path / "absent.toml")
+
+
+@pytest.mark.usefixtures("troubled")
+def test_a_daemon_is_found_by_its_device_file_after_another_state_folder_stands_in_it(
+    device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_edge.cli.running.usual_folder", lambda: tmp_path / "state")
+    device.write_text(device.read_text().replace("/state", "/elsewhere"))
+    assert state_folder(device) == tmp_path / "elsewhere"  # the daemon of the usual folder has another device file
+    file = a_status().file.model_copy(update={"path": str(device)})
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    server = serve(mine, a_status().model_copy(update={"file": file}))
+    monkeypatch.setattr("asd_edge.cli.running.usual_folder", lambda: mine / "state")
+    assert state_folder(device) == mine / "state"
+    server.stop()
 
 
 @pytest.mark.usefixtures("troubled")

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from asd_edge import support
 from asd_edge.doctor.checks import CHECKS
 from asd_edge.errors import StateError
 from asd_edge.support import write_support_bundle
-from tests.edge.device import asd_edge
+from tests.edge.broker import Broker
+from tests.edge.device import asd_edge, write_device
 
 SECRET = "hunter2-planted-secret"
 DEVICE = """
@@ -104,6 +106,20 @@ def test_a_secret_that_got_into_a_text_is_taken_out(device: Path, tmp_path: Path
     assert members(tmp_path / "out.tar.gz")["alarms.json"] == "somebody wrote <removed> here"
 
 
+@pytest.mark.parametrize("damage", ["", "nonsense = 1\n", "[nonsense\n"], ids=["usable", "refused", "no TOML"])
+def test_no_log_line_tells_a_password_or_a_user_whatever_the_device_file_is(
+    device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    (tmp_path / "key.pem").write_text("a-planted-key\n")
+    device.write_text(device.read_text().replace(f"user-{SECRET}", "planted-user") + damage)
+    log = tmp_path / "journalctl"
+    log.write_text(f"#!/bin/sh\necho user planted-user with {SECRET} and a-planted-key was refused\n")
+    log.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    write_support_bundle(device, tmp_path / "out.tar.gz")
+    assert members(tmp_path / "out.tar.gz")["log.txt"] == "user <removed> with <removed> and <removed> was refused\n"
+
+
 @pytest.mark.parametrize(
     "damage", [("port", f'port = "{SECRET}"'), ("password", f'password = "{SECRET}"'), ("toml", f'"{SECRET}')]
 )
@@ -138,3 +154,18 @@ def test_the_command_says_what_is_in_it(tmp_path: Path) -> None:
     made = asd_edge("support-bundle", "--config", tmp_path / "device.toml", "--out", tmp_path / "out.tar.gz")
     assert made.returncode == 0, made.stderr
     assert [line.strip() for line in made.stdout.splitlines()[:-1]] == list(members(tmp_path / "out.tar.gz"))
+
+
+def test_no_user_name_of_a_broker_that_answers(
+    make_broker: Callable[..., Broker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support, "CHECKS", [check for check in CHECKS if check.name == "broker"])
+    broker = make_broker()
+    broker.start()
+    device = write_device(
+        tmp_path, tmp_path / "none.asd", broker.port, {"id": "fan", "source": "sim:fan"}, username="plantuser77"
+    )
+    write_support_bundle(device, tmp_path / "out.tar.gz")
+    found = members(tmp_path / "out.tar.gz")
+    assert "MQTT 5, user <removed>" in found["doctor.json"]
+    assert not [name for name, text in found.items() if "plantuser77" in text]

@@ -20,7 +20,7 @@ def run(
         bool,
         typer.Option(
             "--check",
-            help="Only try the configuration, the bundle, every source and the broker; exit 1 if one fails.",
+            help="Only try the configuration, the bundle, every source and every broker; exit 1 if one fails.",
         ),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more than most people want to read.")] = False,

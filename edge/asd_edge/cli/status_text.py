@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from asd_edge.status import DestinationStatus, MachineStatus, Status
+
+_OLD_S = 60.0  # of a window whose age is told
 
 
 def status_text(status: Status) -> str:
@@ -31,21 +34,32 @@ def status_text(status: Status) -> str:
 def _machines(status: Status) -> Iterator[str]:
     width = max((len(machine.machine) for machine in status.machines), default=0)
     for machine in status.machines:
-        yield f"{machine.machine:{width}}  {machine_line(machine)}"
+        yield f"{machine.machine:{width}}  {machine_line(machine, status.time)}"
 
 
-def machine_line(machine: MachineStatus) -> str:
-    """Return how a machine does, in a line without its name."""
+def machine_line(machine: MachineStatus, now: str) -> str:
+    """Return how a machine does, in a line without its name, at the time `now` of its status."""
     window, alarm = machine.window, machine.alarm
     parts = [machine.state if machine.health == "normal" else f"{machine.state}, {words(machine.health)}"]
     if window is None:
-        parts.append("no score yet")
+        parts += ["no score yet"] if machine.state in ("starting", "running") else []
     else:
         parts.append(f"{window.level_dbfs:.1f} dBFS")
         parts.append(words(window.state) if window.score is None else score_text(window.score, window.threshold))
+        if (age_s := _seconds(now) - _seconds(window.time)) >= _OLD_S:  # a watched folder may pause
+            parts.append(f"{duration(age_s)} ago")
     if alarm is not None:
-        parts.append(f"ALARM since {alarm.since}" + ("" if alarm.suppressed is None else f" ({alarm.suppressed})"))
+        severity = "" if alarm.severity is None else f", severity {alarm.severity}"
+        parts.append(
+            f"ALARM since {alarm.since}{severity}"
+            if alarm.suppressed is None
+            else f"an alarm since {alarm.since} is suppressed ({words(alarm.suppressed)}){severity}"
+        )
     return ", ".join(parts)
+
+
+def _seconds(time: str) -> float:
+    return datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
 
 
 def score_text(score: float, threshold: float | None) -> str:

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from asd_edge.status import MachineStatus, Status
+    from asd_edge.status import AlarmStatus, MachineStatus, Status
 
 _EVERY_S = 1.0
 _BAR = 16  # columns; the limit is in the middle
-_COLOURS = {"normal": "green", "check_function": "cyan", "out_of_specification": "yellow", "failure": "bold red"}
+_COLOURS = {
+    "normal": "green",
+    "maintenance_required": "blue",
+    "check_function": "cyan",
+    "out_of_specification": "yellow",
+    "failure": "bold red",
+}
 
 
 def watch(config: RunningConfig = None) -> None:
@@ -48,7 +54,9 @@ def _lines(folder: Path, status: Status | None) -> None:
         if status is None:
             typer.echo("no daemon answers")
         else:
-            machines = "; ".join(f"{machine.machine} {machine_line(machine)}" for machine in status.machines)
+            machines = "; ".join(
+                f"{machine.machine} {machine_line(machine, status.time)}" for machine in status.machines
+            )
             waiting = ", ".join(f"{d.name} {d.outbox.waiting} waiting" for d in status.destinations)
             typer.echo(f"{status.time} {machines}; {waiting}")
         sleep(_EVERY_S)
@@ -86,8 +94,8 @@ def screen_of(status: Status | None) -> RenderableType:
     if status is None:
         return Text("No daemon answers; it is asked again every second. Ctrl-C ends this.", style="bold red")
     table = Table(box=None, padding=(0, 1), expand=False)
-    table.add_column("machine", overflow="ellipsis", no_wrap=True, max_width=16)
-    table.add_column("state", no_wrap=True, max_width=14, overflow="ellipsis")
+    table.add_column("machine", overflow="ellipsis", no_wrap=True, max_width=14)
+    table.add_column("state", no_wrap=True, max_width=12, overflow="ellipsis")
     table.add_column("dBFS", justify="right")
     table.add_column("score ╷ limit", width=_BAR, no_wrap=True)
     table.add_column("of limit", justify="right", no_wrap=True)
@@ -117,8 +125,18 @@ def _row(machine: MachineStatus) -> tuple[Text, ...]:
         Text("" if window is None else f"{window.level_dbfs:.1f}"),
         Text(heard) if share is None else _bar(share),
         Text("" if share is None else f"{100.0 * share:.0f} %"),
-        Text("" if machine.alarm is None else "ALARM", style="bold red"),
+        _alarm(machine.alarm),
     )
+
+
+def _alarm(alarm: AlarmStatus | None) -> Text:
+    from rich.text import Text
+
+    if alarm is None:
+        return Text("")
+    if alarm.suppressed is not None:
+        return Text("suppressed", style="yellow")
+    return Text("ALARM" if alarm.severity is None else f"ALARM {alarm.severity}", style="bold red")
 
 
 def _bar(share: float) -> Text:

@@ -59,6 +59,11 @@ class DeviceConfig(Strict):
         """Folder of the engines that were built on this device."""
         return self.engine.cache_dir or self.device.state_dir / "engines"
 
+    @property
+    def destinations(self) -> tuple[MqttTable | SparkplugTable, ...]:
+        """Where events go: the tables that are enabled."""
+        return tuple(table for table in (self.mqtt, self.sparkplug) if table.enabled)
+
     def machine(self, machine_id: str) -> MachineTable:
         """Return the machine of that id.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -61,8 +61,9 @@ class TlsTable(Strict):
 
 
 class BrokerTable(Strict):
-    """How a broker is reached: what `[mqtt]` and `[sparkplug]` have in common."""
+    """How a broker is reached: what `[mqtt]` and `[sparkplug]` have in common. `name` is the table's."""
 
+    name: ClassVar[str]
     host: HostName = Field(default="127.0.0.1", min_length=1, description="Name or address of the broker.")
     port: int = Field(default=1883, ge=1, le=65_535, description="TCP port of the broker; usually 8883 with TLS.")
     fallbacks: Annotated[tuple[HostAndPort, ...], Field(strict=False, max_length=8)] = Field(
@@ -91,6 +92,7 @@ class BrokerTable(Strict):
 class MqttTable(BrokerTable):
     """`[mqtt]`: plain JSON topics."""
 
+    name = "mqtt"
     enabled: bool = Field(default=True, description="Whether events are published as JSON at all.")
     prefix: str = Field(
         default="asd-edge",
@@ -113,8 +115,9 @@ class MqttTable(BrokerTable):
 class SparkplugTable(BrokerTable):
     """`[sparkplug]`: a Sparkplug B edge node, on a connection of its own."""
 
+    name = "sparkplug"
     enabled: bool = Field(default=False, description="Whether the device is a Sparkplug B edge node too.")
-    group: Name = Field(default="asd-edge", description="Sparkplug group id.")
+    group: Name = Field(default="asd-edge", description="Sparkplug group id; the rights at the broker name it too.")
     edge_node: Name | None = Field(default=None, description="Sparkplug edge node id; without it `device.id`.")
     primary_host: Name | None = Field(
         default=None,

@@ -9,18 +9,19 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from asd_edge.bundle.bundle import Bundle
-from asd_edge.config import DeviceConfig, MachineTable
+from asd_edge.config import DeviceConfig, MachineTable, MqttTable, SparkplugTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.remote import authorised_keys
 from asd_edge.errors import AsdEdgeError, SourceError
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.verify import check_served
-from asd_edge.sinks.mqtt_client import probe
+from asd_edge.sinks.probe import identity, probe, probe_topic
 from asd_edge.sources.block import Source
 from asd_edge.sources.open import may_pause, open_machine
 from asd_edge.sources.shared import SharedDevices
 
 _SOUND_WITHIN_S = 7.0  # a microphone loses patience after 5 s and says more about it
+_LETS_GO_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Finding:
 
 
 def check(config: DeviceConfig) -> Iterator[Finding]:
-    """Try the bundle, each machine's state and source, and the broker; report each as soon as it is known."""
+    """Try the bundle, each machine's state and source, and the brokers; report each as soon as it is known."""
     bundles: list[Bundle] = []
     yield _try("bundle", lambda: _load(config, bundles))
     shared = None
@@ -47,7 +48,8 @@ def check(config: DeviceConfig) -> Iterator[Finding]:
             yield _try(f"machine {machine.id}: source", partial(_hear, machine, bundle, shared))
     if config.remote.enabled:
         yield _try("remote enrollment", lambda: f"taken from {', '.join(authorised_keys(config.remote).names)}")
-    yield _try("broker", lambda: f"{config.mqtt.host}:{config.mqtt.port} answers, MQTT {probe(config.mqtt)}")
+    for table in config.destinations:
+        yield _try(f"broker of [{table.name}]", partial(_publish, table, config.device.id))
 
 
 def _try(what: str, attempt: Callable[[], str]) -> Finding:
@@ -97,16 +99,23 @@ def _hear(machine: MachineTable, bundle: Bundle, shared: SharedDevices | None) -
             answers.put(error)
 
     # What does not even answer a close is left behind in a thread that ends with the process.
-    threading.Thread(target=listen, daemon=True).start()
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
     try:
         answer = answers.get(timeout=_SOUND_WITHIN_S)
     except Empty:
         for source in opened:  # a recorder left behind would keep the device from the next who wants it
             source.close()
+        listener.join(_LETS_GO_WITHIN_S)
         raise _no_sound(machine, f"nothing for {_SOUND_WITHIN_S:.0f} s") from None
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _publish(table: MqttTable | SparkplugTable, device: str) -> str:
+    spoken = probe(table, probe_topic(table, device))
+    return f"{table.servers[0]} takes messages, MQTT {spoken}, {identity(table)}"
 
 
 def _no_sound(machine: MachineTable, found: str) -> SourceError:

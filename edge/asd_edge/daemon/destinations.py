@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
 
 from asd_edge import __version__
 from asd_edge.config import BrokerTable, DeviceConfig, MqttTable, OutboxTable, SparkplugTable
 from asd_edge.credentials import credential
+from asd_edge.daemon.handover import Destination, Handover
 from asd_edge.daemon.watchdog import Watchdog
-from asd_edge.errors import StateError
 from asd_edge.events import Event
 from asd_edge.heart import Heart
 from asd_edge.sinks.home_assistant import discovery_messages, removals
@@ -27,42 +28,7 @@ from asd_edge.sinks.sparkplug.bd_seq import BdSeq
 from asd_edge.sinks.sparkplug.node import SparkplugNode
 from asd_edge.sinks.topics import Topics
 
-_SWITCH_S = 2.0  # for what waits to be delivered; after that it waits on the disk
-_SLOW_DISK_S = 3.0  # beyond; systemd's watchdog waits for the main thread meanwhile
-
-
-class Sink(Protocol):
-    """One destination."""
-
-    @property
-    def thread(self) -> threading.Thread:
-        """Its thread, which alone uses its outbox."""
-        ...
-
-    @property
-    def report(self) -> tuple[LinkReport, Counts | None, OutboxReport]:
-        """How link, messages, where they are counted, and outbox do."""
-        ...
-
-    def start(self) -> None:
-        """Begin to connect; return at once."""
-        ...
-
-    def wait_open(self, timeout_s: float) -> bool:
-        """Wait until the broker takes messages; return whether it does."""
-        ...
-
-    def publish(self, event: Event) -> None:
-        """Take an event; return at once."""
-        ...
-
-    def announce(self, reason: str) -> None:
-        """Publish anew how the device does."""
-        ...
-
-    def stop(self, reason: str, *, patience_s: float) -> int:
-        """End; return how many events the broker has not confirmed."""
-        ...
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +45,13 @@ class _Settings:
     machines: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Destination:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made(Destination):
     settings: _Settings
-    sink: Sink
-    heart: Heart
     prepare: Callable[[], None]
 
 
-_Destinations = Mapping[str, _Destination]
+_Destinations = Mapping[str, _Made]
 
 
 class Destinations:
@@ -113,6 +77,8 @@ class Destinations:
         renewed: Callable[[], None],
     ) -> None:
         self._describe, self._watchdog, self._subscribe, self._renewed = describe, watchdog, subscribe, renewed
+        self._handover = Handover(watchdog)
+        self._lock = threading.Lock()  # an event goes to all of before, or to all that follow
         self._current: _Destinations = {}
         self._current = self._made(config)
 
@@ -123,16 +89,19 @@ class Destinations:
 
     def start(self, head_start_s: float) -> bool:
         """Begin to connect; wait a while for the brokers, and return whether all of them answer."""
+        self._handover.start()
         for destination in self._current.values():
-            self._begin(destination)
+            destination.prepare()
+            self._handover.begin(destination)
         deadline = monotonic() + head_start_s
         waits = [d.sink.wait_open(max(0.0, deadline - monotonic())) for d in self._current.values()]
         return all(waits)
 
     def publish(self, event: Event) -> None:
         """Hand an event to every destination; return at once."""
-        for destination in self._current.values():
-            destination.sink.publish(event)
+        with self._lock:
+            for destination in self._current.values():
+                destination.sink.publish(event)
 
     def announce(self, reason: str) -> None:
         """Say anew, everywhere, how the device does."""
@@ -141,13 +110,18 @@ class Destinations:
 
     def stop(self, reason: str, patience_s: float) -> int:
         """End all at once; return how many events no broker has confirmed. They wait on the disk."""
-        sinks = [destination.sink for destination in self._current.values()]
-        if not sinks:
-            return 0
+        deadline = monotonic() + patience_s
+        self._handover.stop(patience_s / 2.0)
         for destination in self._current.values():
             self._watchdog.forget(destination.heart)
+            if not destination.begun:
+                _log.error("[%s] never had its outbox: what was said to it is lost", destination.name)
+        sinks = [destination.sink for destination in self._current.values() if destination.begun]
+        if not sinks:
+            return 0
+        left_s = deadline - monotonic()
         with ThreadPoolExecutor(len(sinks)) as pool:
-            return sum(pool.map(lambda sink: sink.stop(reason, patience_s=patience_s), sinks))
+            return sum(pool.map(lambda sink: sink.stop(reason, patience_s=left_s), sinks))
 
     def plan(self, config: DeviceConfig) -> Callable[[], None]:
         """Make what another device file asks for beside what there is; return what puts it in force.
@@ -158,27 +132,23 @@ class Destinations:
         return partial(self._follow, self._made(config))
 
     def _made(self, config: DeviceConfig) -> _Destinations:
-        tables: dict[str, MqttTable | SparkplugTable] = {"mqtt": config.mqtt, "sparkplug": config.sparkplug}
-        return {name: self._one(name, table, config) for name, table in tables.items() if table.enabled}
+        return {table.name: self._one(table, config) for table in config.destinations}
 
     def _follow(self, planned: _Destinations) -> None:
-        """Let the planned ones take over: events of now are theirs, and so is what waits on the disk.
-
-        Raises:
-            StateError: one of before does not let go of its outbox; the watchdog ends the process then.
-        """
-        before, self._current = self._current, planned
-        for name, destination in before.items():
-            if destination is not planned.get(name):
-                self._end(name, destination)
+        """Let the planned ones take over: events of now are theirs, and so is what waits on the disk."""
+        before = self._current
         new = [destination for name, destination in planned.items() if destination is not before.get(name)]
+        old = [destination for name, destination in before.items() if destination is not planned.get(name)]
         for destination in new:
-            self._begin(destination)
+            destination.prepare()
+        with self._lock:
+            self._current = planned
+        self._handover.order(old, new)
         if new:
             self._renewed()
 
-    def _one(self, name: str, table: MqttTable | SparkplugTable, config: DeviceConfig) -> _Destination:
-        device = config.device.id
+    def _one(self, table: MqttTable | SparkplugTable, config: DeviceConfig) -> _Made:
+        name, device = table.name, config.device.id
         announced = isinstance(table, SparkplugTable) or table.home_assistant is not None
         machines = tuple(machine.id for machine in config.machines) if announced else ()
         settings = _Settings(device, table, config.outbox, _written(table), machines)
@@ -191,31 +161,14 @@ class Destinations:
         if isinstance(table, SparkplugTable):
             bd_seq = BdSeq(config.device.state_dir / "sparkplug.json")
             node = SparkplugNode(table, device, outbox, pace, self._describe, bd_seq, beat=heart.beat)
-            return _Destination(settings, node, heart, _nothing)
+            return _Made(name, node, heart, settings, _nothing)
         topics, greetings = Topics(table.prefix, device), list[Message]()
         if table.home_assistant is not None:
             greetings = discovery_messages(topics, table.home_assistant, machines, __version__)
         if before is not None and isinstance(before.sink, MqttSink):
             greetings = removals(before.sink.greetings(), greetings) + greetings
         sink = MqttSink(table, topics, outbox, pace, self._describe, greetings=lambda: greetings, beat=heart.beat)
-        return _Destination(settings, sink, heart, partial(self._subscribe, sink, topics))
-
-    def _begin(self, destination: _Destination) -> None:
-        destination.prepare()
-        self._watchdog.watch(destination.heart)
-        destination.sink.start()
-
-    def _end(self, name: str, destination: _Destination) -> None:
-        destination.sink.stop("the device file has changed", patience_s=_SWITCH_S)
-        destination.sink.thread.join(_SLOW_DISK_S)
-        if destination.sink.thread.is_alive():  # two threads must never use one outbox
-            raise StateError(
-                f"The connection of [{name}] as it was does not end",
-                found="a disk that does not answer",
-                expected="what was sent last, written down",
-                remedy="Examine the disk, and restart asd-edge run.",
-            )
-        self._watchdog.forget(destination.heart)
+        return _Made(name, sink, heart, settings, partial(self._subscribe, sink, topics))
 
 
 def _nothing() -> None:
@@ -225,5 +178,8 @@ def _nothing() -> None:
 def _written(table: BrokerTable) -> tuple[tuple[Path, int], ...]:
     """Return the files that a broker's table names, and when each was written: a new certificate is a change too."""
     tls = (table.tls.ca_file, table.tls.cert_file, table.tls.key_file) if table.tls is not None else ()
-    files = [credential(path) for path in (table.password_file, *tls) if path is not None]
-    return tuple((path, path.stat().st_mtime_ns) for path in files if path.exists())
+    written = []
+    for path in map(credential, filter(None, (table.password_file, *tls))):
+        with suppress(OSError):  # the sink says what is wrong with it
+            written.append((path, path.stat().st_mtime_ns))
+    return tuple(written)

@@ -10,7 +10,7 @@ from asd_edge.scoring.drift import DriftSpec, DriftState, watch
 
 
 class DriftWatch:
-    """The slow statistics of one machine. Everything is called in the scorer's thread."""
+    """The slow statistics of one machine; one thread at a time."""
 
     def __init__(self, score_every_s: float) -> None:
         self._every_s = score_every_s

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from asd_edge.status import DestinationStatus, MachineStatus, MicrophoneStatus, Status, WindowStatus
+from asd_edge.status import AlarmStatus, DestinationStatus, MachineStatus, MicrophoneStatus, Status, WindowStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,7 +40,11 @@ _DEVICE: tuple[_Figure[Status], ...] = (
 )
 _MACHINE: tuple[_Figure[MachineStatus], ...] = (
     _Figure("machine_health", "gauge", f"{_NUMBERS}.", lambda m: _NE107.get(m.health)),
-    _Figure("alarm", "gauge", "1 while an alarm stands.", lambda m: m.alarm is not None),
+    _Figure("alarm", "gauge", "1 while an alarm stands, suppressed or not.", lambda m: m.alarm is not None),
+)
+_ALARM: tuple[_Figure[AlarmStatus], ...] = (
+    _Figure("alarm_suppressed", "gauge", "1 while the alarm that stands is.", lambda a: a.suppressed is not None),
+    _Figure("alarm_severity", "gauge", "Of the alarm that stands, 1 to 1000.", lambda a: a.severity),
 )
 _WINDOW: tuple[_Figure[WindowStatus], ...] = (
     _Figure("score", "gauge", "Of the newest window, if it was scored.", lambda w: w.score),
@@ -54,7 +58,9 @@ _MICROPHONE: tuple[_Figure[MicrophoneStatus], ...] = (
 )
 _DESTINATION: tuple[_Figure[DestinationStatus], ...] = (
     _Figure("link_up", "gauge", "1 while a broker is connected.", lambda d: d.link.connected),
-    _Figure("outbox_waiting", "gauge", "Events that nobody has confirmed.", lambda d: d.outbox.waiting),
+    _Figure(
+        "outbox_waiting", "gauge", "Events that wait: not confirmed, to Sparkplug not sent.", lambda d: d.outbox.waiting
+    ),
     _Figure("outbox_oldest_seconds", "gauge", "Age of the oldest of them.", lambda d: d.outbox.oldest_s),
     _Figure("outbox_parked", "gauge", "Events that the broker refused.", lambda d: d.outbox.parked),
     _Figure("outbox_dropped_scores_total", "counter", "Scores given up.", lambda d: d.outbox.dropped_scores),
@@ -71,6 +77,7 @@ def exposition(status: Status) -> str:
         *_lines(_INFO, [(about, status)]),
         *_lines(_DEVICE, [({}, status)]),
         *_lines(_MACHINE, machines),
+        *_lines(_ALARM, [(label, m.alarm) for label, m in machines if m.alarm is not None]),
         *_lines(_WINDOW, [(label, m.window) for label, m in machines if m.window is not None]),
         *_lines(_MICROPHONE, [(label, m.microphone) for label, m in machines if m.microphone is not None]),
         *_lines(_DESTINATION, [({"destination": there.name}, there) for there in status.destinations]),

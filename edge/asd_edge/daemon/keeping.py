@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +27,17 @@ from asd_edge.scoring.aggregation import EmbeddedSegments
 
 _log = logging.getLogger(__name__)
 
+_FLUSH_S = 15.0  # that a command waits for the disk; its client has little more patience
 _EVERY_S = 5.0  # what is lost at a kill -9, at most
 _MANY = 1 / 8  # of what may wait, from a recording that is read at full speed: it is written before that
+
+
+@dataclass(slots=True, eq=False)
+class _Flush:
+    """Somebody waits until everything is written, and hears what went wrong."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
 
 
 class Keeping:
@@ -49,9 +61,11 @@ class Keeping:
         self._writers: dict[str, HistoryWriter] = {}
         self._heart = heart("history")
         self._failing: set[str] = set()
-        self.follow(config)
+        self._gone: SimpleQueue[tuple[str, HistoryWriter]] = SimpleQueue()
+        self._flushes: SimpleQueue[_Flush] = SimpleQueue()
         self._wake = threading.Event()
         self._stopping = False
+        self.follow(config)
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
     def start(self) -> None:
@@ -76,8 +90,9 @@ class Keeping:
             ring.keep(ring_seconds(config, name))
         if self._device.history_h > 0.0:
             self._writers = {name: writers.get(name) or self._writer(name) for name in names}
-        # Other threads go through the dictionary that was there before, to its end.
-        self._each(HistoryWriter.close, {name: writers[name] for name in writers.keys() - set(names)})
+        for name in writers.keys() - set(names):
+            self._gone.put((name, writers[name]))
+        self._wake.set()
 
     def _writer(self, machine: str) -> HistoryWriter:
         return HistoryWriter(history_path(self._device.state_dir, machine), self._layout)
@@ -110,8 +125,7 @@ class Keeping:
         """
         sound, rate = np.zeros(0, np.float32), None
         if request.request == "flush":
-            for writer in self._writers.values():
-                writer.flush()
+            self._flush()
         if request.request == "sound" and request.machine is not None and request.seconds is not None:
             ring = self._rings.get(request.machine)
             if ring is None:
@@ -119,30 +133,59 @@ class Keeping:
             sound, rate = ring.last(request.seconds), ring.rate
         return ControlReply(rate=rate, samples=len(sound)), sound
 
+    def _flush(self) -> None:
+        flush = _Flush()
+        self._flushes.put(flush)
+        self._wake.set()
+        if not flush.done.wait(_FLUSH_S):
+            raise StateError(
+                "The histories are not written yet",
+                found=f"a disk that takes more than {_FLUSH_S:.0f} s",
+                expected="a disk that takes them at once",
+                remedy="Try again; examine the disk if that lasts.",
+            )
+        if flush.error is not None:
+            raise flush.error
+
     def _run(self) -> None:
         with self._heart:
             while not self._stopping:
                 self._wake.wait(_EVERY_S)
                 self._wake.clear()
-                self._each(HistoryWriter.flush, self._writers)
-            self._each(HistoryWriter.close, self._writers)
+                self._write(HistoryWriter.flush)
+            self._write(HistoryWriter.close)
 
-    def _each(self, do: Callable[[HistoryWriter], None], writers: dict[str, HistoryWriter]) -> None:
-        for machine, writer in writers.items():
-            self._heart.beat()
-            try:
-                do(writer)
-            except Exception as error:  # one machine's; the others' histories go on
-                if machine not in self._failing:  # said once, not every five seconds
-                    surprise = None if isinstance(error, AsdEdgeError) else error
-                    _log.error(
-                        "Machine %s is heard, but its history is not kept. %s", machine, error, exc_info=surprise
-                    )
-                    self._failing.add(machine)
-            else:
-                if machine in self._failing:
-                    _log.info("The history of machine %s is kept again", machine)
-                    self._failing.remove(machine)
+    def _write(self, do: Callable[[HistoryWriter], None]) -> None:
+        flushes = _taken(self._flushes)
+        for machine, writer in _taken(self._gone):  # before another writer of that machine comes to the file
+            self._try(HistoryWriter.close, machine, writer)
+            self._failing.discard(machine)
+        errors = [self._try(do, machine, writer) for machine, writer in self._writers.items()]
+        for flush in flushes:
+            flush.error = next(filter(None, errors), None)
+            flush.done.set()
+
+    def _try(self, do: Callable[[HistoryWriter], None], machine: str, writer: HistoryWriter) -> Exception | None:
+        self._heart.beat()
+        try:
+            do(writer)
+        except Exception as error:  # one machine's; the others' histories go on
+            if machine not in self._failing:  # said once, not every five seconds
+                surprise = None if isinstance(error, AsdEdgeError) else error
+                _log.error("Machine %s is heard, but its history is not kept. %s", machine, error, exc_info=surprise)
+                self._failing.add(machine)
+            return error
+        if machine in self._failing:
+            _log.info("The history of machine %s is kept again", machine)
+            self._failing.remove(machine)
+        return None
+
+
+_Item = TypeVar("_Item")
+
+
+def _taken(queue: SimpleQueue[_Item]) -> list[_Item]:
+    return [queue.get() for _ in range(queue.qsize())]
 
 
 def _layout(bundle: Bundle, pipeline: Pipeline, *, hours: float) -> HistoryLayout:

@@ -6,23 +6,22 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from time import monotonic, time
 
 from asd_edge.config import MachineTable
 from asd_edge.daemon.alarms import AlarmBook
+from asd_edge.daemon.condition_watch import ConditionWatch
 from asd_edge.daemon.conditions import KnownConditions
-from asd_edge.daemon.drift import DriftWatch
 from asd_edge.daemon.hearing import Hearing, gone, silent
+from asd_edge.daemon.machine_events import MachineEvents
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector, Heard
 from asd_edge.errors import AsdEdgeError, SourceError
-from asd_edge.events import AlarmChange, ConditionsChanged, Event, WindowScore
+from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport, MachineState
-from asd_edge.sources.block import Block
 from asd_edge.sources.observer import nothing
 from asd_edge.sources.open import may_pause
 from asd_edge.sources.pacing import ROUND_S
@@ -30,10 +29,8 @@ from asd_edge.sources.shared import SharedDevices
 
 _log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.25  # how often, at most, the site state is looked at: a stat() and a look at its lock
 _NEARLY_REAL_TIME = 2.0  # speed up to which small blocks are worth their cost
 _PILE_S = 0.25
-_MOST_NAMES = 100  # of conditions in one event
 
 
 class MachineThread:
@@ -78,10 +75,11 @@ class MachineThread:
         self._scorer = scorer
         self._rate = streams.pipeline.front_end.sample_rate
         self._known = known
-        self._drift = DriftWatch(streams.pipeline.score_every_s)
         self._hearing = Hearing(machine, rate=self._rate, shared=shared, state=known.folder, waiting=self._while_quiet)
         self.report = self._report("starting")
-        self._publish = publish
+        self.events = MachineEvents(machine.id, publish, alarms, score_every_s=streams.pipeline.score_every_s)
+        """What it says."""
+        self._conditions = ConditionWatch(machine.id, known, self.events.expect, self.events.say)
         self._alarms = alarms
         self._changed = changed
         self._heard_by = heard
@@ -94,13 +92,17 @@ class MachineThread:
 
     def start(self) -> None:
         """Begin to listen."""
-        self._alarms.announce(self._machine.id)
+        self.events.announce()
         self._thread.start()
 
     def stop(self) -> None:
         """End the source; the thread follows soon."""
         self._stopping.set()
         self._hearing.close()
+
+    def in_source(self) -> bool:
+        """Say whether its thread is in the source now; any thread may ask."""
+        return self._hearing.in_source
 
     def join(self, patience_s: float) -> None:
         """Wait a while for the thread after a stop: a device that does not answer is left behind."""
@@ -141,7 +143,7 @@ class MachineThread:
         if (report.state, report.error) != (said.state, said.error):  # said once, not at every attempt
             self._set(report)
             if not foreseen:
-                self._alarms.announce(self._machine.id)
+                self.events.announce()
 
     def _pause(self, seconds: float) -> None:
         until = monotonic() + seconds
@@ -153,16 +155,15 @@ class MachineThread:
         self._beat()
         if self._hearing.quiet and self.report.state != "failed":
             known = self.report.error
-            error = known or str(silent(self._machine.source))
-            _log.error("Machine %s: %s", self._machine.id, error if known is None else "its source does not come back")
-            self._set(self._report("failed", error))
+            lost = silent(self._machine.source)
+            _log.error("Machine %s: %s", self._machine.id, lost if known is None else "its source is not heard")
+            self._set(self._report("failed", known or lost.line))
         if self.report.state in ("reopening", "failed"):
             self._miss_sound()
 
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
-        line = Line(self._scorer, detector, self._tell, self._beat)
-        looked = monotonic()
+        line = Line(self._scorer, detector, self.events.say, self._beat)
         try:
             for block in self._hearing.blocks(self._block_s):
                 if self._stopping.is_set():
@@ -174,9 +175,9 @@ class MachineThread:
                     where = self._machine.id, self._machine.source
                     _log.info("Machine %s: listening to %s; first score after %.1f s of sound", *where, wait_s)
                 self._note_microphone()
-                if monotonic() - looked >= _LOOK_EVERY_S:
-                    looked = monotonic()
-                    self._look_at_conditions(detector, block)
+                report = self._conditions.look(detector, block.time, self.report)
+                if report is not self.report:
+                    self._set(report)
                 if self._ring is not None:
                     self._ring.push(block)
                 line.push(block)
@@ -198,18 +199,6 @@ class MachineThread:
         paced = 0.0 < self._machine.speed <= _NEARLY_REAL_TIME and not may_pause(self._machine.source)
         return front_end.hop / front_end.sample_rate if paced else _PILE_S
 
-    def _tell(self, event: Event) -> None:
-        if isinstance(event, AlarmChange):
-            self._alarms.take(event)
-            return
-        self._publish(event)
-        if isinstance(event, WindowScore) and (drift := self._drift.take(event)) is not None:
-            self._publish(drift)
-            means = (drift.condition, drift.mean, drift.expected)
-            words = "Machine %s: %s has drifted (mean score %.4f, was %.4f); re-enroll?"
-            fields = {"asd_machine": drift.machine, "asd_event": "drift"}
-            _log.warning(words, drift.machine, *means, extra=fields)
-
     def _miss_sound(self) -> None:
         """Let the detector know, in the scorer's thread, that the source has failed and stays away."""
         detector, now = self._detector, time()
@@ -218,41 +207,16 @@ class MachineThread:
         def tell() -> None:
             if detector is not None and detector is self._detector and not self._stopping.is_set():
                 for event in detector.unheard(due, now):
-                    self._tell(event)
+                    self.events.say(event)
 
         self._scorer.between(tell)
 
     def _new_detector(self) -> Detector:
         decision = DecisionSpec(**self._machine.decision.model_dump()).at_least(self._hearing.known_within_s)
         known = self._known.load()
-        self._watch_drift()
+        self.events.expect(self._known.thresholds)
         alarm = self._alarms.standing(self._machine.id)
         return Detector(self._machine.id, self._streams, known, decision, self._heard_by, alarm)
-
-    def _watch_drift(self) -> None:
-        """Watch the conditions as they are now; the scorer's thread, which gives the scores, takes them over."""
-        self._scorer.between(partial(self._drift.expect, self._known.thresholds))
-
-    def _look_at_conditions(self, detector: Detector, block: Block) -> None:
-        enrolling = self._known.enrolling()
-        if enrolling != self.report.enrolling:
-            self._set(replace(self.report, enrolling=enrolling))
-        if not self._known.changed():
-            return
-        try:
-            detector.conditions = known = self._known.load()
-        except AsdEdgeError as error:  # what was known before is better than nothing
-            _log.error("Machine %s goes on with the conditions it had. %s", self._machine.id, error)
-            self._set(replace(self.report, error=str(error)))
-            return
-        if self.report.error is not None:
-            self._set(replace(self.report, error=None))
-        self._watch_drift()
-        names = () if known is None else tuple(condition.name for condition in known.conditions)
-        event = _changed(self._machine.id, block.time, self._known, names)
-        said = (event.action, event.subject, event.author, event.revision)
-        _log.info("Machine %s: %s %s by %s (revision %d) holds from the next window on", self._machine.id, *said)
-        self._publish(event)
 
     def _note_microphone(self) -> None:
         """Take over how the microphone does; that is announced when something is wrong that was not before."""
@@ -273,9 +237,9 @@ class MachineThread:
         level = logging.WARNING if state == "reopening" else logging.ERROR
         if text != self.report.error:
             traceback = None if isinstance(error, AsdEdgeError) else error
-            _log.log(level, "Machine %s: %s", self._machine.id, text, exc_info=traceback)
+            _log.log(level, "Machine %s: %s", self._machine.id, error, exc_info=traceback)
         elif state != self.report.state:
-            _log.log(level, "Machine %s: its source does not come back", self._machine.id)
+            _log.log(level, "Machine %s: its source is not heard", self._machine.id)
         return self._report(state, text)
 
     def _report(self, state: MachineState, error: str | None = None) -> MachineReport:
@@ -286,11 +250,5 @@ class MachineThread:
         self._changed(self)
 
 
-def _changed(machine: str, time: float, known: KnownConditions, names: tuple[str, ...]) -> ConditionsChanged:
-    change = known.change
-    what = ("none", "", "") if change is None else (change.action, change.subject, change.author)
-    return ConditionsChanged(machine, time, known.revision, *what, names[:_MOST_NAMES])
-
-
 def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"
+    return error.line if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"

@@ -30,6 +30,7 @@ class Probation:
         self._lock = threading.Lock()  # threads: of the engines, the scorer's, the main one
         self._closed = False
         self._serves_since: float | None = None
+        self._proven = False  # its earlier failures are forgotten
 
     def look_back(self) -> None:
         """Remember the engine that the process died with the last time, if it did."""
@@ -60,7 +61,7 @@ class Probation:
 
     def serves(self) -> None:
         """Take note that the engine on trial serves from now on."""
-        self._serves_since = monotonic()
+        self._serves_since, self._proven = monotonic(), False
 
     def end(self, *, passed: bool = False) -> None:
         """End the trial; what has `passed` has its earlier failures forgotten."""
@@ -85,8 +86,10 @@ class Probation:
         if hangs:
             reason = self.gave_up(f"it did not return within {HANGS_AFTER_S:g} s")
             _log.critical("The engine hangs: %s. The daemon ends, to start again on onnxruntime", reason)
-        elif since is not None and self._trial.mark is not None and monotonic() - since >= _PROVEN_AFTER_S:
-            self.failures.forget(self._trial.mark.key)
+        elif since is not None and not self._proven and monotonic() - since >= _PROVEN_AFTER_S:
+            self._proven = True  # forgetting reads a file: once is enough
+            if self._trial.mark is not None:
+                self.failures.forget(self._trial.mark.key)
         return hangs
 
     def close(self) -> None:

@@ -118,24 +118,32 @@ class Reload:
         # By the time systemd knows that READY=1 answers its own request (sd_notify(3)).
         notify(f"RELOADING=1\nMONOTONIC_USEC={monotonic_ns() // 1000}")
         try:
-            self._follow(DeviceFile.of(load_config(self.file.path), self.file.path))
-            self.error = None
-            _log.info("The device file %s was read anew and is in force", self.file.path)
+            file = DeviceFile.of(load_config(self.file.path), self.file.path)
+            follows = self._plans(file)
         except AsdEdgeError as error:
             _log.error("The device file is not taken, and what was in force goes on. %s", error)
             order.error = self.error = error
+        else:
+            for follow in follows:
+                self._pulse()
+                follow()
+            self.file, self.error = file, None
+            _log.info("The device file %s was read anew and is in force", file.path)
         self._announce("the device file was read anew" if self.error is None else "the device file is not taken")
         notify("READY=1")
         order.done.set()
 
-    def _follow(self, file: DeviceFile) -> None:
-        """Put a device file in force; what is wrong with it comes out before anything has changed."""
+    def _plans(self, file: DeviceFile) -> list[Callable[[], None]]:
+        """Return what puts a device file in force; what is wrong with it comes out, and nothing has changed."""
         _check_reloadable(self.file.config, file.config)
+        follows = []
         try:
-            follows = [part.plan(file.config) for part in self._parts]
+            for part in self._parts:
+                self._pulse()
+                follows.append(part.plan(file.config))
         except AsdEdgeError:
             raise
-        except Exception as error:  # nobody foresaw it, and nothing has changed yet
+        except Exception as error:  # nobody foresaw it
             _log.exception("The device file was tried")
             raise ConfigError(
                 f"Cannot use the device file {file.path}",
@@ -143,10 +151,7 @@ class Reload:
                 expected="a file that can be tried",
                 remedy="Report the log's last lines to who maintains asd-edge.",
             ) from error
-        self.file = file
-        for follow in follows:
-            self._pulse()
-            follow()
+        return follows
 
 
 def _check_reloadable(before: DeviceConfig, now: DeviceConfig) -> None:

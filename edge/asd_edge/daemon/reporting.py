@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from time import monotonic, time
 
@@ -11,6 +10,7 @@ from asd_edge import __version__
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.control import ServedMachine, Serving
 from asd_edge.daemon.alarms import AlarmBook
+from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.evidence import Evidence
@@ -40,7 +40,7 @@ from asd_edge.status import (
 class Reporting:
     """Asks the parts of a daemon how they do. Any thread may ask.
 
-    `windows`: the newest of each machine. `began`: when the daemon did, of the monotonic clock.
+    `began`: when the daemon did, of the monotonic clock.
     """
 
     reload: Reload
@@ -49,10 +49,10 @@ class Reporting:
     machines: Machines
     destinations: Destinations
     watchdog: Watchdog
-    windows: Mapping[str, WindowScore]
     alarms: AlarmBook
     evidence: Evidence
     prometheus: Prometheus
+    control: ControlServer
     began: float
 
     @property
@@ -85,7 +85,7 @@ class Reporting:
             f"outbox of {name}: {trouble}" for name, (_, _, outbox) in reports.items() for trouble in outbox.troubles
         )
         troubles = (*self._troubles(), *outboxes)
-        machines, file, error = self.machines.reports, self.reload.file, self.reload.error
+        machines, file, error = self.machines.heard, self.reload.file, self.reload.error
         return Status(
             device=file.config.device.id,
             time=utc(time()),
@@ -93,9 +93,12 @@ class Reporting:
             bundle=str(self.serving),
             engine=f"{self.engines.report.name}/{self.engines.report.precision}",
             engine_reason=self.engines.report.reason,
-            health=worst_health([machine.health for machine in machines], troubled=bool(troubles)),
+            health=worst_health(
+                [report.health for report, _ in machines],
+                troubled=bool(troubles) or any(destination.trouble for destination in destinations),
+            ),
             troubles=troubles,
-            machines=tuple(self._machine(report) for report in machines),
+            machines=tuple(self._machine(*machine) for machine in machines),
             destinations=destinations,
             process=ProcessStatus(
                 pid=os.getpid(),
@@ -109,7 +112,7 @@ class Reporting:
                 path=str(file.path.absolute()),
                 sha256=file.sha256,
                 loaded=utc(file.loaded),
-                reload_error=None if error is None else str(error),
+                reload_error=None if error is None else error.line,
             ),
         )
 
@@ -129,21 +132,21 @@ class Reporting:
         """Say what needs a person, beside what machines and outboxes say themselves."""
         stuck = (f"a thread is stuck: {how}" for how in self.watchdog.stuck)
         error = self.reload.error
-        file = () if error is None else (f"the device file was not taken: {error.what}: {error.found}",)
-        alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.what}",)
+        file = () if error is None else (f"the device file was not taken: {error.line}",)
+        alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.line}",)
         evidence = () if self.evidence.report.fault is None else (f"evidence: {self.evidence.report.fault}",)
-        prometheus = () if self.prometheus.fault is None else (self.prometheus.fault,)
-        return (*stuck, *file, *alarms, *evidence, *prometheus)
+        others = (fault for fault in (self.prometheus.fault, self.control.fault) if fault is not None)
+        return (*stuck, *file, *alarms, *evidence, *others)
 
-    def _machine(self, report: MachineReport) -> MachineStatus:
-        window, alarm = self.windows.get(report.machine), self.alarms.standing(report.machine)
+    def _machine(self, report: MachineReport, window: WindowScore | None) -> MachineStatus:
+        alarm = self.alarms.standing(report.machine)
         return MachineStatus(
             machine=report.machine,
             state=report.state,
             health=report.health,
             error=report.trouble,
             enrolling=report.enrolling,
-            window=None if window is None else _window(window),
+            window=None if window is None or report.state != "running" else _window(window),
             alarm=None if alarm is None else _alarm(alarm),
             microphone=None if report.microphone is None else MicrophoneStatus(**asdict(report.microphone)),
         )

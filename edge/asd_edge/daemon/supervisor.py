@@ -31,8 +31,8 @@ from asd_edge.daemon.reporting import Reporting
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.daemon.signals import noted
 from asd_edge.daemon.watchdog import Watchdog
-from asd_edge.errors import SinkError
-from asd_edge.events import Event, WindowScore
+from asd_edge.errors import SinkError, StateError
+from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.tensorrt import installed_tensorrt
@@ -44,10 +44,12 @@ _log = logging.getLogger(__name__)
 
 _HEAD_START_S = 0.5  # for the brokers, so that what is heard first goes out live
 _STOP_S = 1.2  # of all parts together: with what Python needs to end, the process is gone within two seconds
+_FAREWELL_S = 0.5  # of that for the destinations, which write down and deliver what the other parts said last
 _DELIVERY_S = 5.0  # when sources have ended by themselves, and nobody waits for us
 
-_Note = MachineThread | EngineReport | ReloadOrder | AlarmBook | signal.Signals  # what wakes the main thread
-_End = signal.Signals | Literal["every source has ended", "its engine hangs"]
+# What wakes the main thread.
+_Note = MachineThread | EngineReport | ReloadOrder | AlarmBook | ControlServer | StateError | signal.Signals
+_End = signal.Signals | Literal["every source has ended", "its engine hangs", "another daemon uses its state folder"]
 
 
 class Daemon:
@@ -70,9 +72,8 @@ class Daemon:
         self._scorer = Scorer(heart)
         self._engines = Engines(config, bundle, self._scorer, self._notes.put, installed_tensorrt(), heart)
         streams = SegmentStreams(self._engines.pipeline)
-        self._windows: dict[str, WindowScore] = {}  # the newest of each machine
         self._keeping = Keeping(config, bundle, streams.pipeline, heart)
-        self._control = ControlServer(config.device.state_dir, self._answer, heart)
+        self._control = ControlServer(config.device.state_dir, self._answer, heart, self._mended)
         self._remote = remote_enrollment(config, path, heart)
         self._destinations = Destinations(config, self._describe, self._watchdog, self._subscribe, self._tell_alarms)
         self._alarms = AlarmBook(
@@ -93,7 +94,7 @@ class Daemon:
         self._prometheus = Prometheus(config, lambda: self._reporting.status, heart)
         parts = (self._destinations, self._machines, self._evidence, self._prometheus)
         file, announce = DeviceFile.of(config, path), self._destinations.announce
-        self._reload = Reload(file, parts, announce, self._watchdog.look, self._notes.put)
+        self._reload = Reload(file, parts, announce, self._look, self._notes.put)
         self._reporting = Reporting(
             self._reload,
             bundle,
@@ -101,10 +102,10 @@ class Daemon:
             self._machines,
             self._destinations,
             self._watchdog,
-            self._windows,
             self._alarms,
             self._evidence,
             self._prometheus,
+            self._control,
             began,
         )
         self._told = ""
@@ -146,8 +147,7 @@ class Daemon:
         while not self._machines.over:
             if self._engines.hangs(self._scorer.run):
                 return "its engine hangs"
-            if self._watchdog.look():
-                self._destinations.announce("a thread is stuck" if self._watchdog.stuck else "no thread is stuck")
+            self._look()
             self._tell()
             try:
                 note = self._notes.get(timeout=self._watchdog.round_s)
@@ -159,6 +159,11 @@ class Daemon:
                 return note
             elif isinstance(note, ReloadOrder):
                 self._reload.obey(note)
+            elif isinstance(note, StateError):
+                _log.critical("%s", note)
+                return "another daemon uses its state folder"
+            elif isinstance(note, ControlServer):
+                self._destinations.announce("commands are taken")
             elif isinstance(note, EngineReport):
                 self._destinations.announce(f"{note.name} serves")
             elif isinstance(note, AlarmBook):
@@ -166,6 +171,10 @@ class Daemon:
             else:
                 self._destinations.announce(f"{note.report.machine} {note.report.summary}")
         return "every source has ended"
+
+    def _look(self) -> None:
+        if self._watchdog.look():
+            self._destinations.announce("a thread is stuck" if self._watchdog.stuck else "no thread is stuck")
 
     def _tell(self) -> None:
         line = self._reporting.line
@@ -176,8 +185,8 @@ class Daemon:
     def _stop(self, end: _End) -> int:
         deadline = monotonic() + _STOP_S
 
-        def share(most_s: float) -> float:
-            return max(0.05, min(most_s, deadline - monotonic()))
+        def share(most_s: float, kept_s: float = _FAREWELL_S) -> float:
+            return max(0.05, min(most_s, deadline - kept_s - monotonic()))
 
         if self._remote is not None:
             self._remote.stop(share(0.3))
@@ -190,24 +199,25 @@ class Daemon:
         self._keeping.stop(share(0.2))
         self._evidence.stop(share(0.2))
         if isinstance(end, signal.Signals):
-            self._destinations.stop(f"stopped by {end.name}", share(_STOP_S))
+            self._destinations.stop(f"stopped by {end.name}", max(_FAREWELL_S, share(_STOP_S, kept_s=0.0)))
             return 0
         unconfirmed = self._destinations.stop(end, _DELIVERY_S)
         if end == "its engine hangs":
             logging.shutdown()
             os._exit(1)  # freeing what a GPU holds waits for the GPU, and Python's end would do that
         if unconfirmed:
-            _log.error("%s", _lost(unconfirmed))
+            _log.error("%s", _undelivered(unconfirmed))
         failed = any(report.state == "failed" for report in self._machines.reports)
-        return 1 if failed or unconfirmed else 0
+        return 1 if failed or unconfirmed or end != "every source has ended" else 0
 
     # --- what the parts ask for, in their threads ---
 
     def _publish(self, event: Event) -> None:
-        if isinstance(event, WindowScore):
-            self._windows[event.machine] = event
         self._destinations.publish(event)
         self._evidence.heard(event)
+
+    def _mended(self, error: StateError | None) -> None:
+        self._notes.put(self._control if error is None else error)
 
     def _tell_alarms(self) -> None:
         for report in self._machines.reports:
@@ -233,10 +243,10 @@ class Daemon:
         return self._keeping.answer(request)
 
 
-def _lost(messages: int) -> SinkError:
+def _undelivered(events: int) -> SinkError:
     return SinkError(
-        "Scores and alarms of the finished sources are lost",
-        found=f"{messages} messages that the broker has not confirmed",
-        expected="every message confirmed",
-        remedy="Find out from `asd-edge run --check` what keeps the broker from it, then run this again.",
+        "Scores and alarms of the finished sources are not delivered yet; they wait on the disk",
+        found=f"{events} events that no broker has confirmed",
+        expected="every event confirmed",
+        remedy="Find out from `asd-edge run --check` what keeps the broker from it; the next run delivers them.",
     )

@@ -17,13 +17,12 @@ _DAY_S = 86_400.0
 
 
 def check_certificates(device: Device) -> Iterator[Finding]:
-    """Yield when the certificates in the files of [mqtt.tls] end."""
-    tls = None if device.config is None else device.config.mqtt.tls
-    if tls is None:
-        return
-    for name, path in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file)):
-        if path is not None:
-            yield _file(name, path)
+    """Yield when the certificates end that the tables of the destinations name."""
+    for table in () if device.config is None else device.config.destinations:
+        if table.tls is not None:
+            for key, path in (("ca_file", table.tls.ca_file), ("cert_file", table.tls.cert_file)):
+                if path is not None:
+                    yield _file(f"{table.name}.tls.{key}", path)
 
 
 def _file(name: str, path: Path) -> Finding:
@@ -37,11 +36,11 @@ def _file(name: str, path: Path) -> Finding:
         return ok(f"{path}", subject=name, unseen="when it ends (it is another user's; use sudo)")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        return fault(f"{path}: {reason}", f"Correct {name} under [mqtt.tls].", subject=name)
+        return fault(f"{path}: {reason}", f"Correct {name}.", subject=name)
     # A file of CAs may keep one that has ended beside its successor: the last to end counts, of a chain the first.
     # .timestamp() of not_valid_after is naive before cryptography 42, whose `_utc` form this is.
     ends = [certificate.not_valid_after_utc.timestamp() for certificate in certificates]
-    return judge_end(f"{path}", max(ends) if name == "ca_file" else min(ends), time(), subject=name)
+    return judge_end(f"{path}", max(ends) if name.endswith("ca_file") else min(ends), time(), subject=name)
 
 
 def expiry_of_peer(peer: Mapping[str, Any], spoken: str) -> Finding:

@@ -60,9 +60,12 @@ CHECKS: Final = (
     Check("audio_access", "`/dev/snd`: open to the group audio, and to this user", check_audio_access),
     Check("sources", "the source of each machine: is there what it names", check_sources),
     Check(
-        "broker", "name, port, TLS and MQTT of the broker, in this order to the first that fails", check_broker, 30.0
+        "broker",
+        "name, port, TLS and MQTT of each broker, in this order to the first that fails; may the device publish",
+        check_broker,
+        60.0,
     ),
-    Check("certificates", "when the certificates in `ca_file` and `cert_file` end", check_certificates),
+    Check("certificates", "when the certificates in each `ca_file` and `cert_file` end", check_certificates),
     Check("bundle", "does it load; name, release, graphs", check_bundle, 30.0),
     Check("signature", "who signed the bundle, and whether this device trusts them", check_signature, 30.0),
     Check("conditions", "what each machine is compared with; is it of this bundle", check_conditions),

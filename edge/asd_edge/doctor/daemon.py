@@ -33,8 +33,7 @@ def check_daemon(device: Device) -> Iterator[Finding]:
         if machine.error is not None:
             held = "is not heard or scored" if machine.health == "failure" else "goes on, but with an error"
             log = "Follow what it says; journalctl -u asd-edge -n 50 tells more."
-            why = "; ".join(line.strip() for line in machine.error.splitlines()[:2])  # what, and what was found
-            yield warning(f"{held}: {why}", log, subject=machine.machine)
+            yield warning(f"{held}: {machine.error}", log, subject=machine.machine)
 
 
 def _of_itself(device: Device) -> Iterator[Finding]:

@@ -20,9 +20,12 @@ def check_permissions(device: Device) -> Iterator[Finding]:
         return
     yield from _judge("state_dir", state_dir(device), secret=False)
     yield from _judge("config", device.config_file, secret=False)
-    mqtt, remote = device.config.mqtt, device.config.remote
-    secret = {"password_file": mqtt.password_file, "key_file": None if mqtt.tls is None else mqtt.tls.key_file}
-    public = {"keys_file": remote.keys_file, "trusted_keys_file": device.config.bundle.trusted_keys_file}
+    secret = {}
+    for table in device.config.destinations:
+        secret[f"{table.name}.password_file"] = table.password_file
+        secret[f"{table.name}.tls.key_file"] = None if table.tls is None else table.tls.key_file
+    trusted = device.config.bundle.trusted_keys_file
+    public = {"remote.keys_file": device.config.remote.keys_file, "bundle.trusted_keys_file": trusted}
     for name, path in (secret | public).items():
         if path is not None:
             yield from _judge(name, path, secret=name in secret)

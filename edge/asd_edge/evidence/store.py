@@ -175,7 +175,8 @@ class ClipStore:
 def unreadable(folder: Path, error: OSError) -> StateError:
     """Return the error of a folder of clips that cannot be looked into."""
     found = error.strerror or str(error)
-    return unusable(folder, found, "a folder, not a link, that this user may read", "Run it with sudo.")
+    remedy = "Run it with sudo." if isinstance(error, PermissionError) else "Put a folder in its place."
+    return unusable(folder, found, "a folder, not a link, that this user may read", remedy)
 
 
 def _is_clip(name: str, folder: Path) -> bool:

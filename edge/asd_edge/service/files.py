@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from asd_edge.config import DeviceConfig
@@ -57,9 +57,8 @@ def credentials(config: DeviceConfig) -> dict[str, Path]:
         ServiceError: two of them have the same file name, by which the daemon finds its copies.
     """
     named = [config.remote.keys_file] if config.remote.enabled else []
-    for broker in (config.mqtt, config.sparkplug):
-        if broker.enabled:
-            named += [broker.password_file, broker.tls.key_file if broker.tls is not None else None]
+    for broker in config.destinations:
+        named += [broker.password_file, broker.tls.key_file if broker.tls is not None else None]
     found: dict[str, Path] = {}
     for path in (path for path in named if path is not None):
         if found.setdefault(path.name, path) != path:
@@ -70,21 +69,6 @@ def credentials(config: DeviceConfig) -> dict[str, Path]:
                 remedy="Rename one of the files, and correct the device file.",
             )
     return found
-
-
-def read_in_place(config: DeviceConfig) -> Iterator[tuple[str, Path]]:
-    """Yield the key and the path of all that a device file has the service read; of secrets it gets copies."""
-    bundle = config.bundle
-    named = {"bundle.trusted_keys_file": bundle.trusted_keys_file}
-    named["bundle.path"] = None if bundle.path == "default" else Path(bundle.path)
-    for name, broker in (("mqtt", config.mqtt), ("sparkplug", config.sparkplug)):
-        if broker.enabled and broker.tls is not None:
-            named |= {f"{name}.tls.ca_file": broker.tls.ca_file, f"{name}.tls.cert_file": broker.tls.cert_file}
-    yield from ((key, path) for key, path in named.items() if path is not None)
-    for machine in config.machines:
-        scheme, _, path = machine.source.partition(":")
-        if scheme in ("file", "folder", "raw") and path != "-":
-            yield f"the source of {machine.id}", Path("/", path)  # a service's working directory is /
 
 
 def sealed(text: str) -> str:

@@ -18,7 +18,6 @@ from asd_edge.service.files import (
     UNIT,
     credentials,
     is_edited,
-    read_in_place,
     sealed,
     shipped,
     unit_text,
@@ -27,6 +26,7 @@ from asd_edge.service.steps import Leave, Remove, Run, Step, Write
 
 # The unit's sandbox has none of these: ProtectHome=yes, and a /tmp of its own (PrivateTmp=).
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))
+_OF_FILES = ("file", "folder", "raw")  # schemes of sources
 _LOG = "journalctl -u asd-edge -n 50 says why."
 
 
@@ -74,9 +74,9 @@ def install_plan(place: Place, config: DeviceConfig, *, gpu: bool, start: bool, 
         ServiceError: the service could not run like this, or a file was edited.
     """
     for path in (place.program, place.config, *place.needed):
-        _refuse_hidden(path, "Install asd-edge into /opt/asd-edge, with its device file in /etc/asd-edge.")
-    for key, path in read_in_place(config):
-        _refuse_hidden(place.on_device(path), f"Move it, say into /etc/asd-edge or /srv, and correct {key}.")
+        _refuse_hidden(path)
+    for key, named in _named(config):
+        _refuse_hidden(place.on_device(named), key)
     _refuse_other_state(place, config)
     secrets = {name: place.on_device(path) for name, path in credentials(config).items()}
     for path in secrets.values():
@@ -144,14 +144,33 @@ def _drop_ins(place: Place) -> list[Path]:
     return sorted(path for path in ours.parent.glob("*.conf") if path != ours)
 
 
-def _refuse_hidden(path: Path, remedy: str) -> None:
+def _named(config: DeviceConfig) -> Iterator[tuple[str, Path]]:
+    """Yield the files and folders that the service opens itself, with their keys; of secrets it gets copies."""
+    if config.bundle.path != "default":
+        yield "bundle.path", Path(config.bundle.path)
+    if config.bundle.trusted_keys_file is not None:
+        yield "bundle.trusted_keys_file", config.bundle.trusted_keys_file
+    for broker in config.destinations:
+        if broker.tls is not None:
+            for key, path in (("ca_file", broker.tls.ca_file), ("cert_file", broker.tls.cert_file)):
+                if path is not None:
+                    yield f"{broker.name}.tls.{key}", path
+    for machine in config.machines:
+        scheme, _, rest = machine.source.partition(":")
+        if scheme in _OF_FILES:
+            yield f"the source of machine {machine.id}", Path(rest)
+
+
+def _refuse_hidden(path: Path, key: str | None = None) -> None:
     hidden = next((folder for folder in _HIDDEN if path.is_relative_to(folder)), None)
     if hidden is not None:
         raise ServiceError(
             "The service would not see its own files",
-            found=f"{path}",
+            found=f"{path}" if key is None else f"{path}, which is {key}",
             expected=f"a place outside of {hidden}, which the unit's sandbox hides",
-            remedy=remedy,
+            remedy="Install asd-edge into /opt/asd-edge, with its device file in /etc/asd-edge."
+            if key is None
+            else "Move it, to /etc/asd-edge or /srv for example, and correct the device file.",
         )
 
 

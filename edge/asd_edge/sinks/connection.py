@@ -9,24 +9,34 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from time import monotonic
+from functools import partial
 from typing import Protocol
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import Server
-from asd_edge.sinks.mqtt_client import CLOSED_AT_ONCE
+from asd_edge.sinks.mqtt_client import CLOSED_AT_ONCE, shut
+from asd_edge.sinks.patience import Unanswered
 from asd_edge.sinks.subscription import Subscription
 
 _ROUND_S = 1.0  # keep-alives are looked after so often
+_LARGEST_PACKET = 65_536  # bytes; the broker throws away what is larger, instead of filling our memory with it
+_MOST_IN_FLIGHT = 20  # messages of QoS 1 on the wire
+_LISTENER_S = 15.0  # for an answer; his disk may be slow
 
 
 class Listener(Protocol):
-    """Who hears of a connection. Everything is called in the connection's thread and must return at once."""
+    """Who hears of a connection, in his own thread."""
+
+    def connecting(self, connection: Connection) -> bool:
+        """Hear that the CONNECT goes out next: set its will; return whether the connection is wanted."""
+        ...
 
     def answered(self, connection: Connection, refusal: str | None) -> None:
         """Hear the broker's answer to the CONNECT."""
@@ -41,7 +51,7 @@ class Listener(Protocol):
         ...
 
     def ended(self, connection: Connection, reason: str) -> None:
-        """Hear that it is over; called once."""
+        """Hear that it is over."""
         ...
 
 
@@ -53,6 +63,7 @@ class Connection:
         server: where the broker is.
         keepalive_s: of MQTT.
         listener: hears of it.
+        do: lets the listener's thread do something soon; returns at once.
         subscriptions: what it will be asked to listen to.
         asking: whether it only asks for the version of MQTT.
     """
@@ -63,17 +74,24 @@ class Connection:
         server: Server,
         keepalive_s: int,
         listener: Listener,
+        do: Callable[[Callable[[], None]], None],
         subscriptions: Sequence[Subscription],
         *,
         asking: bool,
     ) -> None:
         self.client, self.server, self.asking = client, server, asking
-        self.since = monotonic()
-        # Set by who listens, in his own thread:
+        self.largest_packet: int | None = None  # that the broker takes, if it has said so
+        # Set by who listens, in his own thread and by his clock:
+        self.since = 0.0
         self.accepted = False  # by the broker
         self.refused = False
         self.fell_back = False  # the broker does not speak MQTT 5
-        self._keepalive_s, self._listener = keepalive_s, listener
+        self.useful_since: float | None = None
+        self.stood = False  # useful for long enough
+        self.denied = False  # a message, and it was said
+        self.complained = False  # about what goes on for as long as it stands
+        self.unanswered = Unanswered()
+        self._keepalive_s, self._listener, self._do = keepalive_s, listener, do
         self._answered = False
         self._end: str | None = None  # the first reason that paho gave
         self._thread = threading.Thread(target=self._run, name=f"link-{server}", daemon=True)
@@ -84,6 +102,10 @@ class Connection:
         """Whether its thread runs."""
         return self._thread.is_alive()
 
+    def useful_s(self, now: float) -> float:
+        """Return for how long it has been of use."""
+        return 0.0 if self.useful_since is None else now - self.useful_since
+
     def start(self) -> None:
         """Begin to connect."""
         self._thread.start()
@@ -93,21 +115,42 @@ class Connection:
         self._thread.join(patience_s)
 
     def _call_back(self, subscriptions: Sequence[Subscription]) -> None:
-        def on_connect(_c: object, _u: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
+        def on_connect(_c: object, _u: object, _flags: object, reason: ReasonCode, properties: object) -> None:
             self._answered = True
-            self._listener.answered(self, str(reason) if reason.is_failure else None)
+            self.largest_packet = getattr(properties, "MaximumPacketSize", None)
+            most = getattr(properties, "ReceiveMaximum", _MOST_IN_FLIGHT)
+            # paho does not look at this, and its setter refuses while connected: between two limits above 0 it may.
+            self.client._max_inflight_messages = min(_MOST_IN_FLIGHT, most)
+            self._do(partial(self._listener.answered, self, str(reason) if reason.is_failure else None))
+
+        def on_socket_open(_c: object, _u: object, _socket: object) -> None:
+            if not self._is_wanted():
+                shut(self.client)
 
         def on_publish(_c: object, _u: object, mid: int, reason: ReasonCode, _properties: object) -> None:
-            self._listener.acknowledged(self, mid, str(reason) if reason.is_failure else None)
+            self._do(partial(self._listener.acknowledged, self, mid, str(reason) if reason.is_failure else None))
 
         def on_disconnect(_c: object, _u: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
             self._end = self._end or str(reason)
 
+        self.client.on_socket_open = on_socket_open
         self.client.on_connect = on_connect
         self.client.on_publish = on_publish
         self.client.on_disconnect = on_disconnect
         for subscription in subscriptions:
-            subscription.listen_to(self.client, lambda refusal: self._listener.deaf(self, refusal))
+            subscription.listen_to(self.client, lambda refusal: self._do(partial(self._listener.deaf, self, refusal)))
+
+    def _is_wanted(self) -> bool:
+        """Let the listener set the will, only now: one that is made out is in the CONNECT, not in a vain attempt."""
+        answered, wanted = threading.Event(), [False]
+
+        def ask() -> None:
+            wanted[0] = self._listener.connecting(self)
+            answered.set()
+
+        self._do(ask)
+        answered.wait(_LISTENER_S)
+        return wanted[0]
 
     def _run(self) -> None:
         try:
@@ -115,7 +158,7 @@ class Connection:
             reason = (self._end or "closed") if self._answered else CLOSED_AT_ONCE
         except Exception as error:
             reason = str(error) or type(error).__name__
-        self._listener.ended(self, reason)
+        self._do(partial(self._listener.ended, self, reason))
 
     def _serve(self) -> None:
         """Connect, then read and write until it is over."""
@@ -129,7 +172,13 @@ class Connection:
                     waker.send(b"\0")
 
             self.client.on_socket_register_write = wake
-            self.client.connect(self.server.host, self.server.port, keepalive=self._keepalive_s)
+            limits: Properties | None = None
+            if (
+                self.client.protocol == MQTTProtocolVersion.MQTTv5 and not self.asking
+            ):  # which an old one would not read
+                limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's gap
+                limits.MaximumPacketSize = _LARGEST_PACKET
+            self.client.connect(self.server.host, self.server.port, self._keepalive_s, properties=limits)
             while self._round(woken):
                 pass
 

@@ -6,31 +6,25 @@ paho-mqtt is used as a transport only: pauses, failover and versions are decided
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Literal, Protocol
 
 from asd_edge.config import BrokerTable, Server
 from asd_edge.sinks.connection import Connection
-from asd_edge.sinks.mqtt_client import (
-    CHECK_PROTOCOL,
-    CLOSED_AT_ONCE,
-    VERSION_REFUSED,
-    broker_error,
-    leave_it_to_the_will,
-    new_client,
-    shut,
-)
+from asd_edge.sinks.mqtt_client import VERSION_REFUSED, broker_error, leave_it_to_the_will, new_client, shut
+from asd_edge.sinks.patience import AwakeClock
 from asd_edge.sinks.payloads import LinkReport, Message
 from asd_edge.sinks.subscription import Subscription
+from asd_edge.sinks.troubles import denial, trouble_of
+from asd_edge.sinks.turns import Turns
 
 _log = logging.getLogger(__name__)
 
-_START_IT = "Start the broker, or correct host and port; connecting is tried again until then."
-_LONGEST_PAUSE_S = 60.0
 _ANSWER_S = 15.0  # a broker that has not answered by then hangs
+_ACKNOWLEDGE_S = 60.0  # or twice the keep-alive, which is what paho gives a PINGREQ: whichever is less
+_STANDS_AFTER_S = 10.0  # of use: some brokers take a connection, even a message, and cut it again
 _STOP_PATIENCE_S = 1.0
 
 MqttVersion = Literal["5", "3.1.1"]
@@ -40,15 +34,15 @@ class LinkOwner(Protocol):
     """Who uses the link. Everything is called in the owner's thread."""
 
     def will(self) -> Message:
-        """Return the last will of the connection that is about to be made."""
+        """Return the last will of the CONNECT that goes out now."""
         ...
 
     def on_up(self) -> None:
         """Hear that the broker has accepted the connection."""
         ...
 
-    def on_down(self, reason: str) -> None:
-        """Hear that an accepted connection is over."""
+    def on_down(self) -> None:
+        """Hear that an accepted connection is over; the link has said why."""
         ...
 
     def on_acknowledged(self, mid: int, refusal: str | None) -> None:
@@ -84,9 +78,9 @@ class Link:
         self._ask = ask
         self._config, self._client_id, self._owner, self._do = config, client_id, owner, do
         self._spoken: dict[Server, MqttVersion] = {}  # what each broker was found to speak
-        self._turn = 0  # which of the servers is next
-        self._pauses = _pauses()
-        self._retry_at = monotonic()
+        self._clock = AwakeClock()
+        self._turns = Turns(len(config.servers))
+        self._patience_s = min(_ACKNOWLEDGE_S, 2.0 * config.keepalive_s)
         self._connection: Connection | None = None
         self._trouble: str | None = None
         new_client(config, config.protocol, client_id)  # what is wrong with its files is said now
@@ -95,47 +89,61 @@ class Link:
 
     @property
     def report(self) -> LinkReport:
-        """How the device talks to the broker, or would."""
-        server = self._servers[self._turn] if self._connection is None else self._connection.server
+        """How the device talks to the broker, or would. Read by other threads too."""
+        connection = self._connection  # which may be gone at any moment
+        server = self._next_server if connection is None else connection.server
         protocol = self._protocol(server)
-        up = self._connection is not None and self._connection.accepted and not self._connection.asking
         return LinkReport(
             str(server),
             protocol,
             fallback=protocol != self._config.protocol,
-            connected=up,
+            connected=connection is not None and connection.useful_since is not None,
             denials_visible=protocol == "5",
             trouble=self._trouble,
         )
 
+    @property
+    def largest_packet(self) -> int | None:
+        """Bytes of the largest packet that the broker takes; None when it has named no limit."""
+        return None if self._connection is None else self._connection.largest_packet
+
     def tick(self) -> None:
-        """Connect when it is time to; called a few times a second."""
-        now = monotonic()
+        """Connect when it is time to, and leave a broker that hangs; called a few times a second."""
+        now = self._clock.tick(monotonic())
         connection = self._connection
         if connection is None:
-            if now >= self._retry_at:
+            if now >= self._turns.at:
                 self._connect()
         elif not connection.alive:
-            self._on_end(connection, "its thread ended")
-        elif not connection.accepted and now - connection.since > _ANSWER_S:
-            self._spoken.pop(connection.server, None)
-            shut(connection.client)
-            self._on_end(connection, f"no answer for {_ANSWER_S:.0f} s")
+            self._do(partial(self.ended, connection, "its thread ended"))  # behind the true reason, if it gave one
+        elif not connection.accepted:
+            if now - connection.since > _ANSWER_S:
+                self._spoken.pop(connection.server, None)
+                self._leave(connection, f"no answer for {_ANSWER_S:.0f} s")
+        elif connection.unanswered.waited_s(now) > self._patience_s:
+            self._leave(connection, f"no acknowledgement for {self._patience_s:.0f} s")
+        elif not connection.stood and connection.useful_s(now) >= _STANDS_AFTER_S:
+            connection.stood = True
+            self._turns.stands()
+            self._trouble = self._trouble if connection.complained else None
 
     def publish(self, message: Message, *, qos: int = 1) -> int:
         """Hand a message to the broker; return its number, which `on_acknowledged` hears."""
         assert self._connection is not None
-        return self._connection.client.publish(message.topic, message.payload, qos=qos, retain=message.retain).mid
+        mid = self._connection.client.publish(message.topic, message.payload, qos=qos, retain=message.retain).mid
+        if qos > 0:
+            self._connection.unanswered.sent(mid, message.topic, self._clock.now)
+        return mid
 
-    def stands(self) -> None:
-        """Note that the connection is of use: the next one is not put off for its sake."""
-        self._pauses = _pauses()
-        self._trouble = None
+    def is_useful(self) -> None:
+        """Note that the broker takes messages, or that nothing speaks against it."""
+        if self._connection is not None:
+            self._connection.useful_since = self._clock.now
 
     def close(self, *, orderly: bool = True) -> None:
         """End the connection, and connect no more; without `orderly` the broker publishes the last will."""
         connection, self._connection = self._connection, None
-        self._retry_at = float("inf")
+        self._turns.at = float("inf")
         if connection is None:
             return
         if orderly:
@@ -153,64 +161,40 @@ class Link:
             leave_it_to_the_will(connection.client, "5")
         else:
             connection.client.disconnect()
-        self._next_turn()
-        self._owner.on_down(reason)
+        _log.warning("[%s] Leaving the broker at %s: %s", self._config.name, connection.server, reason)
+        self._turns.failed(self._clock.now)
+        self._owner.on_down()
 
     def warn(self, found: str, expected: str, remedy: str) -> None:
         """Say once, not at every attempt, what is wrong with the broker."""
+        connection = self._connection
+        if connection is not None:
+            connection.complained = connection.accepted
         if found != self._trouble:
             self._trouble = found
-            server = self._servers[self._turn] if self._connection is None else self._connection.server
-            _log.warning("%s", broker_error(server, found, expected, remedy))
+            server = self._next_server if connection is None else connection.server
+            _log.warning("%s", broker_error(self._config.name, server, found, expected, remedy))
 
-    # --- called in the connection's thread ---
+    # --- of the connection, in the owner's thread ---
+
+    def connecting(self, connection: Connection) -> bool:
+        """Give it its will, unless it is not wanted any more."""
+        if connection is not self._connection:
+            return False
+        if not connection.asking:
+            will = self._owner.will()
+            connection.client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        return True
 
     def answered(self, connection: Connection, refusal: str | None) -> None:
-        """Hand it over to the owner's thread, as all of these."""
-        self._do(partial(self._on_answer, connection, refusal))
-
-    def acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
-        """Hand over what the broker says to a message."""
-        self._do(partial(self._on_acknowledged, connection, mid, refusal))
-
-    def deaf(self, connection: Connection, refusal: str) -> None:
-        """Hand over that the broker does not let us listen."""
-        self._do(partial(self._on_deaf, refusal))
-
-    def ended(self, connection: Connection, reason: str) -> None:
-        """Hand over why the connection has ended."""
-        self._do(partial(self._on_end, connection, reason))
-
-    # --- how ---
-
-    @property
-    def _servers(self) -> tuple[Server, ...]:
-        return self._config.servers
-
-    def _protocol(self, server: Server) -> MqttVersion:
-        return self._spoken.get(server, self._config.protocol)
-
-    def _connect(self) -> None:
-        server = self._servers[self._turn]
-        # A broker of 3.1.1 refuses MQTT 5, but some (amqtt) never answer when the CONNECT holds a will, so the
-        # first connection has none and only asks for the version.
-        asking = self._ask and self._config.protocol == "5" and server not in self._spoken
-        client = new_client(self._config, self._protocol(server), self._client_id, reconnect=False)
-        if not asking:
-            will = self._owner.will()
-            client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
-        connection = self._connection = Connection(
-            client, server, self._config.keepalive_s, self, self.subscriptions, asking=asking
-        )
-        connection.start()
-
-    def _on_answer(self, connection: Connection, refusal: str | None) -> None:
+        """Take the connection into use, or not."""
         if connection is not self._connection:
             return
         connection.refused = refusal is not None
         if refusal == VERSION_REFUSED and self._protocol(connection.server) == "5":
             connection.fell_back = True
-            _log.warning("The broker at %s does not speak MQTT 5; falling back to MQTT 3.1.1", connection.server)
+            words = "[%s] The broker at %s does not speak MQTT 5; falling back to MQTT 3.1.1"
+            _log.warning(words, self._config.name, connection.server)
             self._spoken[connection.server] = "3.1.1"
         elif refusal is not None:
             self.warn(refusal, "the broker to accept the connection", "Check the user name, the password and the ACL.")
@@ -224,41 +208,60 @@ class Link:
                 subscription.subscribe(connection.client, self._protocol(connection.server))
             self._owner.on_up()
 
-    def _on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
+    def acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
+        """Pass on what the broker says to a message."""
         if connection is self._connection:
+            topic = connection.unanswered.answered(mid, self._clock.now)
+            if refusal is not None and topic is not None and not connection.denied:
+                connection.denied = True  # the first says enough: there is a score every second
+                self.warn(*denial(refusal, topic))
             self._owner.on_acknowledged(mid, refusal)
 
-    def _on_deaf(self, reason: str) -> None:
+    def deaf(self, connection: Connection, reason: str) -> None:
+        """Say that the broker does not let us listen."""
+        if connection is not self._connection:
+            return
         topics = ", ".join(subscription.topic for subscription in self.subscriptions)
         self.warn(reason, "permission to subscribe", f"Allow reading {topics}.")
 
-    def _on_end(self, connection: Connection, reason: str) -> None:
+    def ended(self, connection: Connection, reason: str) -> None:
+        """Go on with the next one, now or later."""
         if connection is not self._connection:
             return
         self._connection = None
         if connection.fell_back or (connection.asking and connection.accepted):  # now in its version, and for good
             self._connect()
             return
-        if connection.accepted:
-            self._turn = 0
-            self._retry_at = monotonic() + next(self._pauses)
-            self._owner.on_down(reason)
-            return
-        self._next_turn()
         if not connection.refused:
-            if reason == CLOSED_AT_ONCE:
-                self.warn(reason, "a broker that takes messages", CHECK_PROTOCOL)
-            else:
-                self.warn(reason, "a broker that answers", _START_IT)
+            names = {"client_id": self._client_id, "name": self._config.name}
+            self.warn(*trouble_of(reason, accepted=connection.accepted, **names))
+        (self._turns.lost if connection.stood else self._turns.failed)(self._clock.now)
+        if connection.accepted:
+            self._owner.on_down()
 
-    def _next_turn(self) -> None:
-        self._turn = (self._turn + 1) % len(self._servers)
-        self._retry_at = monotonic() + (next(self._pauses) if self._turn == 0 else 0.0)
+    # --- how ---
 
+    @property
+    def _next_server(self) -> Server:
+        return self._config.servers[self._turns.server]
 
-def _pauses() -> Iterator[float]:
-    """Seconds before each round of attempts: about 1, 2, 4 … 60; a hall of devices must not come back in step."""
-    pause = 2.0
-    while True:
-        yield pause * random.uniform(0.5, 1.0)
-        pause = min(2.0 * pause, _LONGEST_PAUSE_S)
+    def _protocol(self, server: Server) -> MqttVersion:
+        return self._spoken.get(server, self._config.protocol)
+
+    def _connect(self) -> None:
+        server = self._next_server
+        # A broker of 3.1.1 refuses MQTT 5, but some (amqtt) never answer when the CONNECT holds a will, so the
+        # first connection has none and only asks for the version.
+        asking = self._ask and self._config.protocol == "5" and server not in self._spoken
+        client = new_client(self._config, self._protocol(server), self._client_id, reconnect=False)
+        connection = self._connection = Connection(
+            client, server, self._config.keepalive_s, self, self._do, self.subscriptions, asking=asking
+        )
+        connection.since = self._clock.now
+        connection.start()
+
+    def _leave(self, connection: Connection, reason: str) -> None:
+        """Go on with the next server; this one hangs, so no word is sent to it."""
+        connection.stood = False
+        shut(connection.client)
+        self.ended(connection, reason)

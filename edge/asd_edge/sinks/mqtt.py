@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _NOTES = 64  # answers to commands that wait for a connection; they are of use for minutes
 _STATUS_EVERY_S = 60.0
+_STATUS_APART_S = 2.0  # of two that say that something is wrong, or not any more
 _UNPARK_EVERY_S = 3_600.0  # some brokers close the connection after a denial: not on each new one
 _END_S = 2.0  # for the last commit, on a slow disk
 
@@ -81,6 +82,7 @@ class MqttSink:
         self._farewell: int | None = None
         self._leaving: str | None = None
         self._status_at = 0.0
+        self._told: tuple[str | None, str | None] = None, None  # troubles in the last status
         self._unpark_at = 0.0
 
     # --- called by the daemon's threads ---
@@ -163,6 +165,9 @@ class MqttSink:
         if self._leaving is not None:
             if self._streams.idle:
                 self._say_farewell()
+        elif self._troubles != self._told and monotonic() - self._status_at >= _STATUS_APART_S:
+            mended = self._troubles == (None, None)
+            self._send_status("online", "what was wrong is over" if mended else "something is wrong")
         elif monotonic() - self._status_at >= _STATUS_EVERY_S:
             self._send_status("online", "as before")
 
@@ -179,30 +184,21 @@ class MqttSink:
             self._outbox.unpark()
         self._greeting = self._send_status("online", "connected")
 
-    def on_down(self, reason: str) -> None:
+    def on_down(self) -> None:
         """Take back what may be lost."""
         self._greeting = self._farewell = None
-        if self._opened.is_set():
-            self._opened.clear()
-            _log.warning("The connection to the broker is lost (%s); connecting again", reason)
-        else:
-            self._link.warn(reason, "a broker that takes messages", "Look into the broker's log.")
+        self._opened.clear()
         self._streams.forget()
         self._outbox.unsettle()
 
     def on_acknowledged(self, mid: int, refusal: str | None) -> None:
         """Note what has become of a message."""
-        if refusal is not None:
-            announced = " and to where it announces itself (docs/home-assistant.md)" if self.greetings() else ""
-            remedy = f"Allow writing to {self._topics.prefix}/{self._topics.device}/#{announced}."
-            self._link.warn(refusal, "permission to publish", remedy)
         if mid == self._greeting:
             self._greeting = None
-            if refusal is None:
-                self._link.stands()
-            self._streams.begin()
+            self._link.is_useful()
+            self._streams.begin(self._link.largest_packet)
             self._opened.set()
-            _log.info("Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
+            _log.info("[mqtt] Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
             # Another broker, or one that has lost what it held, learns how every alarm stands.
             alarms = (entry_message(self._topics, row.entry, row.id) for row in self._outbox.forgotten_alarms())
             for message in (*alarms, *self.greetings()):
@@ -223,9 +219,15 @@ class MqttSink:
         self._counts = replace(self._counts, published=self._counts.published + 1)
         return self._link.publish(message)
 
+    @property
+    def _troubles(self) -> tuple[str | None, str | None]:
+        return self._link.report.trouble, self._outbox.report.fault
+
     def _send_status(self, state: Literal["online", "offline"], reason: str) -> int:
         self._status_at = monotonic()
         self._outbox.flush()
+        link = replace(self._link.report, connected=True)  # true for whoever has the status from the broker
+        self._told = self._troubles
         return self._link.publish(
             status_message(
                 self._topics,
@@ -233,7 +235,7 @@ class MqttSink:
                 reason,
                 time=time(),
                 device=self._describe(),
-                link=self._link.report,
+                link=link,
                 counts=self._counts,
                 outbox=self._outbox.report,
             )

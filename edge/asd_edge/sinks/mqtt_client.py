@@ -1,4 +1,4 @@
-"""A paho-mqtt client made from the device's configuration, and a probe of its broker."""
+"""A paho-mqtt client made from the device's configuration."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import socket
 import ssl
 import sys
 import threading
-import uuid
 from contextlib import suppress
-from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -49,56 +46,21 @@ def new_client(
     client.suppress_exceptions = True  # one in a callback would end the network thread, and nobody would know
     client.connect_timeout = _CONNECT_TIMEOUT_S
     if config.username is not None:
-        client.username_pw_set(config.username, _password(config.password_file))
+        client.username_pw_set(config.username, _password(config))
     if config.tls is not None:
-        client.tls_set_context(tls_context(config.tls))
+        client.tls_set_context(tls_context(config.tls, config.name))
     return client
 
 
-def probe(config: BrokerTable, *, timeout_s: float = 10.0) -> str:
-    """Connect once under a name of its own, publish nothing, disconnect; return the protocol that was spoken.
-
-    Raises:
-        SinkError: the broker cannot be reached or refuses the connection.
-    """
-    refusal = _try_to_connect(config, config.protocol, timeout_s)
-    if refusal == VERSION_REFUSED and config.protocol == "5":
-        refusal = _try_to_connect(config, "3.1.1", timeout_s)
-        if refusal is None:
-            return "3.1.1 (the broker does not speak 5)"
-    if refusal is not None:
-        remedy = CHECK_PROTOCOL if refusal == CLOSED_AT_ONCE else REACH
-        raise broker_error(config.servers[0], refusal, "a broker that accepts the connection", remedy)
-    return config.protocol
-
-
-def _try_to_connect(config: BrokerTable, protocol: Literal["5", "3.1.1"], timeout_s: float) -> str | None:
-    answers: SimpleQueue[str | None] = SimpleQueue()
-
-    def on_connect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-        answers.put(str(reason) if reason.is_failure else None)
-
-    client = new_client(config, protocol, f"asd-edge-check-{uuid.uuid4().hex[:12]}")
-    client.on_connect = on_connect
-    client.on_connect_fail = lambda _c, _u: answers.put(connection_failure())
-    client.on_disconnect = lambda *_: answers.put(CLOSED_AT_ONCE)  # after an answer nobody reads this
-    client.connect_async(config.host, config.port, keepalive=config.keepalive_s)
-    client.loop_start()
-    try:
-        return answers.get(timeout=timeout_s)
-    except Empty:
-        return f"no answer for {timeout_s:.0f} s"
-    finally:
-        client.disconnect()
-        stop_loop(client)
-
-
-REACH = "Start the broker, or correct host, port, user and TLS files under [mqtt]."
 CLOSED_AT_ONCE = "the connection was accepted, then closed at once"
-CHECK_PROTOCOL = (
-    "Correct port and TLS under [mqtt] (8883 usually wants TLS, 1883 none), or the rights to publish;"
-    ' an old broker may need protocol = "3.1.1".'
-)
+
+
+def check_protocol(name: str) -> str:
+    """Return what to do about a broker, of the table of that name, which takes a connection and closes it."""
+    return (
+        f"Correct port and TLS under [{name}] (8883 usually wants TLS, 1883 none), or the rights to publish;"
+        ' an old broker may need protocol = "3.1.1".'
+    )
 
 
 def stop_loop(client: paho.Client) -> None:
@@ -133,15 +95,15 @@ def connection_failure() -> str:
     return str(sys.exc_info()[1] or "no answer")
 
 
-def broker_error(server: Server, found: str, expected: str, remedy: str) -> SinkError:
-    """Return the error of a broker that cannot be used."""
-    return SinkError(f"The broker at {server} cannot be used", found=found, expected=expected, remedy=remedy)
+def broker_error(name: str, server: Server, found: str, expected: str, remedy: str) -> SinkError:
+    """Return the error of a broker, of the table of that name, that cannot be used."""
+    return SinkError(f"[{name}] The broker at {server} cannot be used", found=found, expected=expected, remedy=remedy)
 
 
-def _password(path: Path | None) -> str | None:
-    if path is None:
+def _password(config: BrokerTable) -> str | None:
+    if config.password_file is None:
         return None
-    path = credential(path)
+    path = credential(config.password_file)
     try:
         return path.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
@@ -149,12 +111,12 @@ def _password(path: Path | None) -> str | None:
             f"The broker's password cannot be read from {path}",
             found=str(error),
             expected="a text file whose first line is the password",
-            remedy="Correct password_file under [mqtt], or the file's permissions.",
+            remedy=f"Correct password_file under [{config.name}], or the file's permissions.",
         ) from error
 
 
-def tls_context(tls: TlsTable) -> ssl.SSLContext:
-    """Return how the broker's certificate is checked, and which one it is shown.
+def tls_context(tls: TlsTable, name: str) -> ssl.SSLContext:
+    """Return how the broker's certificate is checked, and which one it is shown; `name` is that of its table.
 
     Raises:
         SinkError: a TLS file cannot be used.
@@ -174,7 +136,7 @@ def tls_context(tls: TlsTable) -> ssl.SSLContext:
             "The TLS files cannot be used",
             found=f"{type(error).__name__}: {error}",
             expected="ca_file, and cert_file with key_file, as PEM files",
-            remedy="Correct the files named under [mqtt.tls].",
+            remedy=f"Correct the files named under [{name}.tls].",
         ) from error
     return context
 

@@ -76,7 +76,8 @@ def exchange(config: MqttTable, topics: Topics) -> Iterator[Callable[[bytes, flo
             refusal = f"no answer for {_PATIENCE_S:.0f} s"
         if refusal is not None:
             remedy = "Correct the options of the connection, or the broker's ACL for this user."
-            raise broker_error(config.servers[0], refusal, f"permission to read {topics.remote_response}", remedy)
+            expected = f"permission to read {topics.remote_response}"
+            raise broker_error(config.name, config.servers[0], refusal, expected, remedy)
         yield ask
     finally:
         client.disconnect()

@@ -74,9 +74,7 @@ class MachineReport:
     @property
     def trouble(self) -> str | None:
         """What is wrong, in words; None when nothing is."""
-        microphone = self.microphone or MicrophoneReport()
-        found = ", ".join(microphone.faults) or ", ".join(microphone.warnings)
-        return self.error or (f"The microphone: {found}" if found else None)
+        return self.error or (None if self.microphone is None else self.microphone.trouble)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -17,7 +17,9 @@ _LIVE = 16
 _BATCHES = 2
 _LIVE_WAITING = 512  # scores that wait for a slow link; beyond, they are history
 _BATCH_ROWS = 250
-_BATCH_BYTES = 65_536
+_LARGEST_PACKET = 65_536  # bytes
+_EVENT_BYTES = 64  # what a batch adds to an event's body and names, at most: an id has 19 digits or fewer
+_FRAME_BYTES = 64  # what a packet adds to the events, topic and device in it, at most
 _TRY_AGAIN_S = 1.0
 _BURST_S = 0.25  # of history, sent at once after a pause
 
@@ -54,6 +56,7 @@ class Streams:
         self._returned = outbox.returned
         self._flying: dict[int, Offer] = {}  # by message number
         self._in_flight: set[int] = set()  # ids
+        self._most = 0  # bytes of events in a message
         self._exhausted = False  # no history was found: none comes up but through `happened` and `_begin`
         self._unreadable_until = 0.0  # the disk fails
 
@@ -62,9 +65,15 @@ class Streams:
         """Whether nothing waits that may be sent, and nothing is on its way."""
         return not self._flying and self._outbox.unconfirmed == 0
 
-    def begin(self) -> None:
-        """A connection stands: what waits until now is history, but for alarms."""
+    def begin(self, largest_packet: int | None = None) -> None:
+        """A connection is open: what waits until now is history, but for alarms.
+
+        A message larger than the broker takes would end the connection: batches are cut to that, and an event that is
+        too large by itself is parked.
+        """
         self.forget()
+        names = len(self._topics.history) + len(self._topics.device)
+        self._most = min(_LARGEST_PACKET, largest_packet or _LARGEST_PACKET) - names - _FRAME_BYTES
         self._begin()
 
     def forget(self) -> None:
@@ -96,10 +105,12 @@ class Streams:
             self._begin()
         for row in self._outbox.waiting(Lane.ALARM, after=self._alarm_after, limit=self._free("alarms", _ALARMS)) or ():
             self._alarm_after = row.id
-            if row.id not in self._in_flight:
+            if row.id not in self._in_flight and self._fits(row):
                 yield self._single("alarms", row)
         while self._live and self._free("live", _LIVE):
-            yield self._single("live", self._live.popleft())
+            row = self._live.popleft()
+            if self._fits(row):
+                yield self._single("live", row)
         self._refill()
         while self._may_read_history and self._allowance > 0.0 and self._free("history", _BATCHES):
             if rows := list(self._batch()):
@@ -123,6 +134,13 @@ class Streams:
         else:
             self._outbox.settle(offer.ids)
         return True
+
+    def _fits(self, row: Row) -> bool:
+        """Return whether the broker takes an event in a message, if only in one of history; else park it."""
+        fits = _size(row) <= self._most
+        if not fits:
+            self._outbox.park([row.id])
+        return fits
 
     def _single(self, stream: Stream, row: Row) -> Offer:
         return Offer(stream, entry_message(self._topics, row.entry, row.id), (row.id,))
@@ -151,11 +169,17 @@ class Streams:
             )
         self._unreadable_until = monotonic() + _TRY_AGAIN_S if found is None else 0.0
         self._exhausted = found == []
-        size, before = 0, self._history_after
+        size = 0
         for row in found or ():
-            size += len(row.entry.body)
-            if size > _BATCH_BYTES and self._history_after != before:
+            if row.id in self._in_flight or not self._fits(row):
+                self._history_after = row.id
+                continue
+            size += _size(row)
+            if size > self._most:
                 return
             self._history_after = row.id
-            if row.id not in self._in_flight:
-                yield row
+            yield row
+
+
+def _size(row: Row) -> int:
+    return len(row.entry.body) + len(row.entry.machine) + len(row.entry.kind) + _EVENT_BYTES

@@ -80,11 +80,11 @@ class FolderSource:
             for file in found:
                 try:
                     yield from self._hear(file)
-                    self._observer.unusable_file(False)
+                    self._observer.unusable_file(None)
                 except SourceError as error:
                     if (self._folder / file.name).exists():
                         _log.error("A file in %s is passed over. %s", self._folder, error)
-                        self._observer.unusable_file(True)
+                        self._observer.unusable_file(error.line)
                 if self._closing.is_set():  # not heard to its end: it comes again after a restart
                     return
                 self._watched.heard(file)

@@ -43,6 +43,16 @@ _WEEK_SLOTS = 7 * 144
 _FLOOR_SHARE = 0.05
 _RISE_DB = 10.0
 
+_TO_DO = {
+    "silent": "check that it is plugged in, switched on and not muted",
+    "stuck": "check its cable, converter and driver",
+    "dc_offset": "check its supply and its input",
+    "same_as": "check which of the two is plugged in where",
+    "clipping": "turn its gain down, then enroll again",
+    "noise_floor": "check its cable, its supply and whether it is wet",
+    "rate": "set source_rate to what it really gives, or see whether the computer keeps up",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneReport:
@@ -53,6 +63,7 @@ class MicrophoneReport:
     `overruns`: times that sound was lost while the source was open. `reopened`: times that it was opened again.
     `lost_s`: seconds of sound lost to either.
     `faults`: why the sound is not to be believed. `warnings`: why somebody should look.
+    `unusable_file`: which file of a watched folder was the last, and could not be used, and why.
     """
 
     level_dbfs: float | None = None
@@ -64,6 +75,16 @@ class MicrophoneReport:
     lost_s: float = 0.0
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unusable_file: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong, and what to do, in a line; None when nothing is."""
+        names = self.faults or self.warnings
+        to_do = [_TO_DO[kind] for name in names if (kind := name.partition("_channel_")[0]) in _TO_DO]
+        said = [f"The microphone: {', '.join(names)}; do: {'; '.join(to_do)}"] if to_do else []
+        said += [self.unusable_file] if self.unusable_file is not None and "unusable_file" in names else []
+        return "; ".join(said) or None
 
 
 class MicrophoneHealth:
@@ -84,7 +105,8 @@ class MicrophoneHealth:
         self._floor = NoiseFloor()
         self._faults: dict[str, Lasting] = {}
         self._warnings: dict[str, Lasting] = {}
-        self._unusable = False
+        self._off_rate = False
+        self._unusable: str | None = None
         self._last: Second | None = None
         self._overruns, self._reopened, self._lost_s = 0, 0, 0.0
 
@@ -125,10 +147,16 @@ class MicrophoneHealth:
         self._lost_s += lost_s
         self._tell()
 
-    def unusable_file(self, found: bool) -> None:
-        """Take note of whether the last file of a watched folder could not be used."""
-        if found != self._unusable:
-            self._unusable = found
+    def off_rate(self, found: bool) -> None:
+        """Take note of whether the sound comes at another rate than was said."""
+        if found != self._off_rate:
+            self._off_rate = found
+            self._tell()
+
+    def unusable_file(self, why: str | None) -> None:
+        """Take note of why the last file of a watched folder could not be used; None when it could."""
+        if why != self._unusable:
+            self._unusable = why
             self._tell()
 
     def _judge(self, second: Second, same: Mapping[int, bool]) -> None:
@@ -149,7 +177,8 @@ class MicrophoneHealth:
         faults = _standing(self._faults)
         warnings = [name for name in _standing(self._warnings) if name not in faults]
         warnings += ["noise_floor"] if self._floor.risen else []
-        warnings += ["unusable_file"] if self._unusable else []
+        warnings += ["rate"] if self._off_rate else []
+        warnings += ["unusable_file"] if self._unusable is not None else []
         last, floor = self._last, self._floor.lowest_dbfs
         self.report = MicrophoneReport(
             level_dbfs=None if last is None else round(last.level_dbfs, 2),
@@ -161,6 +190,7 @@ class MicrophoneHealth:
             lost_s=round(self._lost_s, 3),
             faults=faults if self._table.check else (),
             warnings=tuple(warnings) if self._table.check else (),
+            unusable_file=self._unusable if self._table.check else None,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from time import monotonic, time
 
@@ -27,7 +28,6 @@ _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 10.0  # how old what the node says of its outbox may be
 _LOOK_AFTER_S = 0.5  # what a machine said before it died goes first; the courier gathers it for a moment
-_STANDS_AFTER_S = 10.0  # a broker that takes a connection and cuts it again is not tried at once
 _END_S = 0.5  # of the patience with a stop that is left for closing
 _WINDOW = 8  # messages that are not on the wire yet, and let history wait: paho's queue is in memory
 _TURN_S = 0.1  # of history at a time: what happens meanwhile waits for it
@@ -79,8 +79,9 @@ class SparkplugNode:
         self._inbox = Inbox(self._session.subscriptions)
         self._link.subscriptions += self._inbox.subscriptions
         self._replay = Replay(outbox, history_kib_s, config.keepalive_s)
+        self._unsent = 0  # events, for other threads
         self._unwritten: set[int] = set()  # numbers of messages
-        self._up_at: float | None = None
+        self._up = False
         self._look_at = 0.0
         self._leaving, self._leave_until = False, 0.0
         self._farewell: int | None = None
@@ -95,8 +96,10 @@ class SparkplugNode:
 
     @property
     def report(self) -> tuple[LinkReport, None, OutboxReport]:
-        """How link and outbox do; nobody confirms messages of QoS 0, so they are not counted."""
-        return self._link.report, None, self._outbox.report
+        """How link and outbox do; nobody confirms messages of QoS 0: what waits is what was not sent."""
+        outbox = self._outbox.report
+        oldest_s = outbox.oldest_s if self._unsent else None
+        return self._link.report, None, replace(outbox, waiting=self._unsent, oldest_s=oldest_s)
 
     def start(self) -> None:
         """Begin to connect; return at once."""
@@ -133,7 +136,7 @@ class SparkplugNode:
         """Send what has just happened at once, if a host knows of its machine; else it becomes history."""
         for row in rows:
             if self._tell(row.entry):
-                self._replay.sent([row.id], monotonic(), live=True)
+                self._replay.sent([row.id], live=True)
 
     def send_uncommitted(self, entry: Entry) -> bool:
         """Send an event that the disk does not take."""
@@ -145,15 +148,14 @@ class SparkplugNode:
             self._look()
         self._link.tick()
         self._replay.tick(monotonic())
+        self._unsent = self._replay.unsent
         for topic, payload, retained in self._inbox.read():
             self._hear(topic, payload, retained)
         self._do(self._session.tick(_now()))
-        if self._up_at is not None and monotonic() - self._up_at >= _STANDS_AFTER_S:
-            self._link.stands()
         done = self._send_history() if self._session.born else True
         if self._leaving and done and self._farewell is None:
             self._do(self._session.leave(_now()))
-            if self._up_at is None:
+            if not self._up:
                 self._left.set()
 
     # --- of the link ---
@@ -165,25 +167,23 @@ class SparkplugNode:
 
     def on_up(self) -> None:
         """Say what there is: the births."""
-        self._up_at = monotonic()
-        _log.info("Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
+        self._up = True
+        self._link.is_useful()  # QoS 0: there is nothing to see it by
+        _log.info("[sparkplug] Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
         self._do(self._session.connected(self._link.report.broker, _now()))
 
-    def on_down(self, reason: str) -> None:
+    def on_down(self) -> None:
         """Take back what may be lost."""
-        _log.warning("The Sparkplug connection is over (%s); connecting again", reason)
         self._session.lost()
         self._opened.clear()
         self._replay.lost()
         self._unwritten.clear()
-        self._up_at = self._farewell = None
+        self._up, self._farewell = False, None
         self._inbox.clear()
 
     def on_acknowledged(self, mid: int, refusal: str | None) -> None:
         """Note that a message is on the wire, or with QoS 1 that the broker has it."""
         self._unwritten.discard(mid)
-        if refusal is not None:
-            self._link.warn(refusal, "permission to publish", "Allow writing to the topics of this edge node.")
         if mid == self._farewell:
             self._replay.arrived(self._leave_until)
             self._left.set()
@@ -221,14 +221,14 @@ class SparkplugNode:
         """Send history as far as it is allowed; return whether there is none left."""
         until = monotonic() + _TURN_S
         while self._replay.allowed and len(self._unwritten) < _WINDOW and monotonic() < until:
-            batch = self._replay.batch()
+            batch = self._replay.batch(self._link.largest_packet)
             if not batch:
                 self._do(self._session.history_ends(_now()))
                 return True
             for machine, rows in batch.items():
                 readings = [entry_readings(row.entry) for row in rows]
                 self._replay.spent(self._do(self._session.history(machine, readings, _now())))
-                self._replay.sent([row.id for row in rows], monotonic(), live=False)
+                self._replay.sent([row.id for row in rows], live=False)
         return False
 
     def _do(self, actions: Sequence[Action]) -> int:

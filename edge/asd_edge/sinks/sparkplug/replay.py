@@ -13,8 +13,10 @@ from time import monotonic
 
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.outbox.rows import Lane, Row
+from asd_edge.sinks.patience import AwakeClock
 
 _BATCH_ROWS = 500  # of all machines; one message a machine
+_ROW_BYTES = 512  # of an event in a message, at most; about 200 of a score and 320 of an alarm
 _MARGIN_S = 5.0  # the end of a connection has to be noticed, and to come to our thread
 _AT_ONCE = 5_000  # events in a commit: about 0.2 s
 _REPORT_LAG_S = 3.0
@@ -34,6 +36,7 @@ class Replay:
         self._outbox, self._window_s = outbox, 2.0 * keepalive_s + _MARGIN_S
         self._rate = history_kib_s * 1024.0
         self._allowance, self._refilled = 0.0, 0.0
+        self._clock = AwakeClock()  # a connection may have died while the process was stopped, and nobody has seen it
         self._sent: deque[tuple[float, tuple[int, ...]]] = deque()  # when, and which ids
         self._unsure = 0  # how many ids that is
         self._settled: deque[tuple[float, int]] = deque()  # when, and how many: the outbox's report lags behind
@@ -45,17 +48,18 @@ class Replay:
         """How many events wait that were not sent on this connection."""
         return max(0, self._outbox.report.waiting - self._unsure - sum(number for _, number in self._settled))
 
-    def sent(self, ids: Iterable[int], now: float, *, live: bool) -> None:
+    def sent(self, ids: Iterable[int], *, live: bool) -> None:
         """Note that events were sent, as they happened or as history."""
         ids = tuple(ids)
-        self._sent.append((now, ids))
+        self._sent.append((self._clock.now, ids))
         self._unsure += len(ids)
         if live:
             self._live.update(ids)
 
     def tick(self, now: float) -> None:
         """Settle what was sent long enough ago, and allow more history."""
-        while self._sent and now - self._sent[0][0] >= self._window_s:
+        awake = self._clock.tick(now)
+        while self._sent and awake - self._sent[0][0] >= self._window_s:
             self._settle(self._sent.popleft()[1])
         while self._settled and now - self._settled[0][0] >= _REPORT_LAG_S:
             self._settled.popleft()
@@ -90,10 +94,14 @@ class Replay:
         """Note that a message of history of so many bytes went out."""
         self._allowance -= size
 
-    def batch(self) -> dict[str, list[Row]]:
-        """Return the next history of each machine, oldest first, alarms before all scores; all of it must be sent."""
+    def batch(self, largest_packet: int | None = None) -> dict[str, list[Row]]:
+        """Return the next history of each machine, oldest first, alarms before all scores; all of it must be sent.
+
+        A machine's fits into a packet of so many bytes.
+        """
+        limit = _BATCH_ROWS if largest_packet is None else min(_BATCH_ROWS, max(1, largest_packet // _ROW_BYTES))
         for lane in Lane.ALARM, Lane.SCORE:
-            while rows := self._outbox.waiting(lane, after=self._after[lane], limit=_BATCH_ROWS):
+            while rows := self._outbox.waiting(lane, after=self._after[lane], limit=limit):
                 self._after[lane] = rows[-1].id
                 machines: dict[str, list[Row]] = {}
                 for row in rows:
