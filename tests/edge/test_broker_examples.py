@@ -106,7 +106,9 @@ class Client:
 
     def _arrived(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         with self._news:
-            self.heard[message.topic] = (json.loads(message.payload), message.retain)
+            # a bridge that is back says its retained messages anew, and then they come live too
+            was_retained = self.heard.get(message.topic, (None, False))[1]
+            self.heard[message.topic] = (json.loads(message.payload), message.retain or was_retained)
             self._news.notify_all()
 
     def publish(self, topic: str, payload: object = 1, *, retain: bool = False) -> str:
