@@ -212,7 +212,8 @@ class TestRights:
         device = tmp_path / "device.toml"
         device.write_text(text)
         said = CliRunner().invoke(app, ["run", "--check", "--config", str(device)]).output
-        assert said.count(f"127.0.0.1:{broker.port} takes messages, MQTT 5") == 2
+        takes = f"127.0.0.1:{broker.port} takes messages, MQTT 5, certificate of press-hall-3"
+        assert all(f"ok      broker of {table}: {takes}" in said for table in ("[mqtt]", "[sparkplug]")), said
         rights, node = (FOLDER / "asd-edge.acl").read_text(), load_config(device).sparkplug
         assert f"pattern write spBv1.0/{node.group}/+/%u/+\n" in rights
         assert f"topic write spBv1.0/STATE/{node.primary_host}\n" in rights
