@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
@@ -99,31 +100,93 @@ def check_version(data: bytes, *, format: str, version: int) -> None:
         )
 
 
-def refusal_of(error: ValidationError, model: type[BaseModel]) -> RefusalError:
-    """Say the first problem of a failed validation in our words, with its place in the document."""
+def refusal_of(error: ValidationError, model: type[BaseModel], document: Any = None) -> RefusalError:
+    """Say the first problem of a failed validation in our words, with its place, and where the others are.
+
+    Args:
+        error: of the validation.
+        model: what was asked for.
+        document: what was read, so that a table in a list is called by its `id`; by its index without it.
+    """
     details = error.errors(include_url=False)
     # A mistyped key that is required is two problems: the typing error is the one to say.
     problem = next((detail for detail in details if detail["type"] == "extra_forbidden"), details[0])
-    place, others = problem["loc"], len(details) - 1
-    more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
-    if problem["type"] == "extra_forbidden":
-        known = list(getattr(_model_at(model, place[:-1]), "model_fields", {}))
-        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+    place, kind = problem["loc"], problem["type"]
+    at = written(place, document)
+    known = list(getattr(_model_at(model, place[:-1]), "model_fields", {})) if kind == "extra_forbidden" else []
+    near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5) if known else []
+    within = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}  # of what is wrong too
+    said_already = within | {place} | {(*place[:-1], name) for name in near}
+    others = [written(detail["loc"], document) for detail in details if detail["loc"] not in said_already]
+    more = f" (also wrong: {', '.join(others[:3])}{' …' if len(others) > 3 else ''})" if others else ""
+    if kind == "extra_forbidden":
         expected = f"{near[0]!r} (the nearest known key)" if near else f"one of {', '.join(known)}"
-        return RefusalError(f"unknown key {written(place)}{more}", expected)
-    if problem["type"] == "missing":
-        return RefusalError(f"no {written(place)}{more}", f"the key {place[-1]!r}")
-    if problem["type"] == "value_error":  # ours: its message says what was found
-        at = f"{written(place)}: " if place else ""
-        return RefusalError(f"{at}{problem['msg'].removeprefix('Value error, ')}{more}", "values that fit together")
-    shown = f"{written(place)} = {_shown(problem['input'])}" if place else _shown(problem["input"])
-    return RefusalError(f"{shown}{more}", problem["msg"].removeprefix("Input should "))
+        return RefusalError(f"unknown key {at}{more}", expected)
+    if kind == "missing":
+        return RefusalError(f"no {at}{more}", f"the key {place[-1]!r}")
+    if kind == "value_error":  # ours: its message says what was found
+        said = problem["msg"].removeprefix("Value error, ")
+        return RefusalError(f"{at}: {said}{more}" if at else f"{said}{more}", "values that fit together")
+    shown = _shown(problem["input"])
+    return RefusalError(f"{at} = {shown}{more}" if at else f"{shown}{more}", _expected(problem, model))
 
 
-def written(place: Sequence[int | str]) -> str:
-    """Write a place in a document as people do: `machines[0].decision.deadband`."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
+def written(place: Sequence[int | str], document: Any = None) -> str:
+    """Write a place in a document as people do: `machines[fan-7].decision.deadband`, `machines[number 1].id`.
+
+    Without the document it is as a program would count: `machines[0].id`.
+    """
+    text, part = "", document
+    for key in place:
+        part = _part(part, key)
+        if isinstance(key, str):
+            text += f".{key}"
+        elif document is None:
+            text += f"[{key}]"
+        else:
+            name = part.get("id") if isinstance(part, dict) else None
+            is_name = isinstance(name, str) and re.fullmatch(NAME_PATTERN, name) is not None
+            text += f"[{name}]" if is_name else f"[number {key + 1}]"
     return text.removeprefix(".")
+
+
+def _part(document: Any, key: int | str) -> Any:
+    try:
+        return document[key]
+    except (TypeError, LookupError):  # the key is missing, or stands for the kind of a union
+        return None
+
+
+_WORDS = {  # of pydantic's kinds of errors, or of all that begin so
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "text in quotes",
+    "greater_than_equal": "{ge} or more",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "{le} or less",
+    "less_than": "less than {lt}",
+    "string_too_short": "{min_length} or more characters",
+    "string_too_long": "{max_length} or fewer characters",
+    "too_short": "{min_length} or more of them",
+    "too_long": "{max_length} or fewer of them",
+    "literal_error": "{expected}",
+    "model_type": "a table of keys",
+    "tuple": "a list",
+}
+_PATTERNS = {NAME_PATTERN: "1 to 64 of A-Z a-z 0-9 _ -"}
+
+
+def _expected(problem: Any, model: type[BaseModel]) -> str:
+    """Say in plain words what a value should be; of a pattern, what the field's description says."""
+    kind, place, facts = problem["type"], problem["loc"], problem.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        field = getattr(_model_at(model, place[:-1]), "model_fields", {}).get(place[-1]) if place else None
+        described = None if field is None else field.description
+        return _PATTERNS.get(facts["pattern"]) or described or f"text that matches {facts['pattern']}"
+    words = _WORDS.get(kind) or _WORDS.get(kind.split("_")[0])
+    return problem["msg"].removeprefix("Input should ").removeprefix("be ") if words is None else words.format(**facts)
 
 
 def _model_at(model: Any, place: Sequence[int | str]) -> Any:
@@ -148,7 +211,7 @@ def _models_in(annotation: Any) -> list[Any]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = str(value).lower() if isinstance(value, bool) else repr(value)  # as TOML and JSON write it
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -91,7 +91,7 @@ class Listener:
 
     def _keep(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         with self._arrived:
-            self.messages.append((message.topic, json.loads(message.payload)))
+            self.messages.append((message.topic, json.loads(message.payload or b"{}")))  # empty: no longer retained
             self._arrived.notify_all()
 
     def of(self, suffix: str) -> list[dict[str, Any]]:

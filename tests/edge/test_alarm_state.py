@@ -174,20 +174,27 @@ def test_without_an_off_delay_the_first_window_without_a_score_suppresses() -> N
 @pytest.mark.parametrize(
     ("score", "threshold", "severity"),
     [
-        (1.0, 1.0, 500),
-        (1.2, 1.0, 600),
-        (0.9, 1.0, 450),
-        (0.031, 0.027, 574),
-        (2.0, 1.0, 1000),
+        (1.0, 1.0, 400),
+        (2.0, 1.0, 700),
+        (4.0, 1.0, 850),
+        (0.08, 0.01, 925),
+        (0.9, 1.0, 400),
+        (0.0, 1.0, 400),
         (1e300, 1e-300, 1000),
-        (0.0, 1.0, 1),
         (1.0, 0.0, 1000),
     ],
 )
-def test_severity_is_that_at_the_threshold_times_the_score_over_it(
+def test_each_doubling_of_the_score_halves_what_is_missing_to_the_highest_severity(
     score: float, threshold: float, severity: int
 ) -> None:
-    assert severity_of(DecisionSpec(severity=500), score=score, threshold=threshold) == severity
+    assert severity_of(SPEC, score=score, threshold=threshold) == severity
+
+
+def test_real_faults_of_one_to_five_times_the_threshold_differ_and_none_is_at_the_end_of_the_scale() -> None:
+    told = [severity_of(DecisionSpec(), score=1.0 + tenth / 10, threshold=1.0) for tenth in range(41)]
+    assert len(set(told)) == len(told)
+    assert told[-1] - told[0] > 500
+    assert told[-1] < 900
 
 
 @given(st.floats(0.0, 1e300), st.floats(0.0, 1e300), st.integers(1, 1000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import subprocess
 import threading
@@ -15,9 +16,13 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from typer.testing import CliRunner
 
+from asd_edge.cli.app import app
 from asd_edge.config import OutboxTable, load_config
 from asd_edge.daemon.check import check
+from asd_edge.sinks.home_assistant import discovery_messages
+from asd_edge.sinks.topics import Topics
 from tests.edge.broker import Broker
 from tests.edge.required import required_tool
 
@@ -101,7 +106,9 @@ class Client:
 
     def _arrived(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         with self._news:
-            self.heard[message.topic] = (json.loads(message.payload), message.retain)
+            # a bridge that is back says its retained messages anew, and then they come live too
+            was_retained = self.heard.get(message.topic, (None, False))[1]
+            self.heard[message.topic] = (json.loads(message.payload), message.retain or was_retained)
             self._news.notify_all()
 
     def publish(self, topic: str, payload: object = 1, *, retain: bool = False) -> str:
@@ -165,6 +172,15 @@ class TestRights:
         assert scada.wait(topics[1]) == "forged or own"
         assert topics[0] not in scada.heard  # what was sent before has arrived
 
+    def test_a_device_announces_itself_and_no_other_in_home_assistant(self, connect: Any) -> None:
+        topics = {
+            name: message.topic
+            for name in ("press-hall-3", "pump-house")
+            for message in discovery_messages(Topics("asd-edge", name), "homeassistant", ["fan-7"], "0")
+        }
+        said = {name: connect("press-hall-3").publish(topic) for name, topic in topics.items()}
+        assert {name for name, how in said.items() if how != "Not authorized"} == {"press-hall-3"}
+
     def test_the_same_of_its_sparkplug_node(self, connect: Any) -> None:
         kinds = [f"{kind}/{{}}" for kind in ("NBIRTH", "NDATA", "NDEATH")] + ["DBIRTH/{}/fan-7", "DDATA/{}/fan-7"]
         own, foreign = (
@@ -187,6 +203,22 @@ class TestRights:
     def test_nobody_comes_without_a_certificate(self, connect: Any) -> None:
         with suppress(OSError):  # some versions of TLS tell at once
             assert not connect(None).is_connected
+
+    def test_the_device_file_in_the_document_uses_it(self, broker: Broker, authority: Path, tmp_path: Path) -> None:
+        (text,) = re.findall(r"```toml\n(.*?)```", (FOLDER.parents[1] / "docs" / "scada.md").read_text(), re.DOTALL)
+        here = {"mqtt.plant.example": "127.0.0.1", "= 8883": f"= {broker.port}", "/etc/asd-edge/": f"{authority}/"}
+        here |= {"alsa:hw:CARD=Device": "sim:fan", "[device]": f'[device]\nstate_dir = "{tmp_path}"'}
+        for word, replacement in here.items():
+            assert word in text
+            text = text.replace(word, replacement)
+        device = tmp_path / "device.toml"
+        device.write_text(text)
+        said = CliRunner().invoke(app, ["run", "--check", "--config", str(device)]).output
+        takes = f"127.0.0.1:{broker.port} takes messages, MQTT 5, certificate of press-hall-3"
+        assert all(f"ok      broker of {table}: {takes}" in said for table in ("[mqtt]", "[sparkplug]")), said
+        rights, node = (FOLDER / "asd-edge.acl").read_text(), load_config(device).sparkplug
+        assert f"pattern write spBv1.0/{node.group}/+/%u/+\n" in rights
+        assert f"topic write spBv1.0/STATE/{node.primary_host}\n" in rights
 
     @pytest.mark.parametrize(
         ("device", "group", "denied"),
@@ -290,8 +322,10 @@ class TestBridge:
             clients.append(scada := Client(plant, authority, "scada"))
             scada.subscribe("asd-edge/#")
             assert scada.wait("asd-edge/press-hall-3/fan-7/event", 20) == "while the line was down"
-            assert scada.wait("asd-edge/press-hall-3/fan-7/alarm") == "first"
-            assert scada.heard["asd-edge/press-hall-3/fan-7/alarm"][1], "it is retained at the plant too"
+            clients.append(late := Client(plant, authority, "scada"))
+            late.subscribe("asd-edge/#")
+            assert late.wait("asd-edge/press-hall-3/fan-7/alarm") == "first"
+            assert late.heard["asd-edge/press-hall-3/fan-7/alarm"][1], "it is retained at the plant too"
         finally:
             for client in clients:
                 client.close()

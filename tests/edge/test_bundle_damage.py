@@ -265,7 +265,7 @@ class TestManifest:
             (lambda told: told["backend"].update(kind="vae"), r"backend = .*'vae'"),
             (lambda told: told["backend"].pop("kind"), "backend"),
             (lambda told: told.update(backend={"kind": "knn", "neighbours": 0, "distance": "cosine"}), "neighbours"),
-            (lambda told: told.update(backend={"kind": "k_means", "centers": 16}), r"centers .*\n.*'centres'"),
+            (lambda told: told.update(backend={"kind": "k_means", "centers": 16}), r"centers.*\n.*'centres'"),
             (
                 lambda told: told.update(backend={"kind": "gmm", "components": 2}),
                 r"'references'\] in the condition",

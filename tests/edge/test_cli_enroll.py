@@ -54,7 +54,7 @@ def told_json(*arguments: str | Path) -> Any:
 def test_propose_look_commit_list_show_score(bundle: Path, normal_clips: list[Path], tmp_path: Path) -> None:
     which = ("--config", write_device(tmp_path, bundle, 1883, FAN), "--machine", "fan-1")
     store = SiteStore(tmp_path / "state", "fan-1")
-    assert "nothing enrolled" in asd_edge("conditions", "list", *which).stdout
+    assert "nothing enrolled; see asd-edge enroll" in asd_edge("conditions", "list", *which).stdout
     proposed = asd_edge("enroll", *which, "--condition", "rated", *normal_clips)
     assert proposed.returncode == 0, proposed.stderr
     assert "Nothing has changed" in proposed.stderr  # nobody is at this terminal to say yes

@@ -350,8 +350,8 @@ def test_a_finished_recording_that_no_broker_took_is_a_failure(make_broker: Any,
     machine = {"id": "fan-1", "source": f"file:{clip}", "speed": 0.0, "factory": "fan/00"}
     run = asd_edge("run", "--config", write_device(tmp_path, bundle, make_broker().port, machine))
     assert run.returncode == 1
-    assert "messages that the broker has not confirmed" in run.stderr
-    assert run.stderr.count("remedy:") == 2  # why it was not reached, and what is lost by that
+    assert "events that no broker has confirmed" in run.stderr
+    assert run.stderr.count("remedy:") == 2  # why it was not reached, and what waits for that
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(

@@ -97,8 +97,11 @@ def test_a_strangers_bundle_is_not_looked_into(path: Path, tmp_path: Path) -> No
 def test_conditions_are_named_missing_or_of_another_bundle(path: Path, tmp_path: Path) -> None:
     (none,) = checks.check_conditions(box(path))
     assert (none.level, "asd-edge enroll" in str(none.remedy)) == (Level.WARNING, True)
-    (factory,) = checks.check_conditions(box(path, factory="fan/00"))
+    (factory,) = checks.check_conditions(box(path, factory="fan/00", alarms_per_week=10_000.0))
     assert (factory.level, factory.found) == (Level.OK, "factory/source")
+    (loud,) = checks.check_conditions(box(path, factory="fan/00", alarms_per_week=0.001))
+    assert (loud.level, "0.001 accepted" in loud.found) == (Level.WARNING, True)
+    assert "threshold set" in str(loud.remedy)
     (unknown,) = checks.check_conditions(box(path, factory="pump/99"))
     assert (unknown.level, "pump/99" in unknown.found) == (Level.FAULT, True)
     folder = tmp_path / "state" / "fan"

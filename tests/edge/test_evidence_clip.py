@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import string
 import struct
 import zlib
 
@@ -14,7 +15,20 @@ from numpy.typing import NDArray
 
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.events import AlarmChange, WindowScore, WindowState
-from asd_edge.evidence.picture import BOTTOM, HOP, LEFT, RIGHT, ROWS, TOP, WINDOW, spectrogram_png
+from asd_edge.evidence import lettering
+from asd_edge.evidence.picture import (
+    BOTTOM,
+    HOP,
+    LEFT,
+    LOWEST_HZ,
+    RIGHT,
+    ROWS,
+    WINDOW,
+    _bands,
+    row_of,
+    spectrogram_png,
+    top_of,
+)
 from asd_edge.evidence.png import png
 from asd_edge.evidence.recorded import PICTURE, SOUND, TRACE
 from asd_edge.evidence.recording import Recording
@@ -22,6 +36,7 @@ from asd_edge.sources.block import Block
 from tests.edge.required import required_module
 
 RATE = 1_000
+TOP = top_of([], [])
 BORN = 1_767_225_600.0  # UTC seconds of sample 0
 
 
@@ -166,7 +181,7 @@ def test_another_reader_sees_the_same_picture() -> None:
     required_module("matplotlib", "dev")
     import matplotlib.image
 
-    picture = spectrogram_png((sound(8_000) * 32_768).astype(np.int16), 8_000, marks_s=[0.5])
+    picture = spectrogram_png((sound(8_000) * 32_768).astype(np.int16), 8_000, marks=[(0.5, "alarm")])
     seen = matplotlib.image.imread(io.BytesIO(picture), format="png")  # float 0..1, RGB or RGBA
     np.testing.assert_array_equal(np.rint(seen[..., :3] * 255), pixels(picture))
 
@@ -183,8 +198,8 @@ def test_a_tone_is_a_bright_line_at_its_frequency_from_where_it_begins() -> None
     columns = (10 * rate - WINDOW) // HOP + 1
     assert picture.shape == (TOP + ROWS + BOTTOM, LEFT + columns + RIGHT)
     inside = picture[TOP : TOP + ROWS, LEFT : LEFT + columns]
-    row = ROWS - 1 - int(hertz / (rate / 2) * ROWS)  # up is high
-    assert int(inside[:, -1].argmax()) in (row, row + 1)  # at the border of two rows
+    row = int(inside[:, -1].argmax())
+    assert row == pytest.approx(ROWS - 1 - row_of(hertz, rate), abs=1)  # up is high
     begins = int(np.flatnonzero(inside[row] > 600)[0])
     assert begins == pytest.approx(6.0 * rate / HOP, abs=WINDOW / HOP)
     assert inside[:, : begins - 2].max() < 100  # silence is dark
@@ -197,6 +212,49 @@ def test_digital_silence_is_dark() -> None:
 
 @pytest.mark.parametrize("size", [1, WINDOW, 40 * 60 * 1_000])
 def test_any_length_of_sound_gives_a_picture_of_bounded_size(size: int) -> None:
-    picture = pixels(spectrogram_png((sound(size) * 32_768).astype(np.int16), RATE, marks_s=[0.0, 1e9, -1.0]))
-    assert picture.shape[0] == TOP + ROWS + BOTTOM
+    marks = [(0.0, "there"), (1e9, "too late"), (-1.0, "too early")]
+    picture = pixels(spectrogram_png((sound(size) * 32_768).astype(np.int16), RATE, marks=marks))
+    assert picture.shape[0] == top_of([], marks) + ROWS + BOTTOM
     assert LEFT + 1 + RIGHT <= picture.shape[1] <= LEFT + 1_600 + RIGHT
+
+
+def test_the_axis_is_logarithmic_and_ends_at_half_the_rate() -> None:
+    octave = row_of(200.0, 16_000) - row_of(100.0, 16_000)
+    assert [row_of(2.0 * f, 16_000) - row_of(f, 16_000) for f in (50.0, 1_000.0, 4_000.0)] == pytest.approx(
+        [octave] * 3
+    )
+    assert row_of(8_000.0, 16_000) == pytest.approx(ROWS)
+
+
+def test_no_power_is_lost_between_the_bins_and_the_rows() -> None:
+    """White noise has as much in each bin: rows take of it as wide as they are, from 30 Hz to half the rate."""
+    wide = _bands(16_000).sum(axis=0)
+    assert wide.sum() == pytest.approx((8_000.0 - LOWEST_HZ) * WINDOW / 16_000)
+    assert wide[1:] / wide[:-1] == pytest.approx(np.full(ROWS - 1, wide[1] / wide[0]))  # of constant relative width
+
+
+def test_words_can_be_read_and_every_letter_is_another() -> None:
+    def drawn(text: str) -> NDArray[np.uint8]:
+        canvas = np.zeros((lettering.HEIGHT, lettering.WIDTH * len(text)), np.uint8)
+        lettering.write(canvas, text, 0, 0, 1)
+        return canvas
+
+    art = ["".join(" #"[dot] for dot in row[::2]).rstrip() for row in drawn("Hz")[::2]]
+    assert art == ["#   #", "#   #", "#   # #####", "#####    #", "#   #   #", "#   #  #", "#   # #####", ""]
+    printable = string.ascii_letters + string.digits + "?,-./:()_ "
+    assert len({drawn(letter).tobytes() for letter in printable}) == len(printable)
+    np.testing.assert_array_equal(drawn("é"), drawn("?"))
+
+
+def test_title_and_marks_stand_above_the_sound_and_change_nothing_of_it() -> None:
+    samples = (sound(20 * RATE) * 32_768).astype(np.int16)
+    title, marks = ["fan-7: alarm", "x" * 60], [(5.0, "over the threshold"), (19.0, "alarm")]
+    plain, told = (
+        pixels(spectrogram_png(samples, RATE)),
+        pixels(spectrogram_png(samples, RATE, title=title, marks=marks)),
+    )
+    top, width = top_of(title, marks), plain.shape[1]
+    assert told.shape[1] >= lettering.WIDTH * 60  # wide enough for its title
+    changed = np.flatnonzero((told[top : top + ROWS, :width] != plain[TOP : TOP + ROWS]).any(axis=(0, 2)))
+    assert len(changed) == len(marks)
+    assert (told[:top] != 255).any()

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -193,10 +194,9 @@ def test_one_clip_is_kept_of_one_alarm_and_not_more_than_a_dozen_an_hour(made: A
 
 def test_an_alarm_that_stood_before_the_start_has_no_clip(made: Any) -> None:
     machine = made()
-    begun = machine.alarm()  # what it heard of it nobody knows any more
     machine.evidence.start()
     machine.hear(10)
-    machine.evidence.heard(replace(begun, time=begun.time + 10.0, cause="start"))
+    machine.evidence.heard(AlarmChange("fan-1", 1_010.0, True, 900.0, 0.9, 0.5, "a", 600, cause="start"))
     machine.hear(5)
     machine.evidence.stop(5.0)
     assert machine.store.clips() == []
@@ -229,6 +229,63 @@ def test_what_is_being_recorded_at_the_end_is_kept_as_it_is(made: Any) -> None:
     (clip,) = machine.store.clips()
     assert clip.manifest is not None
     assert clip.manifest.samples == (6 + 2 + 1) * RATE
+
+
+def test_another_device_file_cuts_no_clip_and_loses_no_alarm(made: Any) -> None:
+    machine = made()
+    threads = threading.active_count()
+    machine.evidence.start()
+    machine.hear(10)
+    machine.alarm()
+    machine.wait(lambda: not machine.evidence._inbox)
+    changed = made(evidence=EVIDENCE.replace("4.0", "2.0")).config
+    machine.evidence.plan(changed)()
+    machine.hear(5)
+    machine.wait(lambda: machine.evidence.report.clips == 1)
+    machine.alarm(active=False)
+    machine.hear(7)
+    machine.alarm()  # with the score that came before the change, and the file of after
+    machine.hear(3)
+    machine.wait(lambda: machine.evidence.report.clips == 2)
+    assert [clip.manifest.seconds for clip in machine.store.clips()] == [6 + 2 + 4, 6 + 2 + 2]
+    assert threading.active_count() == threads + 1
+
+
+def test_switched_off_it_keeps_what_it_has_recorded_and_no_more_and_switched_on_it_begins(made: Any) -> None:
+    machine = made(evidence="")
+    off = machine.config
+    machine.evidence.start()
+    machine.evidence.plan(made().config)()
+    machine.hear(10)
+    machine.alarm()
+    machine.hear(1)
+    machine.evidence.plan(off)()
+    machine.wait(lambda: machine.evidence.report.clips == 1)
+    machine.hear(9)
+    machine.alarm_and_sound()
+    machine.evidence.stop(5.0)
+    (clip,) = machine.store.clips()
+    assert clip.manifest is not None
+    assert clip.manifest.samples == (6 + 2 + 1) * RATE
+
+
+def test_no_alarm_falls_out_of_what_waits_for_a_slow_disk(made: Any) -> None:
+    machine = made()
+    machine.hear(10)
+    machine.alarm()
+    machine.hear(5)
+    window = machine.window()
+    for _ in range(66_000):
+        machine.evidence.heard(window)
+    machine.hear(1)
+    machine.alarm(active=False)
+    machine.alarm()  # its score was given up
+    machine.evidence.start()
+    machine.wait(lambda: machine.evidence.report.clips + machine.evidence.report.missed == 2)
+    (clip,) = machine.store.clips()
+    assert clip.manifest is not None
+    assert clip.manifest.samples == (6 + 2 + 4) * RATE
+    assert machine.evidence.report.missed == 1
 
 
 def test_a_disk_that_takes_nothing_is_said_once_and_stops_nothing(made: Any, caplog: Any) -> None:

@@ -9,18 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from asd_edge.errors import StateError
 from asd_edge.evidence.age import RunningClock
+from asd_edge.evidence.index import ClipIndex
 from asd_edge.evidence.manifest import MANIFEST, ClipManifest, Label
 from asd_edge.evidence.store import ClipStore, members_of
 from asd_edge.strict import utc_time
 
 FILES = {"sound.flac": bytes(range(256)) * 8, "scores.csv": b"at_s\n"}
-PLENTY = 1 << 30
 
 
 def manifest(name: str, made_at_s: float, *, machine: str = "fan", label: Label | None = None) -> ClipManifest:
@@ -55,8 +56,14 @@ def store(tmp_path: Path) -> ClipStore:
     return ClipStore(tmp_path / "state")
 
 
-def save(store: ClipStore, name: str, made_at_s: float, most_bytes: int = PLENTY, **fields: object) -> Path:
-    return store.save(manifest(name, made_at_s, **fields), FILES, most_bytes=most_bytes)  # type: ignore[arg-type]
+def save(store: ClipStore, name: str, made_at_s: float, **fields: object) -> Path:
+    return store.save(manifest(name, made_at_s, **fields), FILES)  # type: ignore[arg-type]
+
+
+def looked(store: ClipStore) -> ClipIndex:
+    index = ClipIndex(store, lambda: None)
+    index.look()
+    return index
 
 
 def names(store: ClipStore) -> list[str]:
@@ -119,34 +126,40 @@ def test_a_clip_is_always_there_while_it_is_labelled(store: ClipStore) -> None:
 def test_room_is_made_by_the_oldest_and_labels_are_kept_longest(store: ClipStore) -> None:
     for number, name in enumerate("abcd"):
         save(store, name, float(number))
-    store.label(store.find("a"), labelled())
+    index = looked(store)
+    store.label(store.find("a"), labelled())  # as a command does meanwhile
+    index.look()
     size = store.find("b").size
-    most = 4 * size + 400  # of four clips, one of which has a label
+    index.shrink(4 * size + 400)  # of four clips, one of which has a label
     assert names(store) == ["a", "b", "c", "d"]
-    save(store, "e", 4.0, most)
-    assert names(store) == ["a", "c", "d", "e"]
-    store.shrink(2 * size + 400)
-    assert names(store) == ["a", "e"]
-    store.shrink(size + 400)
-    assert names(store) == ["a"]
-    with pytest.raises(StateError, match="Raise evidence"):
-        save(store, "f", 5.0, size - 1)
-    assert names(store) == ["a"]  # nothing goes for a clip that cannot come
+    for most, left in ((3, "acd"), (2, "ad"), (1, "a")):
+        index.shrink(most * size + 400)
+        assert names(store) == list(left)
+        assert (index.count, index.size) == (most, sum(clip.size for clip in store.clips()))
 
 
-def test_room_is_made_before_a_clip_is_written(store: ClipStore) -> None:
-    save(store, "old", 0.0)
-    (store.folder / "fan").rename(store.folder / "pump")
-    (store.folder / "fan").touch()  # where a folder should be: the new one cannot be written
-    with pytest.raises(StateError, match="File exists"):
-        save(store, "new", 1.0, store.clips()[0].size + 10)
-    assert store.clips() == []
+def test_a_manifest_is_read_once_and_again_when_it_has_changed(store: ClipStore) -> None:
+    paths = [save(store, f"clip-{number}", float(number)) for number in range(5)]
+    beats: list[int] = []
+    index = ClipIndex(store, lambda: beats.append(1))
+    index.look()
+    assert len(beats) == 5  # a look at thousands is one of many steps
+    unread = paths[4] / MANIFEST
+    before = unread.stat()
+    unread.write_bytes(b"{")
+    os.utime(unread, ns=(before.st_atime_ns, before.st_mtime_ns))
+    store.label(store.find("clip-0"), labelled())
+    store.remove(paths[1])
+    index.look()
+    assert (index.count, index.newest_s) == (4, 4.0)
+    index.shrink(store.find("clip-0").size)
+    assert names(store) == ["clip-0"]
 
 
 def test_age_is_counted_in_running_time(store: ClipStore) -> None:
     for number in range(4):
         save(store, f"clip-{number}", 100.0 * number, label=labelled() if number == 1 else None)
-    store.forget(200.0, damaged_before=0.0)
+    looked(store).forget(200.0, damaged_before=0.0)
     assert names(store) == ["clip-2", "clip-3"]
 
 
@@ -161,9 +174,9 @@ def test_a_clip_that_cannot_be_read_is_shown_and_outlives_no_other_rule(store: C
         bad.read("sound.flac")
     with pytest.raises(StateError, match="newer"):
         store.label(bad, labelled())
-    store.forget(0.0, damaged_before=time.time() - 3_600.0)
+    looked(store).forget(0.0, damaged_before=time.time() - 3_600.0)
     assert names(store) == ["bad", "good"]
-    store.forget(0.0, damaged_before=time.time() + 3_600.0)
+    looked(store).forget(0.0, damaged_before=time.time() + 3_600.0)
     assert names(store) == ["good"]
 
 
@@ -196,17 +209,67 @@ def test_another_clips_manifest_is_refused(store: ClipStore) -> None:
 def test_a_removed_clip_is_gone_and_removing_it_again_is_no_error(store: ClipStore) -> None:
     save(store, "one", 0.0)
     clip = store.find("one")
-    store.remove(clip)
-    store.remove(clip)
+    store.remove(clip.path)
+    store.remove(clip.path)
     assert store.clips() == []
     assert list((store.folder / "fan").iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["evidence", "evidence/fan"])
+def test_no_link_leads_out_of_the_evidence(store: ClipStore, tmp_path: Path, where: str) -> None:
+    """A service that was taken over has root delete somebody else's folders: what looks like clips, and whole ones."""
+    save(store, "one", 0.0)
+    (clip,) = store.clips()
+    link = store.folder.parent / where
+    link.rename(tmp_path / "elsewhere")
+    link.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / ".other.tmp").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    if where == "evidence":
+        with pytest.raises(StateError, match="Not a directory"):
+            store.clips()
+    else:
+        assert store.clips() == []
+    for act in (
+        lambda: store.remove(clip.path),
+        lambda: store.label(clip, labelled()),
+        lambda: clip.read("scores.csv"),
+    ):
+        with pytest.raises(StateError, match="Not a directory"):
+            act()
+    with suppress(StateError):
+        store.clear_leftovers(lambda: None)
+    with pytest.raises(StateError):
+        save(store, "two", 0.0)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_clip_that_is_a_link_is_none(store: ClipStore, tmp_path: Path) -> None:
+    path = save(store, "one", 0.0)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert store.clips() == []
+    with pytest.raises(StateError):
+        store.remove(path)
+    assert sorted(file.name for file in (tmp_path / "elsewhere").iterdir()) == sorted([*FILES, MANIFEST])
+
+
+def test_a_folder_that_the_daemon_did_not_make_is_no_clip(store: ClipStore) -> None:
+    save(store, "one", 0.0)
+    own, lost = store.folder / "fan" / "my-notes", store.folder / "fan" / "20260301T081542Z-3f9a1c"
+    for folder in (own, lost):
+        folder.mkdir()
+        (folder / "sound.flac").touch()
+    assert names(store) == [lost.name, "one"]  # its manifest is lost, its sound is there
+    looked(store).shrink(0)
+    assert os.listdir(store.folder / "fan") == [own.name]
 
 
 def test_a_folder_that_is_no_folder_is_an_error_of_ours(store: ClipStore) -> None:
     store.folder.touch()
     with pytest.raises(StateError, match="Not a directory"):
         store.clips()
-    with pytest.raises(StateError, match="Not a directory"):
+    with pytest.raises(StateError, match="File exists"):
         save(store, "one", 0.0)
 
 
@@ -239,7 +302,7 @@ def work(store):
     if action == "save":
         save(store, "new", 2.0)
     else:
-        store.remove(store.find("old"))
+        store.remove(store.find("old").path)
 
 
 step, killed = 0, True
@@ -253,7 +316,7 @@ while killed:
     for clip in clips:
         assert clip.fault is None, (step, clip.fault)
         assert {name: clip.read(name) for name in FILES} == FILES
-    store.clear_leftovers()
+    store.clear_leftovers(lambda: None)
     left = sorted(path.name for path in store.folder.glob("fan/**/.*"))
     told = {"killed": killed, "clips": [[clip.id, clip.manifest.verdict] for clip in clips], "left": left}
     print(json.dumps(told), flush=True)

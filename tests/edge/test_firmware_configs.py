@@ -131,8 +131,8 @@ class TestUnit:
         config = load_config(FOLDER / "jetson-orin-nano.toml")
         assert config.device.state_dir == Path("/var/lib") / service["StateDirectory"]
         credential, path = service["LoadCredential"].split(":")
-        assert config.mqtt.password_file == Path(path)  # what root checks with
-        assert config.mqtt.password_file.name == credential  # how the service finds its copy
+        assert config.mqtt.tls.key_file == Path(path)  # what root checks with
+        assert config.mqtt.tls.key_file.name == credential  # how the service finds its copy
 
     def test_its_comment_and_the_board_s_comment_on_remote_enrollment_agree(self, tmp_path):
         text = UNIT.read_text()
@@ -178,7 +178,7 @@ class TestUnit:
     def test_secrets_in_its_folder_are_root_s(self):
         lines = (UNIT.parent / "tmpfiles.d" / "asd-edge.conf").read_text().splitlines()
         modes = {line.split()[1]: line.split()[2:5] for line in lines if line.startswith("z ")}
-        for name in ("mqtt-password", "remote-keys"):
+        for name in ("press-hall-3.key", "mqtt-password", "remote-keys"):
             matching = [mode for path, mode in modes.items() if fnmatch(f"/etc/asd-edge/{name}", path)]
             assert matching == [["0600", "root", "root"]]
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_edge.sinks.home_assistant import discovery_messages, removal_messages
+from asd_edge.config import DeviceConfig, load_config
+from asd_edge.daemon.destinations import Destinations
+from asd_edge.daemon.watchdog import Watchdog
+from asd_edge.sinks.home_assistant import discovery_messages, removals
 from asd_edge.sinks.outbox.rows import OutboxReport
 from asd_edge.sinks.payloads import (
     Counts,
@@ -24,6 +28,8 @@ from asd_edge.sinks.payloads import (
     will_message,
 )
 from asd_edge.sinks.topics import Topics
+from tests.edge.device import write_device
+from tests.edge.outages import REPORT
 from tests.edge.required import required_module
 from tests.edge.test_mqtt_payloads import ALARM, CLEAR, IDLE, SCORED
 
@@ -133,7 +139,33 @@ def test_templates_read_what_is_published(name: str, template: str, topic: str, 
             assert rendered in content["options"]
 
 
-def test_what_was_announced_of_a_machine_can_be_taken_back() -> None:
-    removed = removal_messages(TOPICS, "homeassistant", ["pump-2"])
+def test_what_is_not_announced_any_more_is_removed() -> None:
+    both, fan = (discovery_messages(TOPICS, "homeassistant", machines, "1") for machines in (MACHINES, ["fan-7"]))
+    removed = removals(both, fan)
     assert {message.topic for message in removed} == {topic for topic in discovered() if "/pump-2-" in topic}
     assert all((message.payload, message.retain) == (b"", True) for message in removed)
+    assert removals(removed + fan, fan) == removed  # at every connection from now on
+    assert removals(removed + fan, both) == []
+
+
+def test_what_a_reload_takes_away_is_removed_at_the_broker(broker: Any, listen: Any, tmp_path: Path) -> None:
+    fan, pump = ({"id": name, "source": "sim:fan"} for name in MACHINES)
+
+    def device(*machines: dict[str, Any], **mqtt: str) -> DeviceConfig:
+        return load_config(write_device(tmp_path, tmp_path / "no.asd", broker.port, *machines, **mqtt))
+
+    listener = listen(broker.port, "homeassistant/#")
+    first = device(fan, pump, home_assistant="homeassistant")
+    made = Destinations(first, lambda: REPORT, Watchdog(), lambda *_: None, lambda: None)
+    made.start(5.0)
+    try:
+        assert listener.wait("/pump-2-score/config", bool)["name"] == "Score"
+        made.plan(device(fan, home_assistant="homeassistant"))()
+        listener.wait("/pump-2-score/config", lambda content: not content)
+        made.plan(device(fan))()
+        listener.wait("/asd-edge-box/fan-7-score/config", lambda content: not content)
+    finally:
+        made.stop("the test is over", 1.0)
+    last = dict(listener.messages)
+    assert len(last) == 9  # of two machines and the box
+    assert not any(last.values())

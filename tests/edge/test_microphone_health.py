@@ -281,5 +281,5 @@ def test_the_documented_names_and_limits_are_those_of_the_code() -> None:
     lasting = [(name, str(on_s), str(off_s)) for name, (_, on_s, off_s) in FAULTS.items()]
     assert documented == [*lasting, ("same_as_channel_N", str(health._SURELY_S), str(health._SURELY_S))]
     names = re.findall(r"^\| `(\w+)` \|", warnings.partition("## ")[0], re.M)
-    assert names == ["clipping", "dc_offset", "noise_floor", "unusable_file"]
+    assert names == ["clipping", "dc_offset", "noise_floor", "rate", "unusable_file"]
     assert f"{health._CLIPPED_WARNING:.1%} of the samples".replace("%", " %") in warnings

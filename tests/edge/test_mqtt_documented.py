@@ -48,6 +48,13 @@ def test_the_alarms_in_the_document_have_the_severity_of_their_scores_and_one_na
     assert {alarm["severity"] for alarm in told} == {severity_of(spec, score=0.031, threshold=0.027)}
     assert f"`decision.severity` ({spec.severity})" in ALARMS
     assert f"risen by {SEVERITY_STEP} or more" in ALARMS
+    rows = (
+        re.findall(r"[\d.]+", line)
+        for line in ALARMS.splitlines()
+        if line.startswith(("| score / thr", "| severity |"))
+    )
+    table = {float(ratio): int(severity) for ratio, severity in zip(*rows, strict=True)}
+    assert table == {ratio: severity_of(spec, score=ratio, threshold=1.0) for ratio in table}
     for key in (*told[0], *get_args(AlarmCause), *get_args(Suppression)):
         assert f"`{key}`" in ALARMS or f'`"{key}"`' in ALARMS or key == "machine"
 

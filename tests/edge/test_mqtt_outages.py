@@ -56,7 +56,7 @@ def test_a_device_goes_on_with_the_next_broker_and_says_with_which(
     sink = make_sink(first.port, fallbacks=(f"127.0.0.1:{second.port}",))
     assert sink.wait_open(10)  # the first is down
     there = listen(second.port)
-    status = there.wait("/status", lambda status: status["reason"] == "the connection stands")
+    status = there.wait("/status", lambda status: status["reason"] == "what was wrong is over")
     assert (status["link"]["broker"], status["link"]["trouble"]) == (f"127.0.0.1:{second.port}", None)
     sink.publish(score(1))
     there.wait("/fan/score", lambda payload: payload["start"] == 1)

@@ -259,9 +259,9 @@ def damage(path: Path, how: str) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA user_version = 99")
     elif how == "middle":
-        size = path.stat().st_size
+        place = path.read_bytes().index(b'"number": 2500')
         with path.open("r+b") as file:
-            file.seek(size // 2 // 4_096 * 4_096)
+            file.seek(place // 4_096 * 4_096)
             file.write(os.urandom(8 * 4_096))
 
 
@@ -458,6 +458,21 @@ def test_what_was_counted_before_the_damage_is_still_counted_after_it(make: Any,
     again = make(max_mib=8)
     again.flush()
     assert again.report.dropped_scores == dropped
+
+
+def test_a_disk_without_a_byte_keeps_thousands_of_events_all_the_same(small_disk: Path, clock: Clock) -> None:
+    outbox = Outbox(small_disk / "mqtt.db", OutboxTable(), clock)
+    outbox.flush()
+    fill(small_disk)
+    for number in range(500):  # delivered as they come
+        committed(outbox, score(number, size=150))
+        outbox.settle([number + 1])
+        round_after(outbox, clock, 0.25)
+    for number in range(4_000):  # and kept, when there is no broker
+        committed(outbox, score(number, size=150))
+    outbox.flush()
+    assert (outbox.report.dropped_scores, outbox.report.fault) == (0, None)
+    outbox.close()
 
 
 def test_on_a_full_disk_the_ids_do_not_run_out(small_disk: Path, clock: Clock) -> None:

@@ -174,7 +174,7 @@ def test_it_follows_the_device_file_and_ends(tmp_path: Path) -> None:
     deadline = time.monotonic() + 5.0
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one of another test may have ended meanwhile
 
 
 def test_the_status_is_a_document_that_reads_itself() -> None:

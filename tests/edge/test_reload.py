@@ -82,7 +82,7 @@ def test_a_device_file_comes_into_force_as_a_whole_or_not_at_all(
 
     # What cannot be used changes nothing, and says why everywhere.
     for bad, found in (
-        (text.replace("speed", "spead"), "machines[0].spead"),
+        (text.replace("speed", "spead"), "machines[fan-1].spead"),
         (text + "[[machines]]\nid = 'fan-3'\nsource = 'sim:fan'\nfactory = 'pump/99'\n", "pump/99"),
         (text + "[[machines]]\nid = 'fan-3'\nsource = 'sim:fan?sed=3'\n", "unknown option 'sed'"),
         (text + "[[machines]]\nid = 'fan-3'\nsource = 'raw:absent'\n", "nothing of that name"),

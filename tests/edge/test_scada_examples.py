@@ -39,6 +39,7 @@ HISTORY = {
 
 INPUTS = tomllib.loads((ROOT / "firmware_configs" / "telegraf" / "telegraf.conf").read_text())["inputs"]
 BY_TOPIC = {entry["topics"][0]: entry for entry in INPUTS["mqtt_consumer"]}
+STATUS = "asd-edge/+/status"
 KIND = {"asd-edge/+/+/score": "score", "asd-edge/+/history": "score", "asd-edge/+/+/alarm": "alarm"}
 # Telegraf's types, and those of JSON Schema that they can be made of
 TYPES = {"int": {"integer"}, "float": {"number", "integer"}, "string": {"string"}, "bool": {"boolean"}}
@@ -70,16 +71,17 @@ class TestTelegraf:
         yield from (event["payload"] for event in payload["events"] if event["topic"].endswith(found[1]))
 
     def test_it_hears_what_devices_publish(self) -> None:
-        published = {TOPICS.of("fan-7", "score"), TOPICS.of("fan-7", "alarm"), TOPICS.history}
-        assert set(BY_TOPIC) == set(KIND)
+        published = {TOPICS.of("fan-7", "score"), TOPICS.of("fan-7", "alarm"), TOPICS.history, TOPICS.status}
+        assert set(BY_TOPIC) == {*KIND, STATUS}
         for topic in published:
             assert sum(levels_match(wanted, topic) for wanted in BY_TOPIC) == 1
 
-    @pytest.mark.parametrize("topic", KIND)
+    @pytest.mark.parametrize("topic", [*KIND, STATUS])
     def test_the_device_is_a_tag_from_the_topic(self, topic: str) -> None:
         parsing = BY_TOPIC[topic]["topic_parsing"][0]
         assert parsing["topic"] == topic
-        published = TOPICS.history if topic.endswith("history") else TOPICS.of("fan-7", topic.rpartition("/")[2])
+        of_device = {"asd-edge/+/history": TOPICS.history, STATUS: TOPICS.status}
+        published = of_device.get(topic) or TOPICS.of("fan-7", topic.rpartition("/")[2])
         tags = dict(zip(parsing["tags"].split("/"), published.split("/"), strict=True))
         assert tags["device"] == "press-hall-3"
 
@@ -96,6 +98,18 @@ class TestTelegraf:
         for point in points:
             for key, type_ in table["fields"].items():
                 assert point[key] is None or names[type(point[key])] in TYPES[type_], key
+
+    def test_an_alarm_is_kept_with_all_that_is_said_of_it(self) -> None:
+        assert set(BY_TOPIC["asd-edge/+/+/alarm"]["json_v2"][0]["object"][0]["included_keys"]) == set(schema("alarm"))
+
+    def test_the_status_tells_the_quality_of_a_device_and_of_its_machines(self) -> None:
+        device, machine = (entry["object"][0] for entry in BY_TOPIC[STATUS]["json_v2"])
+        report = json.loads((SCHEMAS / "status.json").read_text())["$defs"]["report"]["properties"]
+        for table, properties in ((device, report), (machine, report["machines"]["items"]["properties"])):
+            assert {"state", "health"} < set(table["included_keys"]) <= set(properties)
+            assert {*table.get("tags", []), *table["fields"]} == set(table["included_keys"])
+        assert (device["path"], machine["path"], machine["optional"]) == ("@this", "machines", True)
+        assert machine["tags"] == ["machine"]
 
     def test_a_score_of_an_outage_becomes_the_same_point_as_a_live_one(self) -> None:
         live, history = (BY_TOPIC[f"asd-edge/+/{end}"]["json_v2"][0] for end in ("+/score", "history"))

@@ -188,6 +188,11 @@ class TestRefusals:
         put(root, CONFIG, text)
         assert key in refused("install", root).found
 
+    def test_secrets_may_lie_where_root_alone_looks(self, root: Path) -> None:
+        put(root, "/root/password", "")
+        put(root, CONFIG, f'[mqtt]\nusername = "a"\npassword_file = "/root/password"\n{DEVICE}')
+        assert service("install", root).exit_code == 0
+
     @pytest.mark.parametrize(
         "table", ['[device]\nid = "a"\nstate_dir = "/srv/a"\n', '[device]\nid = "a"\n[engine]\ncache_dir = "/srv/a"\n']
     )

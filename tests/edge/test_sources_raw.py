@@ -7,14 +7,18 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from asd_edge.config import MicrophoneTable
 from asd_edge.errors import SourceError
 from asd_edge.sources.conversion import Conversion
+from asd_edge.sources.health import MicrophoneHealth
+from asd_edge.sources.observer import Observer
 from asd_edge.sources.open import open_source
 
 RATE = 16_000
@@ -82,7 +86,7 @@ def test_the_first_sample_was_captured_a_block_before_it_came(tmp_path: Path) ->
 
 
 def test_times_follow_the_wall_clock_when_it_and_the_samples_come_apart(tmp_path: Path) -> None:
-    """A sender that pauses loses sound nobody counts, as a slow crystal does over a day, and a clock that is set."""
+    """A sender that pauses for a moment, a crystal that is slow over a day, a clock that is set."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
 
@@ -100,6 +104,31 @@ def test_times_follow_the_wall_clock_when_it_and_the_samples_come_apart(tmp_path
     first, last = heard_at[0], heard_at[-1]
     assert last[0].time - first[0].time > 1.6
     assert last[0].time + 0.25 == pytest.approx(last[1], abs=0.5)
+
+
+def test_a_sender_that_stands_still_leaves_a_gap_that_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_edge.sources.arrival._BREAK_S", 0.4)  # a second on a device
+    monkeypatch.setattr("asd_edge.sources.arrival._CATCH_UP_S", 0.2)
+    fifo, health = tmp_path / "fifo", MicrophoneHealth(MicrophoneTable())
+    os.mkfifo(fifo)
+
+    def send() -> None:
+        with fifo.open("wb", buffering=0) as pipe:
+            for pause in (0.0, 0.9, *[0.1] * 5):
+                time.sleep(pause)
+                pipe.write(pcm(RATE // 10).tobytes())
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    blocks = list(open_source(f"raw:{fifo}", rate=RATE, block_s=0.1, observer=Observer(health=health)).blocks())
+    sender.join()
+    (lost,) = [gap for a, b in pairwise(blocks) if (gap := b.start - a.start - len(a.samples))]
+    assert lost > 0.5 * RATE
+    assert health.report.overruns == 1
+    assert health.report.lost_s == pytest.approx(lost / RATE, abs=0.001)
+    assert sum(len(block.samples) for block in blocks) == 7 * RATE // 10
 
 
 def test_less_than_a_second_apart_is_no_reason_to_date_anew() -> None:

@@ -155,6 +155,7 @@ def test_who_joins_late_counts_from_zero_and_who_leaves_disturbs_nobody(tmp_path
         shared, machines = sharing(name, 0, 1, 2)
         first, second = listen(shared, machines[:2])
         first.wait(1.0)
+        second.wait(0.5)
         (recorder,) = recorders()
         (third,) = listen(shared, machines[2:])
         third.wait(0.5)

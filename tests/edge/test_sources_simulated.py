@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from asd_edge.errors import SourceError
-from asd_edge.simulator import OperatingState, SimulatedMachine
+from asd_edge.simulator import FAULTS, OperatingState, SimulatedMachine
 from asd_edge.sources.block import Block
 from asd_edge.sources.file import read_clip
 from asd_edge.sources.open import open_source
+from asd_edge.sources.simulated import OPTIONS
 
 RATE = 16_000
 
@@ -151,3 +153,11 @@ def test_a_record_holds_what_was_heard(tmp_path: Path) -> None:
     assert list(blocks) == []
     # 16 bits: half a step of rounding.
     np.testing.assert_allclose(read_clip(tmp_path / "heard.wav", rate=RATE), found, atol=2**-15)
+
+
+def test_the_document_lists_every_kind_fault_and_option() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    kinds, options = document.partition("## As a source")[2].partition("## What it leaves out")[0].split("| option |")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", kinds, re.MULTILINE)
+    assert {kind: tuple(re.findall(r"`(\w+)`", faults)) for kind, faults in rows} == FAULTS
+    assert tuple(re.findall(r"^\| `(\w+)` \|", options, re.MULTILINE)) == OPTIONS

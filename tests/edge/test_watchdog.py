@@ -78,6 +78,28 @@ def test_systemd_hears_of_it_twice_in_its_period_and_no_more_once_a_thread_stand
     assert "No thread is stuck any more" in caplog.text
 
 
+def test_a_source_that_hangs_is_told_and_ends_nothing(
+    systemd: socket.socket, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "10000000")
+    watchdog, heart, in_source = Watchdog(clock), Heart("machine fan-1", 20.0), [True]
+    watchdog.watch(heart, lambda: in_source[0])
+    scorer = watchdog.heart("scorer", 20.0)
+    heart.beat()
+    rounds(watchdog, clock, 25.0, scorer)
+    assert told(systemd) == 5
+    rounds(watchdog, clock, 25.0, scorer)
+    assert watchdog.stuck == ("machine fan-1 has not moved for 20 s",)
+    assert (watchdog.hangs(heart), watchdog.hangs(scorer)) == (True, False)
+    assert told(systemd) == 5
+    in_source[0] = False  # it hangs in our own code
+    rounds(watchdog, clock, 10.0, scorer)
+    assert told(systemd) == 0
+    rounds(watchdog, clock, 10.0, scorer, heart)
+    assert told(systemd) == 2
+    assert not watchdog.hangs(heart)
+
+
 @pytest.mark.parametrize(
     ("usec", "pid", "tells"),
     [

@@ -11,12 +11,14 @@ import soundfile
 from numpy.typing import NDArray
 
 from asd_edge.errors import StateError
-from asd_edge.evidence.export import export_clips
+from asd_edge.evidence.export import TAKEN, export_clips
 from asd_edge.evidence.manifest import ClipManifest, Label
 from asd_edge.evidence.recorded import flac
 from asd_edge.evidence.store import ClipStore, members_of
 from asd_edge.strict import utc_time
 from asd_train.data.dcase import read_datasets
+from asd_train.data.machine import SPLIT_FOLDERS
+from asd_train.data.plain import ANOMALOUS, NORMAL
 from tests.train.trees import facts
 
 RATE = 16_000
@@ -30,13 +32,21 @@ def pcm(path: Path) -> NDArray[np.int16]:
     return np.asarray(soundfile.read(path, dtype="int16")[0])
 
 
-def save(store: ClipStore, name: str, samples: NDArray[np.int16], verdict: str | None, condition: str = "slow") -> None:
+def save(
+    store: ClipStore,
+    name: str,
+    samples: NDArray[np.int16],
+    verdict: str | None,
+    condition: str = "slow",
+    *,
+    machine: str = "press",
+) -> None:
     label = verdict and {"verdict": verdict, "note": "=a, door", "author": "alice", "time_utc": utc_time(0.0)}
     files = {"sound.flac": flac(samples, RATE)}
     manifest = ClipManifest(
         id=name,
         device="box",
-        machine="press",
+        machine=machine,
         bundle_id="b" * 64,
         condition=condition,
         score=0.9,
@@ -52,7 +62,7 @@ def save(store: ClipStore, name: str, samples: NDArray[np.int16], verdict: str |
         files=members_of(files),
         label=Label.model_validate(label) if label else None,
     )
-    store.save(manifest, files, most_bytes=1 << 30)
+    store.save(manifest, files)
 
 
 @pytest.fixture
@@ -100,6 +110,18 @@ def test_clips_without_a_label_are_never_normal_or_anomalous(store: ClipStore, t
     # Beside the data set that a model was trained with, the machine gets a name of its own by a prefix.
     both = read_datasets([f"field={tmp_path / 'data'}", str(tmp_path / "data")])
     assert {clip.machine for clip in both} == {"press", "field-press"}
+
+
+def test_no_machine_is_taken_for_a_part_of_the_layout(tmp_path: Path) -> None:
+    store = ClipStore(tmp_path)
+    names = sorted({*SPLIT_FOLDERS, NORMAL, *ANOMALOUS})
+    assert set(names) == TAKEN
+    for seed, machine in enumerate(names):
+        save(store, f"clip-{seed}", sound(1.0, seed), "normal", machine=machine)
+    export_clips(store.clips(), tmp_path / "data", unlabelled=False)
+    read = {clip.machine: pcm(clip.path) for clip in read_datasets([str(tmp_path / "data")])}
+    for seed, machine in enumerate(names):
+        np.testing.assert_array_equal(read[f"machine-{machine}"], sound(1.0, seed))
 
 
 def test_a_damaged_clip_is_left_out_and_nothing_is_half_written(store: ClipStore, tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def list_(config: Config, machine: MachineOrAll = None, as_json: Json = False) -
     With --json, one object for each clip, in a list: its manifest, `path`, `size` in bytes, and `fault`, which says
     why a damaged clip cannot be read.
     """
-    clips = _store(config, machine).clips(machine)
+    store = _store(config, machine)
+    clips = store.clips(machine)
     if as_json:
         typer.echo(json.dumps([_row(clip) for clip in clips], indent=2))
         return
@@ -44,6 +45,7 @@ def list_(config: Config, machine: MachineOrAll = None, as_json: Json = False) -
     for clip in clips:
         typer.echo(_line(clip))
     typer.echo(f"{counted(len(clips), 'clip')}, {sum(clip.size for clip in clips) / (1 << 20):.1f} MiB", err=True)
+    typer.echo(f"Listen: {store.folder}/MACHINE/CLIP/sound.flac, and spectrogram.png beside it", err=True)
 
 
 @app.command()
@@ -117,7 +119,7 @@ def remove(
         )
     chosen = store.clips(machine) if everything else [store.find(name) for name in ids or []]
     for clip in chosen:
-        store.remove(clip)
+        store.remove(clip.path)
     typer.echo(f"{counted(len(chosen), 'clip')} deleted", err=True)
 
 

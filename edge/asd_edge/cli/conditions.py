@@ -47,12 +47,13 @@ def list_(
     device = load_config(config)
     chosen = device.machines if machine is None else (device.machine(machine),)
     stores = [SiteStore(device.device.state_dir, known.id) for known in chosen]
+    factory = {known.id: known.factory for known in chosen}
     if as_json:
         typer.echo(json.dumps([_row(store) for store in stores], indent=2))
         return
     in_use = embedding_in_use(device)
     for store in stores:
-        _list(store, in_use)
+        _list(store, in_use, factory[store.machine])
 
 
 @app.command()
@@ -237,12 +238,13 @@ def _plain(condition: EnrolledCondition) -> dict[str, Any]:
     return condition.model_dump(mode="json", exclude={"arrays"})
 
 
-def _list(store: SiteStore, in_use: str | None) -> None:
+def _list(store: SiteStore, in_use: str | None, factory: str | None) -> None:
     state = store.load()
     idle = in_use is not None and state.embedding_id != in_use
     mark = " (of another bundle or precision: not in use)" if idle else ""
     if not state.conditions:
-        typer.echo(f"{store.machine}: nothing enrolled; see asd-edge enroll --help")
+        else_known = f"the factory's {factory} is in force" if factory else "see asd-edge enroll --help"
+        typer.echo(f"{store.machine}: nothing enrolled; {else_known}")
     for condition in state.conditions:
         clips = len(condition.clips)
         typer.echo(

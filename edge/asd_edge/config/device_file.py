@@ -30,6 +30,7 @@ else:
 
 
 _FILE_OPTION = re.compile(r"([?&](?:control|record)=)([^&]+)")  # of a simulated machine
+_TOML = 'TOML: under names of tables, as [mqtt], lines as port = 8883 and id = "fan-7"'
 
 
 class DeviceConfig(Strict):
@@ -89,15 +90,16 @@ def load_config(path: Path) -> DeviceConfig:
     Raises:
         ConfigError: it cannot be read, is not TOML, or has an unknown key or an impossible value.
     """
+    content: dict[str, Any] = {}
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         config = DeviceConfig.model_validate(content)
     except OSError as error:
         raise _unusable(path, RefusalError(str(error.strerror), "a file that can be read")) from error
     except ValidationError as error:
-        raise _unusable(path, refusal_of(error, DeviceConfig)) from None
+        raise _unusable(path, refusal_of(error, DeviceConfig, content)) from None
     except ValueError as error:  # not UTF-8, or not TOML: both say where
-        raise _unusable(path, RefusalError(str(error), "TOML")) from None
+        raise _unusable(path, RefusalError(str(error), _TOML)) from None
     return _anchored(config, path.absolute().parent)
 
 

@@ -83,7 +83,10 @@ class DecisionTable(Strict):
         default=0.1, ge=0.0, lt=1.0, description="Lower limit = threshold · (1 − deadband), a fraction."
     )
     severity: int = Field(
-        default=500, ge=1, le=1_000, description="Severity of an alarm at its threshold; it grows with the score."
+        default=300,
+        ge=1,
+        le=1_000,
+        description="Severity of an alarm at its threshold; each doubling of the score halves what is missing to 1000.",
     )
 
 
@@ -137,7 +140,8 @@ class MachineTable(Strict):
         default=1.0,
         ge=0.001,
         le=10_000.0,
-        description="False alarms a week that are accepted; thresholds are found for it.",
+        description="False alarms a week that are accepted: thresholds found on the device keep to it, the factory's do"
+        " not.",
     )
     decision: DecisionTable = Field(default=DecisionTable(), description="Table `[machines.decision]`.")
     microphone: MicrophoneTable = Field(default=MicrophoneTable(), description="Table `[machines.microphone]`.")

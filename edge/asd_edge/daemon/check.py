@@ -22,6 +22,7 @@ from asd_edge.sources.open import is_fifo, may_pause, open_machine
 from asd_edge.sources.shared import SharedDevices
 
 _SOUND_WITHIN_S = 7.0  # a microphone loses patience after 5 s and says more about it
+_LETS_GO_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,14 @@ def _hear(machine: MachineTable, bundle: Bundle, shared: SharedDevices | None) -
             answers.put(error)
 
     # What does not even answer a close is left behind in a thread that ends with the process.
-    threading.Thread(target=listen, daemon=True).start()
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
     try:
         answer = answers.get(timeout=_SOUND_WITHIN_S)
     except Empty:
         for source in opened:  # a recorder left behind would keep the device from the next who wants it
             source.close()
+        listener.join(_LETS_GO_WITHIN_S)
         raise _no_sound(machine, f"nothing for {_SOUND_WITHIN_S:.0f} s") from None
     if isinstance(answer, Exception):
         raise answer

@@ -19,7 +19,7 @@ from asd_edge.daemon.handover import Destination, Handover
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.events import Event
 from asd_edge.heart import Heart
-from asd_edge.sinks.home_assistant import discovery_messages
+from asd_edge.sinks.home_assistant import discovery_messages, removals
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.outbox.rows import OutboxReport
@@ -164,6 +164,8 @@ class Destinations:
         topics, greetings = Topics(table.prefix, device), list[Message]()
         if table.home_assistant is not None:
             greetings = discovery_messages(topics, table.home_assistant, machines, __version__)
+        if before is not None and isinstance(before.sink, MqttSink):
+            greetings = removals(before.sink.greetings(), greetings) + greetings
         sink = MqttSink(table, topics, outbox, pace, self._describe, greetings=lambda: greetings, beat=heart.beat)
         return _Made(name, sink, heart, settings, partial(self._subscribe, sink, topics))
 

@@ -40,6 +40,8 @@ class Hearing:
         self.live = is_live(machine.source)
         self.renewing = False
         """Whether `blocks` has ended so that the device is opened afresh."""
+        self.in_source = False
+        """Whether the listener is in the source now: who stays there hangs with a driver or a file system."""
         self._machine = machine
         self._rate = rate
         self._shared = shared
@@ -99,7 +101,13 @@ class Hearing:
         Raises:
             SourceError: it cannot be opened, or fails.
         """
-        self.renewing = False
+        self.renewing, self.in_source = False, True
+        try:
+            yield from self._blocks(block_s)
+        finally:
+            self.in_source = False
+
+    def _blocks(self, block_s: float) -> Iterator[Block]:
         source = self._source = open_machine(
             self._machine,
             rate=self._rate,
@@ -119,11 +127,12 @@ class Hearing:
                 block = replace(block, start=first + block.start)
                 self._heard, self._heard_at = block.start + len(block.samples), now
                 second = block.start / self._rate
-                if is_microphone(
-                    self._machine.source
-                ):  # a file's silence ends with it, and a sender would lose its FIFO
+                # A file is heard to its end, silent or not, and the sender of a FIFO would be ended by a broken pipe.
+                if is_microphone(self._machine.source):
                     self._renewal, self.renewing = renew(self._renewal, block.faults, second)
+                self.in_source = False
                 yield block
+                self.in_source = True
                 self._ladder = hear(self._ladder, monotonic(), second)  # the listener may have been kept waiting
                 if self.renewing:
                     return
@@ -153,6 +162,16 @@ def gone(source: str) -> SourceError:
         found="its sender left",
         expected="sound until the daemon is stopped",
         remedy="Start the sender again; it is heard as soon as it sends.",
+    )
+
+
+def hangs(source: str) -> SourceError:
+    """Return the error of a source that does not answer at all, not even that it has nothing."""
+    return SourceError(
+        f"The source {source} hangs",
+        found="a call to the operating system that does not end",
+        expected="sound, or an error",
+        remedy="Look at the network share or disk that it lies on; when that is back, it is heard again.",
     )
 
 

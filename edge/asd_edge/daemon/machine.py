@@ -10,6 +10,7 @@ from time import monotonic, time
 
 from asd_edge.config import MachineTable
 from asd_edge.daemon.alarms import AlarmBook
+from asd_edge.daemon.condition_watch import ConditionWatch
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.hearing import Hearing, gone, silent
 from asd_edge.daemon.machine_events import MachineEvents
@@ -17,11 +18,10 @@ from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector, Heard
 from asd_edge.errors import AsdEdgeError, SourceError
-from asd_edge.events import ConditionsChanged, Event
+from asd_edge.events import Event
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.scoring.decision import DecisionSpec
 from asd_edge.sinks.payloads import MachineReport, MachineState
-from asd_edge.sources.block import Block
 from asd_edge.sources.observer import nothing
 from asd_edge.sources.open import may_pause
 from asd_edge.sources.pacing import ROUND_S
@@ -29,10 +29,8 @@ from asd_edge.sources.shared import SharedDevices
 
 _log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.25  # how often, at most, the site state is looked at: a stat() and a look at its lock
 _NEARLY_REAL_TIME = 2.0  # speed up to which small blocks are worth their cost
 _PILE_S = 0.25
-_MOST_NAMES = 100  # of conditions in one event
 
 
 class MachineThread:
@@ -81,6 +79,7 @@ class MachineThread:
         self.report = self._report("starting")
         self.events = MachineEvents(machine.id, publish, alarms, score_every_s=streams.pipeline.score_every_s)
         """What it says."""
+        self._conditions = ConditionWatch(machine.id, known, self.events.expect, self.events.say)
         self._alarms = alarms
         self._changed = changed
         self._heard_by = heard
@@ -100,6 +99,10 @@ class MachineThread:
         """End the source; the thread follows soon."""
         self._stopping.set()
         self._hearing.close()
+
+    def in_source(self) -> bool:
+        """Say whether its thread is in the source now; any thread may ask."""
+        return self._hearing.in_source
 
     def join(self, patience_s: float) -> None:
         """Wait a while for the thread after a stop: a device that does not answer is left behind."""
@@ -161,7 +164,6 @@ class MachineThread:
     def _listen(self) -> None:
         detector = self._detector = self._detector or self._new_detector()
         line = Line(self._scorer, detector, self.events.say, self._beat)
-        looked = monotonic()
         try:
             for block in self._hearing.blocks(self._block_s):
                 if self._stopping.is_set():
@@ -173,9 +175,9 @@ class MachineThread:
                     where = self._machine.id, self._machine.source
                     _log.info("Machine %s: listening to %s; first score after %.1f s of sound", *where, wait_s)
                 self._note_microphone()
-                if monotonic() - looked >= _LOOK_EVERY_S:
-                    looked = monotonic()
-                    self._look_at_conditions(detector, block)
+                report = self._conditions.look(detector, block.time, self.report)
+                if report is not self.report:
+                    self._set(report)
                 if self._ring is not None:
                     self._ring.push(block)
                 line.push(block)
@@ -216,27 +218,6 @@ class MachineThread:
         alarm = self._alarms.standing(self._machine.id)
         return Detector(self._machine.id, self._streams, known, decision, self._heard_by, alarm)
 
-    def _look_at_conditions(self, detector: Detector, block: Block) -> None:
-        enrolling = self._known.enrolling()
-        if enrolling != self.report.enrolling:
-            self._set(replace(self.report, enrolling=enrolling))
-        if not self._known.changed():
-            return
-        try:
-            detector.conditions = known = self._known.load()
-        except AsdEdgeError as error:  # what was known before is better than nothing
-            _log.error("Machine %s goes on with the conditions it had. %s", self._machine.id, error)
-            self._set(replace(self.report, error=error.line))
-            return
-        if self.report.error is not None:
-            self._set(replace(self.report, error=None))
-        self.events.expect(self._known.thresholds)
-        names = () if known is None else tuple(condition.name for condition in known.conditions)
-        event = _changed(self._machine.id, block.time, self._known, names)
-        said = (event.action, event.subject, event.author, event.revision)
-        _log.info("Machine %s: %s %s by %s (revision %d) holds from the next window on", self._machine.id, *said)
-        self.events.say(event)
-
     def _note_microphone(self) -> None:
         """Take over how the microphone does; that is announced when something is wrong that was not before."""
         said, microphone = self.report.microphone, self._hearing.microphone
@@ -267,12 +248,6 @@ class MachineThread:
     def _set(self, report: MachineReport) -> None:
         self.report = report
         self._changed(self)
-
-
-def _changed(machine: str, time: float, known: KnownConditions, names: tuple[str, ...]) -> ConditionsChanged:
-    change = known.change
-    what = ("none", "", "") if change is None else (change.action, change.subject, change.author)
-    return ConditionsChanged(machine, time, known.revision, *what, names[:_MOST_NAMES])
 
 
 def _text(error: Exception) -> str:

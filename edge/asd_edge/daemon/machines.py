@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 
@@ -12,11 +12,12 @@ from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.evidence import ring_seconds
+from asd_edge.daemon.hearing import hangs
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.daemon.watchdog import Watchdog
-from asd_edge.events import Event
+from asd_edge.events import Event, WindowScore
 from asd_edge.heart import Heart
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.sinks.payloads import MachineReport
@@ -68,7 +69,19 @@ class Machines:
     @property
     def reports(self) -> tuple[MachineReport, ...]:
         """How each does, in the order of the device file; any thread may ask."""
-        return tuple(thread.report for thread in self)
+        return tuple(report for report, _ in self.heard)
+
+    @property
+    def heard(self) -> tuple[tuple[MachineReport, WindowScore | None], ...]:
+        """How each does, with its newest window; any thread may ask."""
+        return tuple((self._report(listener), listener.thread.events.window) for listener in self._listeners)
+
+    def _report(self, listener: _Listener) -> MachineReport:
+        """Speak for a thread that hangs."""
+        report = listener.thread.report
+        if not self._works.watchdog.hangs(listener.heart):
+            return report
+        return replace(report, state="failed", error=str(hangs(listener.table.source)))
 
     @property
     def over(self) -> bool:
@@ -125,7 +138,7 @@ class Machines:
 
     def _listener(self, config: DeviceConfig, table: MachineTable) -> _Listener:
         works = self._works
-        heart = works.watchdog.heart(f"machine {table.id}")
+        heart = Heart(f"machine {table.id}")
 
         def changed(thread: MachineThread) -> None:
             if thread.over:
@@ -145,6 +158,7 @@ class Machines:
             ring=works.keeping.ring(table.id),
             beat=heart.beat,
         )
+        works.watchdog.watch(heart, thread.in_source)
         return _Listener(table, thread, heart)
 
     def _end(self, listeners: Iterable[_Listener], patience_s: float) -> None:

@@ -13,15 +13,14 @@ from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
-from asd_edge.daemon.following import FollowingEvidence
-from asd_edge.daemon.machine import MachineThread
+from asd_edge.daemon.evidence import Evidence
 from asd_edge.daemon.machines import Machines
 from asd_edge.daemon.prometheus import Prometheus
 from asd_edge.daemon.reload import Reload
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.events import AlarmChange, WindowScore, utc
 from asd_edge.sinks.outbox.rows import OutboxReport
-from asd_edge.sinks.payloads import Counts, DeviceReport, LinkReport, worst_health
+from asd_edge.sinks.payloads import Counts, DeviceReport, LinkReport, MachineReport, worst_health
 from asd_edge.status import (
     AlarmStatus,
     DestinationStatus,
@@ -51,7 +50,7 @@ class Reporting:
     destinations: Destinations
     watchdog: Watchdog
     alarms: AlarmBook
-    evidence: FollowingEvidence
+    evidence: Evidence
     prometheus: Prometheus
     control: ControlServer
     began: float
@@ -86,7 +85,7 @@ class Reporting:
             f"outbox of {name}: {trouble}" for name, (_, _, outbox) in reports.items() for trouble in outbox.troubles
         )
         troubles = (*self._troubles(), *outboxes)
-        machines, file, error = tuple(self.machines), self.reload.file, self.reload.error
+        machines, file, error = self.machines.heard, self.reload.file, self.reload.error
         return Status(
             device=file.config.device.id,
             time=utc(time()),
@@ -95,11 +94,11 @@ class Reporting:
             engine=f"{self.engines.report.name}/{self.engines.report.precision}",
             engine_reason=self.engines.report.reason,
             health=worst_health(
-                [machine.report.health for machine in machines],
+                [report.health for report, _ in machines],
                 troubled=bool(troubles) or any(destination.trouble for destination in destinations),
             ),
             troubles=troubles,
-            machines=tuple(self._machine(thread) for thread in machines),
+            machines=tuple(self._machine(*machine) for machine in machines),
             destinations=destinations,
             process=ProcessStatus(
                 pid=os.getpid(),
@@ -139,8 +138,7 @@ class Reporting:
         others = (fault for fault in (self.prometheus.fault, self.control.fault) if fault is not None)
         return (*stuck, *file, *alarms, *evidence, *others)
 
-    def _machine(self, thread: MachineThread) -> MachineStatus:
-        report, window = thread.report, thread.events.window
+    def _machine(self, report: MachineReport, window: WindowScore | None) -> MachineStatus:
         alarm = self.alarms.standing(report.machine)
         return MachineStatus(
             machine=report.machine,

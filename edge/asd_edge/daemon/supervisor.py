@@ -22,7 +22,6 @@ from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.evidence import Evidence
-from asd_edge.daemon.following import FollowingEvidence
 from asd_edge.daemon.keeping import Keeping
 from asd_edge.daemon.machine import MachineThread
 from asd_edge.daemon.machines import Machines, Works
@@ -82,11 +81,7 @@ class Daemon:
         self._alarms = AlarmBook(
             config.device.state_dir / "alarms.json", self._publish, lambda: self._notes.put(self._alarms), heart
         )
-        clips = heart("evidence")  # the same for every device file
-        self._evidence = FollowingEvidence(
-            config,
-            lambda file: Evidence(file, bundle.bundle_id, streams.pipeline, self._keeping.ring, lambda _: clips),
-        )
+        self._evidence = Evidence(config, bundle.bundle_id, streams.pipeline, self._keeping.ring, heart)
         works = Works(
             bundle,
             streams,
@@ -216,7 +211,7 @@ class Daemon:
             logging.shutdown()
             os._exit(1)  # freeing what a GPU holds waits for the GPU, and Python's end would do that
         if unconfirmed:
-            _log.error("%s", _lost(unconfirmed))
+            _log.error("%s", _undelivered(unconfirmed))
         failed = any(report.state == "failed" for report in self._machines.reports)
         return 1 if failed or unconfirmed or end != "every source has ended" else 0
 
@@ -253,10 +248,10 @@ class Daemon:
         return self._keeping.answer(request)
 
 
-def _lost(messages: int) -> SinkError:
+def _undelivered(events: int) -> SinkError:
     return SinkError(
-        "Scores and alarms of the finished sources are lost",
-        found=f"{messages} messages that the broker has not confirmed",
-        expected="every message confirmed",
-        remedy="Find out from `asd-edge run --check` what keeps the broker from it, then run this again.",
+        "Scores and alarms of the finished sources are not delivered yet; they wait on the disk",
+        found=f"{events} events that no broker has confirmed",
+        expected="every event confirmed",
+        remedy="Find out from `asd-edge run --check` what keeps the broker from it; the next run delivers them.",
     )

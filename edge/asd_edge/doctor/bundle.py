@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.trust import UntrustedError
+from asd_edge.config import MachineTable
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.doctor.choice import NOT_CHOSEN, is_chosen, served_bundle_of, usable_served_bundle
 from asd_edge.doctor.device import Device, is_denied
@@ -85,8 +86,9 @@ def check_conditions(device: Device) -> Iterator[Finding]:
         return
     state_dir = device.config.device.state_dir
     for machine in device.config.machines:
+        conditions = KnownConditions(bundle, machine, state_dir)
         try:
-            known = KnownConditions(bundle, machine, state_dir).load()
+            known = conditions.load()
         except AsdEdgeError as error:
             if is_denied(error):
                 yield ok("unknown", subject=machine.id, unseen=f"its conditions ({error.found}; use sudo)")
@@ -97,7 +99,19 @@ def check_conditions(device: Device) -> Iterator[Finding]:
                 remedy = f"asd-edge enroll --config FILE --machine {machine.id} --condition NAME"
                 yield warning("none yet: it cannot alarm", remedy, subject=machine.id)
             else:
-                yield ok(", ".join(condition.name for condition in known.conditions), subject=machine.id)
+                names = ", ".join(condition.name for condition in known.conditions)
+                yield _over_budget(names, conditions, machine) or ok(names, subject=machine.id)
+
+
+def _over_budget(names: str, conditions: KnownConditions, machine: MachineTable) -> Finding | None:
+    """Return what is wrong with thresholds that alarm twice as often as is accepted: the factory's know no budget."""
+    expected = {t.condition: t.calibration.expected.likely for t in conditions.thresholds if t.calibration.expected}
+    worst = max(expected, key=expected.__getitem__, default=None)
+    if worst is None or expected[worst] <= 2.0 * machine.alarms_per_week:
+        return None
+    rates = f"{expected[worst]:.0f} a week to be expected of {worst}, {machine.alarms_per_week:g} accepted"
+    remedy = f"asd-edge threshold set --config FILE --machine {machine.id} --condition {worst}"
+    return warning(f"{names}; false alarms: {rates}", remedy, subject=machine.id)
 
 
 def check_parity(device: Device) -> Iterator[Finding]:

@@ -33,6 +33,11 @@ _FORM: dict[Verdict, tuple[Literal["train", "test"], str]] = {
     "anomalous": ("test", "section_00_source_test_anomaly_{number:04d}_{attributes}.flac"),
     "unknown": ("test", "section_00_{number:04d}.flac"),  # the names of an evaluation set, which hide the label
 }
+TAKEN = frozenset(
+    {"train", "test", "source_test", "target_test", "supplemental", "normal", "anomalous", "abnormal", "anomaly"}
+)
+"""Folders by which asd-train knows what a data set is: a machine's folder has another name."""
+
 _COLUMNS = ("file", "clip", "first_s", "seconds", "verdict", "note", "author")
 
 
@@ -90,18 +95,19 @@ class _DataSet:
     def __init__(self, folder: Path) -> None:
         self.pieces: Counter[Verdict] = Counter()
         self._folder = folder
-        self._numbers: Counter[tuple[str, Verdict]] = Counter()  # of each machine and verdict: a name is there once
+        self._numbers: Counter[tuple[str, Verdict]] = Counter()  # of each folder and verdict: a name is there once
         self._rows: list[tuple[str, ...]] = [_COLUMNS]
 
     def add(self, manifest: ClipManifest, samples: NDArray[np.int16]) -> None:
         verdict, label = manifest.verdict, manifest.label
         said = ("", "") if label is None else (label.note, label.author)
+        machine = f"machine-{manifest.machine}" if manifest.machine in TAKEN else manifest.machine
         for first, piece in _cut(manifest, samples):
-            file = _path(manifest, self._numbers[manifest.machine, verdict])
+            file = f"{machine}/{_name(manifest, self._numbers[machine, verdict])}"
             _write(self._folder / file, flac(piece, manifest.rate))
             seconds = (f"{first / manifest.rate:.3f}", f"{len(piece) / manifest.rate:.3f}")
             self._rows.append((file, manifest.id, *seconds, verdict, *said))
-            self._numbers[manifest.machine, verdict] += 1
+            self._numbers[machine, verdict] += 1
             self.pieces[verdict] += 1
 
     def write_table(self) -> None:
@@ -159,10 +165,10 @@ def _cut(manifest: ClipManifest, samples: NDArray[np.int16]) -> list[tuple[int, 
     return [(int(start), part) for start, part in zip(starts, parts, strict=True)]
 
 
-def _path(manifest: ClipManifest, number: int) -> str:
+def _name(manifest: ClipManifest, number: int) -> str:
     split, form = _FORM[manifest.verdict]
     condition = re.sub(r"[^A-Za-z0-9.-]+", "-", manifest.condition)  # factory/source; "_" parts attributes in a name
-    return f"{manifest.machine}/{split}/{form.format(number=number, attributes=f'condition_{condition}')}"
+    return f"{split}/{form.format(number=number, attributes=f'condition_{condition}')}"
 
 
 def _write(path: Path, data: bytes) -> None:

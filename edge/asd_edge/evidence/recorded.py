@@ -37,12 +37,7 @@ class Recorded:
 
     def files(self) -> dict[str, bytes]:
         """Return the files of the clip but for its manifest, by name."""
-        marks = [self._seconds(self.since_at), self._seconds(self.alarm_at)]
-        return {
-            SOUND: flac(self.samples, self.rate),
-            PICTURE: spectrogram_png(self.samples, self.rate, marks_s=marks),
-            TRACE: self._trace(),
-        }
+        return {SOUND: flac(self.samples, self.rate), PICTURE: self._picture(), TRACE: self._trace()}
 
     @property
     def first_time(self) -> float:
@@ -51,6 +46,15 @@ class Recorded:
 
     def _seconds(self, sample: int) -> float:
         return (sample - self.start) / self.rate
+
+    def _picture(self) -> bytes:
+        alarm = self.alarm
+        title = [
+            f"{alarm.machine}: alarm {utc(alarm.time)[:19].replace('T', ' ')} UTC",
+            f"score {alarm.score:.3g}, threshold {alarm.threshold:.3g} ({alarm.condition})",
+        ]
+        marks = [(self._seconds(self.since_at), "over the threshold"), (self._seconds(self.alarm_at), "alarm")]
+        return spectrogram_png(self.samples, self.rate, title=title, marks=marks)
 
     def _trace(self) -> bytes:
         text = io.StringIO()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from asd_edge.errors import StateError
+from asd_edge.evidence.held import held
 from asd_edge.evidence.manifest import FORMAT, MANIFEST, SIZE_LIMIT, VERSION, ClipManifest
 from asd_edge.strict import RefusalError, parse_versioned
 
@@ -46,7 +48,8 @@ class StoredClip:
         if member is None:
             raise unusable(self.path, self.fault or f"no {name}", "a whole clip")
         try:
-            data = _read(self.path / name, limit=member.size)
+            with held_above(self.path) as above, held(above / self.id) as folder:
+                data = _read(folder / name, limit=member.size)
         except OSError as error:
             raise unusable(self.path / name, error.strerror or str(error), "a file that this user may read") from error
         except RefusalError as refusal:
@@ -56,23 +59,31 @@ class StoredClip:
         return data
 
 
-def read_stored(folder: Path) -> StoredClip | None:
-    """Return a clip; None when it has gone meanwhile."""
-    try:
-        changed, size = folder.stat().st_mtime, _size(folder)
-    except FileNotFoundError:
-        return None
+@contextmanager
+def held_above(path: Path) -> Iterator[Path]:
+    """Hold the folder that a clip lies in: its machine's.
+
+    Raises:
+        OSError: it is gone, or a link is in its place.
+    """
+    with held(path.parent.parent) as evidence, held(evidence / path.parent.name) as above:
+        yield above
+
+
+def read_stored(path: Path, folder: Path) -> StoredClip | None:
+    """Return the clip at `path`, whose folder is held as `folder`; None when it has gone meanwhile."""
+    changed, size = folder.stat().st_mtime, _size(folder)
     try:
         manifest = parse_versioned(
             _read(folder / MANIFEST, limit=SIZE_LIMIT), ClipManifest, format=FORMAT, version=VERSION
         )
-        if (manifest.machine, manifest.id) != (folder.parent.name, folder.name):
+        if (manifest.machine, manifest.id) != (path.parent.name, path.name):
             raise RefusalError(f"the manifest of {manifest.machine}/{manifest.id}", "its own")
     except OSError as error:
-        return StoredClip(folder, size, changed, None, error.strerror or str(error)) if folder.exists() else None
+        return StoredClip(path, size, changed, None, error.strerror or str(error)) if path.exists() else None
     except RefusalError as refusal:
-        return StoredClip(folder, size, changed, None, refusal.found)
-    return StoredClip(folder, size, changed, manifest)
+        return StoredClip(path, size, changed, None, refusal.found)
+    return StoredClip(path, size, changed, manifest)
 
 
 def _size(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 
 from asd_edge.events import AlarmCause, Suppression
@@ -13,11 +12,12 @@ SEVERITY_STEP = 100
 
 
 # OPC UA (part 5, 6.4.2): 1 to 1000, higher is more urgent; what deserves which is left open. [ours]
-# severity = s · score / threshold, s = severity of a score at the threshold, rounded, clipped to 1..1000.
+# severity = s + (1000 - s) · (1 - threshold / score), s = severity at the threshold: each doubling of the score halves
+# what is missing to 1000. Real faults score 1 to 5 times the threshold, and of two the worse always has more.
 def severity_of(spec: DecisionSpec, *, score: float, threshold: float) -> int:
-    """Return the severity of a score."""
-    ratio = score / threshold if threshold > 0.0 else math.inf
-    return max(1, round(min(1_000.0, spec.severity * ratio)))
+    """Return the severity of a score, `spec.severity` to 1000; of one that is not above the threshold, the least."""
+    excess = 1.0 - threshold / score if 0.0 < threshold < score else float(score > threshold)
+    return round(spec.severity + (1_000 - spec.severity) * excess)
 
 
 @dataclass(frozen=True, slots=True)

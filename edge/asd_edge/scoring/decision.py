@@ -19,7 +19,7 @@ class DecisionSpec:
     on_delay_s: float = 12.0  # longer than a window, so that one bang, which stays in it, raises no alarm
     off_delay_s: float = 12.0
     deadband: float = 0.1
-    severity: int = 500
+    severity: int = 300
 
     def at_least(self, delay_s: float) -> DecisionSpec:
         """Return the same with delays of at least so much: a fault of the microphone must be known before an alarm

@@ -15,7 +15,9 @@ from asd_edge.sinks.outbox.rows import Entry, Lane, Row
 
 _log = logging.getLogger(__name__)
 
-_GATHER_S = 0.25  # scores wait so long for one another: every commit writes to flash, and wears it out
+_GATHER_S = 0.02  # scores of one moment wait for one another
+_BETWEEN_S = 0.125  # from one commit of scores to the next, at least: each writes to flash, and wears it out
+_ROUND_S = 0.25
 _MOST_IN_MEMORY = 2_000  # events that wait while the disk fails, and tasks that wait while it is slow
 _MOST_AT_ONCE = 1_000
 
@@ -53,7 +55,8 @@ class Courier:
         self._inbox: SimpleQueue[Entry | Callable[[], None] | None] = SimpleQueue()
         self._pending: deque[Entry] = deque()
         self._since = 0.0  # when the first of them came
-        self._gather_s = _GATHER_S
+        self._committed_at = 0.0
+        self._hurry = False
         self._told: deque[Entry] = deque()  # alarms that went out without being on the disk: they come onto it later
         self._overrun = 0  # scores given up because the thread did not come to take them
         self.left = 0
@@ -104,11 +107,11 @@ class Courier:
 
     def hurry(self) -> None:
         """Let nothing wait for company any more."""
-        self._gather_s = 0.0
+        self._hurry = True
 
     def _collect(self) -> bool:
         """Take what has come, waiting a moment for the first; return whether to go on."""
-        wait_s = max(0.0, self._since + self._gather_s - monotonic()) if self._pending else _GATHER_S
+        wait_s = max(0.0, self._due_at - monotonic()) if self._pending else _ROUND_S
         for _ in range(_MOST_AT_ONCE):
             try:
                 what = self._inbox.get(timeout=wait_s)
@@ -124,13 +127,18 @@ class Courier:
                 what()
         return True
 
+    @property
+    def _due_at(self) -> float:
+        return 0.0 if self._hurry else max(self._since + _GATHER_S, self._committed_at + _BETWEEN_S)
+
     def _is_due(self) -> bool:
-        return monotonic() - self._since >= self._gather_s or any(entry.lane is Lane.ALARM for entry in self._pending)
+        return monotonic() >= self._due_at or any(entry.lane is Lane.ALARM for entry in self._pending)
 
     def _commit(self) -> None:
         if self._overrun:
             given_up, self._overrun = self._overrun, 0
             self._outbox.dropped(Lane.SCORE, given_up)
+        self._committed_at = monotonic()
         try:
             rows = self._outbox.commit((*self._told, *self._pending))
         except Exception:  # one of them is wrong: what it is must not keep the others waiting
@@ -141,7 +149,6 @@ class Courier:
             self._pending.clear()
             self._destination.committed(rows)
             return
-        self._since = monotonic()  # the disk is tried again in a moment
         while self._pending and self._destination.send_uncommitted(self._pending[0]):
             entry = self._pending.popleft()
             self._outbox.uncommitted(1)

@@ -55,13 +55,10 @@ def discovery_messages(topics: Topics, prefix: str, machines: Sequence[str], ver
     return announced
 
 
-def removal_messages(topics: Topics, prefix: str, machines: Iterable[str]) -> list[Message]:
-    """Return the messages that take machines out of Home Assistant again: empty, retained."""
-    return [
-        Message(_topic(topics, prefix, component, f"{machine}-{kind}"), b"", retain=True)
-        for machine in machines
-        for component, kind, _ in _entities(topics, machine)
-    ]
+def removals(before: Iterable[Message], now: Iterable[Message]) -> list[Message]:
+    """Return what takes out of Home Assistant again what was announced before and is not now: empty, retained."""
+    gone = {message.topic for message in before} - {message.topic for message in now}
+    return [Message(topic, b"", retain=True) for topic in sorted(gone)]
 
 
 def _entities(topics: Topics, machine: str) -> list[tuple[str, str, dict[str, Any]]]:

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _NOTES = 64  # answers to commands that wait for a connection; they are of use for minutes
 _STATUS_EVERY_S = 60.0
+_STATUS_APART_S = 2.0  # of two that say that something is wrong, or not any more
 _UNPARK_EVERY_S = 3_600.0  # some brokers close the connection after a denial: not on each new one
 _END_S = 2.0  # for the last commit, on a slow disk
 
@@ -68,7 +69,7 @@ class MqttSink:
         greetings: Callable[[], list[Message]] = list,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._topics, self._outbox, self._describe, self._greetings = topics, outbox, describe, greetings
+        self._topics, self._outbox, self._describe, self.greetings = topics, outbox, describe, greetings
         self._courier = Courier("mqtt", outbox, self, beat)
         self._opened = threading.Event()
         self._left = threading.Event()
@@ -81,7 +82,7 @@ class MqttSink:
         self._farewell: int | None = None
         self._leaving: str | None = None
         self._status_at = 0.0
-        self._told: str | None = None  # the link's trouble, in the last status
+        self._told: tuple[str | None, str | None] = None, None  # troubles in the last status
         self._unpark_at = 0.0
 
     # --- called by the daemon's threads ---
@@ -164,8 +165,9 @@ class MqttSink:
         if self._leaving is not None:
             if self._streams.idle:
                 self._say_farewell()
-        elif self._told is not None and self._link.report.trouble is None:
-            self._send_status("online", "the connection stands")
+        elif self._troubles != self._told and monotonic() - self._status_at >= _STATUS_APART_S:
+            mended = self._troubles == (None, None)
+            self._send_status("online", "what was wrong is over" if mended else "something is wrong")
         elif monotonic() - self._status_at >= _STATUS_EVERY_S:
             self._send_status("online", "as before")
 
@@ -199,7 +201,7 @@ class MqttSink:
             _log.info("[mqtt] Connected to %s with MQTT %s", self._link.report.broker, self._link.report.protocol)
             # Another broker, or one that has lost what it held, learns how every alarm stands.
             alarms = (entry_message(self._topics, row.entry, row.id) for row in self._outbox.forgotten_alarms())
-            for message in (*alarms, *self._greetings()):
+            for message in (*alarms, *self.greetings()):
                 self._link.publish(message)
         elif mid == self._farewell:
             self._left.set()
@@ -217,11 +219,15 @@ class MqttSink:
         self._counts = replace(self._counts, published=self._counts.published + 1)
         return self._link.publish(message)
 
+    @property
+    def _troubles(self) -> tuple[str | None, str | None]:
+        return self._link.report.trouble, self._outbox.report.fault
+
     def _send_status(self, state: Literal["online", "offline"], reason: str) -> int:
         self._status_at = monotonic()
         self._outbox.flush()
         link = replace(self._link.report, connected=True)  # true for whoever has the status from the broker
-        self._told = link.trouble
+        self._told = self._troubles
         return self._link.publish(
             status_message(
                 self._topics,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 
+from asd_edge.sources.arrival import Arrival
 from asd_edge.sources.block import Block
 from asd_edge.sources.conversion import Conversion, check_rates
 from asd_edge.sources.microphone import Microphone
@@ -63,7 +64,7 @@ class MicrophoneSource:
         Raises:
             SourceError: the device cannot be opened, or is lost.
         """
-        conversion, due = None, 0
+        conversion, due, arrival = None, 0, Arrival()
         with closing(self._capture.pieces()) as pieces:
             for piece in pieces:
                 pcm = interleaved(piece.data, channels=self._channels)
@@ -75,7 +76,10 @@ class MicrophoneSource:
                     lost_s = (piece.start - due) / self._source_rate
                     conversion.skip(lost_s)
                     self._observer.lose(lost_s)
+                    arrival.skip(lost_s)
                 due = piece.start + len(samples)
+                arrival.push(len(samples) / self._source_rate, piece.arrived)
+                self._observer.off_rate(arrival.off_rate)
                 conversion.keep_time(piece.captured)
                 faults = self._observer.hear(pcm, rate=self._source_rate, channel=self._channel, others=self._others)
                 yield from conversion.push(samples, arrived=piece.arrived, faults=faults)

@@ -50,6 +50,7 @@ _TO_DO = {
     "same_as": "check which of the two is plugged in where",
     "clipping": "turn its gain down, then enroll again",
     "noise_floor": "check its cable, its supply and whether it is wet",
+    "rate": "set source_rate to what it really gives, or see whether the computer keeps up",
 }
 
 
@@ -104,6 +105,7 @@ class MicrophoneHealth:
         self._floor = NoiseFloor()
         self._faults: dict[str, Lasting] = {}
         self._warnings: dict[str, Lasting] = {}
+        self._off_rate = False
         self._unusable: str | None = None
         self._last: Second | None = None
         self._overruns, self._reopened, self._lost_s = 0, 0, 0.0
@@ -145,6 +147,12 @@ class MicrophoneHealth:
         self._lost_s += lost_s
         self._tell()
 
+    def off_rate(self, found: bool) -> None:
+        """Take note of whether the sound comes at another rate than was said."""
+        if found != self._off_rate:
+            self._off_rate = found
+            self._tell()
+
     def unusable_file(self, why: str | None) -> None:
         """Take note of why the last file of a watched folder could not be used; None when it could."""
         if why != self._unusable:
@@ -169,6 +177,7 @@ class MicrophoneHealth:
         faults = _standing(self._faults)
         warnings = [name for name in _standing(self._warnings) if name not in faults]
         warnings += ["noise_floor"] if self._floor.risen else []
+        warnings += ["rate"] if self._off_rate else []
         warnings += ["unusable_file"] if self._unusable is not None else []
         last, floor = self._last, self._floor.lowest_dbfs
         self.report = MicrophoneReport(

@@ -37,6 +37,11 @@ class Observer:
         if self.health is not None:
             self.health.lose(seconds)
 
+    def off_rate(self, found: bool) -> None:
+        """Take note of whether the sound comes at another rate than was said."""
+        if self.health is not None:
+            self.health.off_rate(found)
+
     def unusable_file(self, why: str | None) -> None:
         """Take note of why the last file of a watched folder could not be used; None when it could."""
         if self.health is not None:

@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from time import monotonic
 
 from asd_edge.errors import SourceError
+from asd_edge.sources.arrival import Arrival
 from asd_edge.sources.block import Block
 from asd_edge.sources.conversion import Conversion, check_rates
 from asd_edge.sources.observer import NOBODY, Observer
@@ -73,16 +75,23 @@ class RawSource:
         return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
 
     def _read(self, descriptor: int) -> Iterator[Block]:
-        conversion = None
+        conversion, arrival, asked = None, Arrival(), monotonic()
         while data := read_exactly(descriptor, self._size, closing=self._closing, waiting=self._observer.waiting):
-            pcm = interleaved(data)
+            pcm, now = interleaved(data), monotonic()
             samples = decode(pcm[:, 0])
             captured = time.time() - len(samples) / self._source_rate
             if conversion is None:
                 conversion = Conversion(self._source_rate, self.rate, time=captured)
+            lost_s = arrival.push(len(samples) / self._source_rate, now, now - asked)
+            self._observer.off_rate(arrival.off_rate)
+            if lost_s > 0.0:
+                yield from conversion.flush()
+                conversion.skip(lost_s)
+                self._observer.lose(lost_s)
             conversion.keep_time(captured)
             faults = self._observer.hear(pcm, rate=self._source_rate)
             yield from conversion.push(samples, faults=faults)
+            asked = monotonic()
         if conversion is not None and not self._closing.is_set():
             yield from conversion.flush()
 

@@ -24,6 +24,8 @@ _STATE_TYPES: Mapping[str, tuple[type, ...]] = {
     "fault": (str, type(None)),
     "severity": (float, int),
 }
+OPTIONS = (*_STATE_TYPES, "seed", "unit", "snr_db", "control", "record")
+"""What may stand behind the ? (docs/simulator.md)."""
 
 
 class SimulatedSource:
@@ -139,7 +141,7 @@ def open_simulated(
     Raises:
         SourceError: options, a machine, a state or a control file that cannot be used.
     """
-    read = Options(uri, options, [*_STATE_TYPES, "seed", "unit", "snr_db", "control", "record"])
+    read = Options(uri, options, OPTIONS)
     given: dict[str, Any] = {
         "speed": read.number("speed", float),
         "load": read.number("load", float),

@@ -22,6 +22,7 @@ _Result = TypeVar("_Result")
 _DROPPED_FOR_ROOM = 200  # events; on a full disk a deletion must be small: it is written to the log first
 _TRY_AGAIN_S = 5.0  # between two attempts at a disk that fails
 _FULL = "the disk is full: new events take the place of the oldest scores"
+_NO_ROOM = "the disk is full, and events are sent without being kept"
 
 
 class Disk:
@@ -114,6 +115,7 @@ class Disk:
                 self._replacement.put_in_place()
             database = Database(self._path, first_id=self.promise.below)
             self._opened(database)
+            self.promise.cover(database.last_id())
             self.database, self._held = database, False
         return self.database
 
@@ -122,23 +124,26 @@ class Disk:
         database = self.database
         if database is None:
             return False
-        if not self._held:
-            _log.error("The disk of the outbox %s is full: new events take the place of the oldest scores", self._path)
-            self._reserve.release()  # the log may hold pages that the file has no room for yet
-            with suppress(DiskFaultError, DamagedError):
+        dropped = 0
+        with suppress(DiskFaultError, DamagedError):
+            if not self._held:
+                _log.error("The disk of the outbox %s is full: new events take the place of the oldest", self._path)
+                self._reserve.release()  # the log may hold pages that the file has no room for yet
                 database.hold_size()
                 self._held = True
-        with suppress(DiskFaultError, DamagedError):
             with database.transaction():
                 dropped = database.drop_oldest(_DROPPED_FOR_ROOM, up_to=dearest)
             self._opened(database)
-            return dropped > 0
-        return False
+            if not dropped:  # nothing to give up: whatever room the disk has by now is what is left
+                database.free_size()
+                self._held = False
+                return True
+        return dropped > 0
 
     def _fail(self, fault: str, *, full: bool = False) -> None:
         if self._fault is None:  # said once
             self._say(logging.ERROR, f"cannot be used: {fault}. A few events are kept in memory")
-        self._fault = fault
+        self._fault = _NO_ROOM if full else fault
         if not full:
             self.close()  # a file system may be mounted anew under it
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _BYTES = 4 << 20
-_ROOM = 4  # times as much must be free before it is taken again
+_ROOM = 2  # times as much must be free before it is taken again
 
 
 class Reserve:

@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from asd_edge.sinks.outbox.faults import DamagedError, classified
+from asd_edge.sinks.outbox.faults import DamagedError, DiskFaultError, classified
 
 _APPLICATION_ID: Final = 0x61736465  # "asde"
 _VERSION: Final = 1
+_ROOM_BYTES = 2 << 20
 _MOST_PAGES = 1 << 30  # SQLite's own default
 _BUSY_S = 5.0  # somebody looks at the file with a tool of his own
 
@@ -57,7 +58,7 @@ class SqliteFile:
 
     def _prepare(self, first_id: int) -> None:
         self._value("PRAGMA journal_mode = WAL")
-        for pragma in ("synchronous = FULL", "wal_autocheckpoint = 256", "journal_size_limit = 1048576"):
+        for pragma in ("synchronous = FULL", "wal_autocheckpoint = 256", f"journal_size_limit = {2 * _ROOM_BYTES}"):
             self._connection.execute(f"PRAGMA {pragma}")
         made = self._value("PRAGMA user_version")
         if made == 0 and self._value("SELECT count(*) FROM sqlite_master") == 0:
@@ -69,6 +70,16 @@ class SqliteFile:
                 self._connection.execute(f"PRAGMA user_version = {_VERSION}")
         elif (made, self._value("PRAGMA application_id")) != (_VERSION, _APPLICATION_ID):
             raise DamagedError(f"version {made} of the file, not {_VERSION}")
+        self._take_room()
+
+    def _take_room(self) -> None:
+        """Let the file have free pages and the log its length, for the day when the disk is full."""
+        with suppress(DiskFaultError):  # today is the day
+            with self.transaction():
+                self._connection.execute("DROP TABLE IF EXISTS room")  # of a start that was killed just here
+                self._connection.execute("CREATE TABLE room AS SELECT zeroblob(?)", (_ROOM_BYTES,))
+            with self.transaction():
+                self._connection.execute("DROP TABLE room")
 
     def close(self) -> None:
         """Let go of the file; everything committed is on the disk."""
