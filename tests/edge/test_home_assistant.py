@@ -156,7 +156,7 @@ def test_what_a_reload_takes_away_is_removed_at_the_broker(broker: Any, listen: 
 
     listener = listen(broker.port, "homeassistant/#")
     first = device(fan, pump, home_assistant="homeassistant")
-    made = Destinations(first, lambda: REPORT, Watchdog(), lambda *_: None, lambda: None)
+    made = Destinations(first, lambda: REPORT, Watchdog(), lambda *_: None, lambda _publish: None)
     made.start(5.0)
     try:
         assert listener.wait("/pump-2-score/config", bool)["name"] == "Score"
