@@ -95,6 +95,19 @@ def same_but_time(got: AlarmChange, expected: AlarmChange) -> bool:
     return replace(got, time=0.0) == replace(expected, time=0.0)
 
 
+def test_who_comes_later_is_told_alone(
+    path: Path, restart: Callable[[], Told], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    told, late = restart(), list[AlarmChange]()
+    told.book.take(BEGAN)
+    told.book.announce("fan-7", late.append)
+    assert told.close() == [BEGAN]
+    (said,) = late
+    assert same_but_time(said, replace(BEGAN, cause="start"))
+    assert caplog.text.count("Machine fan-7") == 1
+
+
 def test_an_alarm_stands_after_a_restart_with_what_was_said_of_it(path: Path, restart: Callable[[], Told]) -> None:
     first = restart()
     for change in (BEGAN, OTHER):

@@ -60,7 +60,7 @@ def test_propose_look_commit_list_show_score(bundle: Path, normal_clips: list[Pa
     assert "Nothing has changed" in proposed.stderr  # nobody is at this terminal to say yes
     assert not store.path.exists()
     (kept,) = (tmp_path / "state" / "fan-1" / "proposals").glob("*.json")
-    for word in ("70.wav: 10.0 s", "segments used", "threshold", "false alarms a week", "no stored sound"):
+    for word in ("70.wav: 10.0 s", "segments used", "threshold", "false alarm a week", "no stored sound"):
         assert word in proposed.stdout
     assert ET.parse(kept.with_suffix(".svg")).getroot().tag.endswith("svg")
     wanted = tmp_path / "elsewhere" / "wanted.svg"

@@ -114,6 +114,22 @@ def test_relative_paths_start_at_the_file(load, tmp_path, monkeypatch):
     assert config.mqtt.tls.key_file == tmp_path / "me.key"
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("file:a b.wav", "file:{}/a b.wav"),
+        ("folder:/srv/in", "folder:/srv/in"),
+        ("raw:pipes/fan", "raw:{}/pipes/fan"),
+        ("raw:-", "raw:-"),
+        ("alsa:hw:CARD=Device", "alsa:hw:CARD=Device"),
+        ("sim:fan?seed=3&control=now.json&record=/tmp/x.wav", "sim:fan?seed=3&control={}/now.json&record=/tmp/x.wav"),
+    ],
+)
+def test_so_do_those_of_sources(load, tmp_path, written, meant):
+    config = load(LEAST.replace("sim:fan", written))
+    assert config.machines[0].source == meant.format(tmp_path)
+
+
 def test_the_decision_s_defaults_are_those_of_the_scoring():
     assert [field.name for field in fields(DecisionSpec)] == list(DecisionTable.model_fields)
     assert DecisionSpec(**DecisionTable().model_dump()) == DecisionSpec()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -179,6 +180,8 @@ def test_an_enrolled_condition_is_picked_up_without_a_restart_and_without_losing
     _, log = daemon.communicate(timeout=15)
     assert daemon.returncode == 0
     assert "goes on with the conditions it had" in log
+    assert re.search(r"asd-edge \S+ begins as device box, with \S+device\.toml", log)
+    assert "asd-edge ends: stopped by SIGTERM" in log
 
 
 def test_damaged_state_of_one_machine_does_not_stop_the_others(

@@ -42,7 +42,7 @@ class Following:
         config = load_config(path)
         report = DeviceReport("1", "b" * 64, EngineReport("onnxruntime", "fp32"), (), ())
         self.destinations = Destinations(
-            config, lambda: report, self.watchdog, lambda _sink, _topics: None, lambda: None
+            config, lambda: report, self.watchdog, lambda _sink, _topics: None, lambda _publish: None
         )
         file, announce = DeviceFile.of(config, path), self.destinations.announce
         self.reload = Reload(file, (self.destinations,), announce, self.watchdog.look, lambda _order: None)

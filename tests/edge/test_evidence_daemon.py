@@ -87,7 +87,7 @@ def test_the_sound_around_an_alarm_is_kept_listed_labelled_exported_and_deleted(
 
     (row,) = json.loads(clips("list", device, "--json"))
     assert (row["id"], row["path"], row["fault"], row["label"]) == (clip.id, str(clip.path), None, None)
-    with pytest.raises(StateError, match=r"1 clips \(no label\)"):
+    with pytest.raises(StateError, match=r"1 clip \(no label\)"):
         clips("export", device, "--out", tmp_path / "data")
     clips("label", device, clip.id, "--as", "anomalous", "--note", "imbalance", "--author", "alice")
     assert "anomalous (alice): imbalance" in clips("list", device, "--machine", "fan-1")
@@ -104,7 +104,7 @@ def test_the_sound_around_an_alarm_is_kept_listed_labelled_exported_and_deleted(
         clips("list", device, "--machine", "fan-2")
     assert len(store.clips()) == 1
     told = asd_edge("clips", "remove", "--config", device, "--all")
-    assert (told.returncode, told.stderr) == (0, "1 clips deleted\n")
+    assert (told.returncode, told.stderr) == (0, "1 clip deleted\n")
     assert store.clips() == []
 
 

@@ -61,3 +61,15 @@ def test_nothing_goes_for_a_clip_that_is_larger_than_all_may_be(keeper: ClipKeep
     with pytest.raises(StateError, match="Raise evidence"):
         keeper.keep(large)
     assert len(ClipStore(tmp_path).clips()) == 1
+
+
+def test_the_last_space_of_a_disk_is_not_a_clip_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = ClipKeeper(MOST.model_copy(update={"enabled": True}), "box", "b" * 64, tmp_path, lambda: None)
+    monkeypatch.setattr("asd_edge.evidence.keeper._LEFT_FREE", 1 << 60)  # no disk has that
+    for do in (lambda: keeper.keep(recorded()), keeper.tidy):
+        with pytest.raises(StateError, match="nearly full"):
+            do()
+    assert ClipStore(tmp_path).clips() == []
+    monkeypatch.undo()
+    keeper.tidy()
+    keeper.keep(recorded())

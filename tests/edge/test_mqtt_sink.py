@@ -241,7 +241,7 @@ def test_a_denied_message_is_parked_and_offered_again_at_the_next_start(
     _, counts, outbox = sink.report
     assert (counts.published, counts.acknowledged, counts.denied) == (1, 0, 1)
     assert (outbox.waiting, outbox.parked) == (0, 1)
-    assert "refused 1 events" in outbox.troubles[0]
+    assert "refused 1 event:" in outbox.troubles[0]
     assert "[mqtt] The broker at" in caplog.text
     assert "Allow writing to asd-edge/box/fan/score" in caplog.text
     (tmp_path / "acl").write_text(f"user box\ntopic write asd-edge/box/#\n{READER}")

@@ -84,6 +84,8 @@ def test_a_device_file_comes_into_force_as_a_whole_or_not_at_all(
     for bad, found in (
         (text.replace("speed", "spead"), "machines[fan-1].spead"),
         (text + "[[machines]]\nid = 'fan-3'\nsource = 'sim:fan'\nfactory = 'pump/99'\n", "pump/99"),
+        (text + "[[machines]]\nid = 'fan-3'\nsource = 'sim:fan?sed=3'\n", "unknown option 'sed'"),
+        (text + "[[machines]]\nid = 'fan-3'\nsource = 'raw:absent'\n", "nothing of that name"),
         (text.replace('id = "box"', 'id = "bax"'), "[device]"),
         (text.replace("[mqtt]", "[mqtt]\nusername = 'a'\npassword_file = 'absent'"), "absent"),
         (text + f"[prometheus]\nenabled = true\nport = {broker.port}\n", "in use"),
@@ -135,8 +137,8 @@ def test_a_device_file_comes_into_force_as_a_whole_or_not_at_all(
     assert len(scores(listener, "fan-2")) == gone
 
     reloads = [message for message in systemd if message.startswith("RELOADING=1\nMONOTONIC_USEC=")]
-    assert len(reloads) == 8
-    assert systemd.count("READY=1") == 9
+    assert len(reloads) == 10
+    assert systemd.count("READY=1") == 11
     microseconds = [int(message.rpartition("=")[2]) for message in reloads]
     assert microseconds == sorted(microseconds)
     assert 0 <= time.monotonic_ns() // 1000 - microseconds[-1] < 60_000_000

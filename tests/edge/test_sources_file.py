@@ -195,7 +195,9 @@ def test_another_rate_is_refused_with_the_way_to_allow_it(tmp_path: Path) -> Non
 
 def test_another_rate_than_was_announced_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", sound(RATE), RATE)
-    assert "expected: 48000 samples" in refused(tmp_path / "a.wav", source_rate=48_000)
+    said = refused(tmp_path / "a.wav", source_rate=48_000)
+    assert "expected: 48000 samples" in said
+    assert "record at 48000" in said
 
 
 @pytest.mark.parametrize("settings", [{}, {"source_rate": 8_000}])

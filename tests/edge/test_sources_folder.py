@@ -51,10 +51,13 @@ def hear(watched: WatchedFolder, now: float) -> list[str]:
     return [file.name for file in files]
 
 
-def test_what_was_there_before_is_not_heard_and_what_comes_is_heard_once_in_order(tmp_path: Path) -> None:
+def test_what_was_there_before_is_not_heard_and_what_comes_is_heard_once_in_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     watched = WatchedFolder(tmp_path, None)
     put(tmp_path, "old.wav", at=1000.0)
     assert found(watched, 0.0) == []
+    assert f"1 file in {tmp_path} is there already and not heard" in caplog.text
     put(tmp_path, "b.wav", at=2001.0)
     put(tmp_path, "c.FLAC", at=2000.0)
     put(tmp_path, "a.wav", at=2001.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_edge.cli.options import Config, Json
+from asd_edge.words import counted
 
 if TYPE_CHECKING:
     from asd_edge.bundle.bundle import Bundle
@@ -68,7 +69,7 @@ def lines(choice: Choice, bundle: Bundle) -> list[str]:
     """Return a choice as text."""
     from asd_edge.serving.decide import NAMED
 
-    counts = (_counted(choice.channels, "channel"), _counted(choice.threads, "thread"))
+    counts = (counted(choice.channels, "channel"), counted(choice.threads, "thread"))
     head = f"{bundle.manifest.name} on {choice.hardware.processor}, {counts[0]} at once, {counts[1]}"
     rows = [f"{'engine':12} {'precision':10} {'ms for a second of sound':>25} {'parity':>8}"]
     for candidate in choice.candidates:
@@ -91,10 +92,6 @@ def lines(choice: Choice, bundle: Bundle) -> list[str]:
         f"precision: {choice.precision_why}" + (" (forced)" if choice.forced else ""),
         *([f"instead: {choice.instead}; {how}"] if choice.instead else []),
     ]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _accelerator(device: DeviceConfig, *, verbose: bool) -> Accelerator | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from asd_edge.cli.options import Author, Config, Json
+from asd_edge.words import counted
 
 if TYPE_CHECKING:
     from asd_edge.evidence.store import ClipStore
@@ -43,8 +44,7 @@ def list_(config: Config, machine: MachineOrAll = None, as_json: Json = False) -
     typer.echo(f"{'clip':<23} {'machine':<16} {'alarm (UTC)':<20} {'seconds':>7} {'score':>8} {'limit':>8}  label")
     for clip in clips:
         typer.echo(_line(clip))
-    size = sum(clip.size for clip in clips) / (1 << 20)
-    typer.echo(f"{len(clips)} {'clip' if len(clips) == 1 else 'clips'}, {size:.1f} MiB", err=True)
+    typer.echo(f"{counted(len(clips), 'clip')}, {sum(clip.size for clip in clips) / (1 << 20):.1f} MiB", err=True)
     typer.echo(f"Listen: {store.folder}/MACHINE/CLIP/sound.flac, and spectrogram.png beside it", err=True)
 
 
@@ -120,7 +120,7 @@ def remove(
     chosen = store.clips(machine) if everything else [store.find(name) for name in ids or []]
     for clip in chosen:
         store.remove(clip.path)
-    typer.echo(f"{len(chosen)} clips deleted", err=True)
+    typer.echo(f"{counted(len(chosen), 'clip')} deleted", err=True)
 
 
 def _store(config: Path, machine: str | None = None) -> ClipStore:

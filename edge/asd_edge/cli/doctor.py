@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_edge.cli.options import Json
+from asd_edge.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +48,7 @@ def doctor(
         typer.echo(report.model_dump_json(indent=1))
     else:
         report = report_of(_printed(lines))
-        typer.echo(f"\n{_counted(report.faults, 'fault')}, {_counted(report.warnings, 'warning')}")
+        typer.echo(f"\n{counted(report.faults, 'fault')}, {counted(report.warnings, 'warning')}")
     if report.faults:
         raise typer.Exit(1)
 
@@ -81,7 +82,3 @@ def _wrapped(text: str, width: int) -> list[str]:
     # A path or a command is worth more whole than the margin.
     lines = textwrap.wrap(text, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return lines or [""]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

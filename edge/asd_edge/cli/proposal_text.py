@@ -7,6 +7,7 @@ from typing import Any
 
 from asd_edge.bundle.site import SiteState
 from asd_edge.enrollment.proposal import AlarmReport, ClipReport, Proposal, Report
+from asd_edge.words import counted
 
 ONE_RECORDING = (
     "note: these clips were cut from one recording without a break. They sound more alike than clips of different\n"
@@ -91,10 +92,8 @@ def _threshold(report: Report) -> list[str]:
     lines = [f"threshold {report.threshold:.4f}{before} (method {report.method})"]
     if report.alarms_per_week is not None and report.expected_alarms is not None:
         low, high = report.expected_alarms
-        lines.append(
-            f"found for a budget of {report.alarms_per_week:g} false alarms a week; expect {rate_text(low)} to "
-            f"{rate_text(high)} (90 %)"
-        )
+        budget = alarms_text(report.alarms_per_week)
+        lines.append(f"found for a budget of {budget}; expect {rate_text(low)} to {rate_text(high)} (90 %)")
     mean, deviation = report.spread
     lines.append(f"without itself a clip scores {mean:.4f}, with a deviation of {deviation:.4f}")
     return lines
@@ -104,8 +103,9 @@ def _effect(report: Report) -> list[str]:
     effect = report.effect
     if effect is None:
         return ["  no stored sound yet, so its effect on the past cannot be shown"]
+    before = counted(effect.alarms_before, "alarm")
     lines = [
-        f"  in the last {_span(effect.hours)} ({effect.windows} windows) there were {effect.alarms_before} alarms; "
+        f"  in the last {_span(effect.hours)} ({effect.windows} windows) there were {before}; "
         f"with it there would have been {effect.alarms_after}"
     ]
     for what, alarms, count in (
@@ -123,8 +123,14 @@ def rate_text(per_week: float) -> str:
     return f"{per_week:.2g}" if 0.01 <= per_week < 100.0 else f"{per_week:.0f}" if per_week >= 100.0 else "under 0.01"
 
 
+def alarms_text(per_week: float) -> str:
+    """Return a rate of false alarms as people read it."""
+    rate = rate_text(per_week)
+    return f"{rate} false alarm{'' if rate == '1' else 's'} a week"
+
+
 def _span(hours: float) -> str:
-    return f"{hours:.1f} hours" if hours >= 2.0 else f"{hours * 60.0:.0f} minutes"
+    return f"{hours:.1f} hours" if hours >= 2.0 else counted(round(hours * 60.0), "minute")
 
 
 def _alarm(alarm: AlarmReport) -> str:

@@ -66,5 +66,5 @@ def _check(device: DeviceConfig) -> int:
             typer.echo(f"ok      {finding.what}: {finding.result}")
         else:
             failed += 1
-            typer.echo(f"FAILED  {finding.what}: {finding.error}", err=True)
+            typer.echo(f"FAILED  {finding.what}: {finding.error}")
     return 1 if failed else 0

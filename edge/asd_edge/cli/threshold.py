@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_edge.cli.options import Author, BeforeRestart, Config, Json, Machine
+from asd_edge.words import counted
 
 if TYPE_CHECKING:
     from asd_edge.enrollment.thresholds import KnownThreshold, NewThreshold
@@ -135,16 +136,15 @@ def _new_row(new: NewThreshold, revision: int | None) -> dict[str, Any]:
 
 
 def _text(known: KnownThreshold) -> str:
-    from asd_edge.cli.proposal_text import rate_text
+    from asd_edge.cli.proposal_text import alarms_text, rate_text
 
     calibration, expected = known.calibration, known.calibration.expected
     sure = (
         "nothing can be said about false alarms"
         if expected is None
-        else f"expect {rate_text(expected.likely)} false alarms a week, {rate_text(expected.low)} to "
-        f"{rate_text(expected.high)} (90 %)"
+        else f"expect {alarms_text(expected.likely)}, {rate_text(expected.low)} to {rate_text(expected.high)} (90 %)"
     )
-    base = f"{calibration.hours:.1f} hours" if calibration.hours >= 1.0 else f"{calibration.clips} clips"
+    base = f"{calibration.hours:.1f} hours" if calibration.hours >= 1.0 else counted(calibration.clips, "clip")
     return (
         f"{known.condition}: threshold {known.threshold:.4f} ({calibration.method}, from {base}; scores "
         f"{calibration.mean:.4f} ± {calibration.deviation:.4f}); {sure}"

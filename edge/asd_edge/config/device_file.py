@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote, unquote
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -27,6 +29,7 @@ else:
     import tomli as tomllib
 
 
+_FILE_OPTION = re.compile(r"([?&](?:control|record)=)([^&]+)")  # of a simulated machine
 _TOML = 'TOML: under names of tables, as [mqtt], lines as port = 8883 and id = "fan-7"'
 
 
@@ -82,7 +85,7 @@ class DeviceConfig(Strict):
 
 
 def load_config(path: Path) -> DeviceConfig:
-    """Read a device file. Relative paths in it (but in `source`) start at its own folder.
+    """Read a device file. Relative paths in it start at its own folder, those in a `source` too.
 
     Raises:
         ConfigError: it cannot be read, is not TOML, or has an unknown key or an impossible value.
@@ -128,5 +131,17 @@ def _anchored(config: DeviceConfig, folder: Path) -> DeviceConfig:
     mqtt, sparkplug = broker(config.mqtt), broker(config.sparkplug)
     device, remote = anchored(config.device, "state_dir"), anchored(config.remote, "keys_file")
     engine = anchored(config.engine, "cache_dir")
+    machines = tuple(
+        machine.model_copy(update={"source": _anchored_source(machine.source, folder)}) for machine in config.machines
+    )
     tables = {"device": device, "bundle": bundle, "engine": engine, "mqtt": mqtt, "sparkplug": sparkplug}
-    return config.model_copy(update=tables | {"remote": remote})
+    return config.model_copy(update=tables | {"remote": remote, "machines": machines})
+
+
+def _anchored_source(source: str, folder: Path) -> str:
+    scheme, _, rest = source.partition(":")
+    if scheme in ("file", "folder", "raw") and rest not in ("", "-"):
+        return f"{scheme}:{folder / rest}"
+    if scheme == "sim":
+        return _FILE_OPTION.sub(lambda option: f"{option[1]}{quote(str(folder / unquote(option[2])))}", source)
+    return source

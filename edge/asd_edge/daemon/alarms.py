@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 _RETRY_S = 5.0  # until a disk that took nothing is tried again
 
 _Alarms = dict[str, AlarmChange]
+_Publish = Callable[[AlarmChange], None]
 
 
 class AlarmBook:
@@ -39,7 +40,7 @@ class AlarmBook:
     def __init__(
         self,
         path: Path,
-        publish: Callable[[AlarmChange], None],
+        publish: _Publish,
         changed: Callable[[], None] = lambda: None,
         heart: Callable[[str], Heart] = Heart,
     ) -> None:
@@ -49,7 +50,7 @@ class AlarmBook:
         self._changed = changed
         self._alarms: _Alarms = {}  # the last of each machine; in the inbox are copies of it
         self._lock = threading.Lock()  # of the two together: what is told last is what was entered last
-        self._inbox: SimpleQueue[tuple[AlarmChange, _Alarms] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[AlarmChange, _Alarms, _Publish] | None] = SimpleQueue()
         self._saved: _Alarms = {}
         self._wanted: _Alarms = {}
         self._lost: StateError | None = None
@@ -87,14 +88,17 @@ class AlarmBook:
         """Take a change from any thread; return at once."""
         with self._lock:
             self._alarms[change.machine] = change
-            self._inbox.put((change, dict(self._alarms)))
+            self._inbox.put((change, dict(self._alarms), self._publish))
 
-    def announce(self, machine: str) -> None:
-        """Publish a machine's alarm as it stands: a detector of it has just started."""
+    def announce(self, machine: str, publish: _Publish | None = None) -> None:
+        """Publish a machine's alarm as it stands: a detector of it has just started.
+
+        With `publish` it is for somebody who knows of no alarm yet: who takes it in the place of all others.
+        """
         with self._lock:
             none = AlarmChange(machine, 0.0, active=False)
             alarm = replace(self._alarms.get(machine, none), time=time(), cause="start")
-            self._inbox.put((alarm, dict(self._alarms)))
+            self._inbox.put((alarm, dict(self._alarms), publish or self._publish))
 
     def retain(self, machines: Collection[str]) -> None:
         """End the alarms of all other machines: they are not listened to any more.
@@ -108,7 +112,7 @@ class AlarmBook:
                 ended = replace(alarm, time=time(), active=False, suppressed=None, cause="removed")
                 if alarm.active:
                     self._alarms[machine] = ended
-                self._inbox.put((ended, dict(self._alarms)))
+                self._inbox.put((ended, dict(self._alarms), self._publish))
 
     def _run(self) -> None:
         with self._heart:
@@ -126,9 +130,11 @@ class AlarmBook:
             if told is None:
                 going = False
             else:
-                change, self._wanted = told
+                change, self._wanted, publish = told
                 self._save()
-                self._tell(change)
+                if publish == self._publish:
+                    _log_change(change)
+                self._tell(change, publish)
 
     def _save(self) -> None:
         if self._wanted == self._saved:
@@ -144,13 +150,16 @@ class AlarmBook:
                 _log.error("%s", self._unsaved)
             self._changed()
 
-    def _tell(self, change: AlarmChange) -> None:
-        if change.active or change.cause != "start":
-            said = (alarm_text(change), change.cause, change.condition, change.score, change.threshold)
-            fields = {"asd_machine": change.machine, "asd_event": "alarm"}
-            words = "Machine %s: %s (cause %s, condition %s, score %.3f, threshold %.3f)"
-            _log.info(words, change.machine, *said, extra=fields)
+    def _tell(self, change: AlarmChange, publish: _Publish) -> None:
         try:
-            self._publish(change)
+            publish(change)
         except Exception:  # one bad message must not keep the next from being told
             _log.exception("An alarm of machine %s is not published", change.machine)
+
+
+def _log_change(change: AlarmChange) -> None:
+    if change.active or change.cause != "start":
+        said = (alarm_text(change), change.cause, change.condition, change.score, change.threshold)
+        fields = {"asd_machine": change.machine, "asd_event": "alarm"}
+        words = "Machine %s: %s (cause %s, condition %s, score %.3f, threshold %.3f)"
+        _log.info(words, change.machine, *said, extra=fields)

@@ -10,14 +10,15 @@ from queue import Empty, SimpleQueue
 
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig, MachineTable, MqttTable, SparkplugTable
+from asd_edge.control import serving
 from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.remote import authorised_keys
-from asd_edge.errors import AsdEdgeError, SourceError
+from asd_edge.errors import AsdEdgeError, SourceError, StateError
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.verify import check_served
 from asd_edge.sinks.probe import identity, probe, probe_topic
 from asd_edge.sources.block import Source
-from asd_edge.sources.open import may_pause, open_machine
+from asd_edge.sources.open import is_fifo, may_pause, open_machine
 from asd_edge.sources.shared import SharedDevices
 
 _SOUND_WITHIN_S = 7.0  # a microphone loses patience after 5 s and says more about it
@@ -42,10 +43,14 @@ def check(config: DeviceConfig) -> Iterator[Finding]:
         shared = SharedDevices(config.machines)
     except AsdEdgeError as error:
         yield Finding("machines that share a microphone", "failed", error)
+    taken = _taken(config)
     for machine in config.machines:
         for bundle in bundles:
             yield _try(f"machine {machine.id}: conditions", partial(_known, config, machine, bundle))
-            yield _try(f"machine {machine.id}: source", partial(_hear, machine, bundle, shared))
+            if is_fifo(machine.source) and machine.id in taken:
+                yield Finding(f"machine {machine.id}: source", "not tried: the running daemon reads from this FIFO")
+            else:
+                yield _try(f"machine {machine.id}: source", partial(_hear, machine, bundle, shared))
     if config.remote.enabled:
         yield _try("remote enrollment", lambda: f"taken from {', '.join(authorised_keys(config.remote).names)}")
     for table in config.destinations:
@@ -57,6 +62,14 @@ def _try(what: str, attempt: Callable[[], str]) -> Finding:
         return Finding(what, attempt())
     except AsdEdgeError as error:
         return Finding(what, "failed", error)
+
+
+def _taken(config: DeviceConfig) -> set[str]:
+    """Return the machines of the daemon that runs: what is read from a FIFO would be lost to it."""
+    try:
+        return {machine.machine for machine in serving(config.device.state_dir).machines}
+    except StateError:
+        return set()
 
 
 def _load(config: DeviceConfig, loaded: list[Bundle]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Destinations:
         describe: what the daemon says about itself; called in the sinks' threads.
         watchdog: watches over those.
         subscribe: is given every MQTT sink just before it starts, with its topics.
-        renewed: called when one has taken over that may know nothing of how things stand.
+        renewed: called when some have taken over that may know nothing of how things stand, with what tells them.
 
     Raises:
         SinkError: a password or a TLS file cannot be read.
@@ -74,7 +74,7 @@ class Destinations:
         describe: Callable[[], DeviceReport],
         watchdog: Watchdog,
         subscribe: Callable[[MqttSink, Topics], None],
-        renewed: Callable[[], None],
+        renewed: Callable[[Callable[[Event], None]], None],
     ) -> None:
         self._describe, self._watchdog, self._subscribe, self._renewed = describe, watchdog, subscribe, renewed
         self._handover = Handover(watchdog)
@@ -100,8 +100,7 @@ class Destinations:
     def publish(self, event: Event) -> None:
         """Hand an event to every destination; return at once."""
         with self._lock:
-            for destination in self._current.values():
-                destination.sink.publish(event)
+            _publish_to(self._current.values(), event)
 
     def announce(self, reason: str) -> None:
         """Say anew, everywhere, how the device does."""
@@ -145,7 +144,7 @@ class Destinations:
             self._current = planned
         self._handover.order(old, new)
         if new:
-            self._renewed()
+            self._renewed(partial(_publish_to, new))
 
     def _one(self, table: MqttTable | SparkplugTable, config: DeviceConfig) -> _Made:
         name, device = table.name, config.device.id
@@ -169,6 +168,11 @@ class Destinations:
             greetings = removals(before.sink.greetings(), greetings) + greetings
         sink = MqttSink(table, topics, outbox, pace, self._describe, greetings=lambda: greetings, beat=heart.beat)
         return _Made(name, sink, heart, settings, partial(self._subscribe, sink, topics))
+
+
+def _publish_to(destinations: Iterable[Destination], event: Event) -> None:
+    for destination in destinations:
+        destination.sink.publish(event)
 
 
 def _nothing() -> None:

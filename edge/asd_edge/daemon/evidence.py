@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _LOOK_S = 0.5  # how often a ring is looked at while an alarm is young
 _IDLE_S = 5.0
 _TIDY_S = 600.0
+_RETRY_S = 60.0  # while something is wrong
 _MOST_WINDOWS = 65_536  # that wait for a disk which stalls: an hour of 16 machines
 _MARGIN_S = 5.0  # until this thread takes the sound
 _LONGEST_RING_S = 600.0  # 18 MiB at 16 kHz, whatever the on-delay
@@ -127,7 +128,7 @@ class Evidence:
         tidied = monotonic()
         while not self._stopping:
             self._heart.beat()
-            if monotonic() - tidied >= _TIDY_S:
+            if monotonic() - tidied >= (_TIDY_S if self.report.fault is None else _RETRY_S):
                 tidied = monotonic()
                 self._guarded(self._tidy)
             self._guarded(self._round)
@@ -187,9 +188,7 @@ class Evidence:
         if self.report.fault is None:
             surprise = None if isinstance(error, AsdEdgeError) else error
             _log.error("Machines are heard, but evidence is not kept as it should be. %s", error, exc_info=surprise)
-        fault = (
-            f"{error.what}: {error.found}" if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"
-        )
+        fault = error.line if isinstance(error, AsdEdgeError) else f"{type(error).__name__}: {error}"
         self.report = replace(self.report, fault=fault)
 
     def _count(self, *, well: bool = False) -> None:

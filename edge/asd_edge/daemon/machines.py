@@ -21,6 +21,7 @@ from asd_edge.events import Event, WindowScore
 from asd_edge.heart import Heart
 from asd_edge.pipeline import SegmentStreams
 from asd_edge.sinks.payloads import MachineReport
+from asd_edge.sources.open import check_source
 from asd_edge.sources.shared import SharedDevices
 
 _END_S = 3.0  # for machines that are gone, when the device file has changed
@@ -103,6 +104,7 @@ class Machines:
         Raises:
             ConfigError: they do not fit together, or to the bundle.
             StateError: the state of a new one cannot be used.
+            SourceError: the source of a new one cannot be heard as it is written.
         """
         shared = SharedDevices(config.machines, self._shared)
         tables = {table.id: table for table in config.machines}
@@ -117,6 +119,7 @@ class Machines:
         for table in config.machines:
             if table.id not in same:
                 KnownConditions(self._works.bundle, table, config.device.state_dir).load()
+                check_source(table, rate=self._works.streams.pipeline.front_end.sample_rate)
         return partial(self._follow, config, shared, same)
 
     def _follow(self, config: DeviceConfig, shared: SharedDevices, same: dict[str, _Listener]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_edge import __version__
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest
 from asd_edge.daemon.alarms import AlarmBook
@@ -123,6 +125,8 @@ class Daemon:
         Raises:
             StateError: another daemon uses the state folder.
         """
+        file = self._reload.file
+        _log.info("asd-edge %s begins as device %s, with %s", __version__, file.config.device.id, file.path)
         self._control.start()
         with noted(self._notes.put):
             if self._remote is not None:
@@ -138,6 +142,7 @@ class Daemon:
             notify("READY=1")
             self._engines.start()
             end = self._wait()
+        _log.info("asd-edge ends: %s", f"stopped by {end.name}" if isinstance(end, signal.Signals) else end)
         notify("STOPPING=1")
         return self._stop(end)
 
@@ -219,9 +224,9 @@ class Daemon:
     def _mended(self, error: StateError | None) -> None:
         self._notes.put(self._control if error is None else error)
 
-    def _tell_alarms(self) -> None:
+    def _tell_alarms(self, publish: Callable[[Event], None]) -> None:
         for report in self._machines.reports:
-            self._alarms.announce(report.machine)
+            self._alarms.announce(report.machine, publish)
 
     def _describe(self) -> DeviceReport:
         return self._reporting.device

@@ -23,6 +23,7 @@ from asd_edge.errors import StateError
 from asd_edge.evidence.manifest import ClipManifest, Verdict
 from asd_edge.evidence.recorded import SOUND, flac
 from asd_edge.evidence.stored import StoredClip
+from asd_edge.words import counted
 
 PIECE_S = 10.0
 """Sound is cut into pieces of this length or a little more, as long as the clips of DCASE."""
@@ -80,7 +81,7 @@ def export_clips(clips: Sequence[StoredClip], out: Path, *, unlabelled: bool) ->
         if not data_set.pieces:
             raise StateError(
                 "There is nothing to export",
-                found=f"{len(left_out)} clips ({', '.join(sorted({why for _, why in left_out}))})",
+                found=f"{counted(len(left_out), 'clip')} ({', '.join(sorted({why for _, why in left_out}))})",
                 expected="clips that somebody has listened to",
                 remedy="Label some (asd-edge clips label), or add --unlabelled.",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
@@ -16,6 +17,7 @@ from asd_edge.evidence.recorded import Recorded
 from asd_edge.evidence.store import ClipStore, content_of, members_of, new_clip_id
 
 _DAY_S = 86_400.0
+_LEFT_FREE = 64 << 20  # bytes of the disk: events need the last of it more than clips do [ours]
 
 
 class ClipKeeper:
@@ -34,6 +36,7 @@ class ClipKeeper:
     ) -> None:
         self.table = table
         self._device, self._bundle_id, self._beat = device, bundle_id, beat
+        self._state_dir = state_dir
         self._store = ClipStore(state_dir)
         self._index = ClipIndex(self._store, beat)
         self._clock: RunningClock | None = None
@@ -65,21 +68,21 @@ class ClipKeeper:
         """Delete what is too old or too much.
 
         Raises:
-            StateError: it cannot be deleted.
-            OSError: the running clock cannot be saved.
+            StateError: it cannot be deleted, or the disk does not take the running clock, or would not take a clip.
         """
         self._index.look()
         most_s = self.table.max_age_days * _DAY_S
         self._index.forget(self._running().now() - most_s, damaged_before=time() - most_s)
         self._index.shrink(self._most_bytes)
         self.save_clock()
+        if self.table.enabled:
+            self._check_room(0)
 
     def keep(self, recorded: Recorded) -> tuple[ClipManifest, Path]:
         """Write a clip, after having deleted older ones to make room for it; return its manifest and its folder.
 
         Raises:
             StateError: it is larger than the quota alone, or the disk does not take it.
-            OSError: the running clock cannot be saved.
         """
         files = recorded.files()
         self._index.look()
@@ -94,10 +97,18 @@ class ClipKeeper:
         """Remember how long the daemon has run, if there may be clips.
 
         Raises:
-            OSError: the disk does not take it.
+            StateError: the disk does not take it.
         """
         if self.any:
-            self._running().save()
+            try:
+                self._running().save()
+            except OSError as error:
+                raise StateError(
+                    "The age of clips cannot be written down",
+                    found=error.strerror or str(error),
+                    expected=f"a folder {self._store.folder} with room in it, to write to",
+                    remedy="Make room, or correct the owner of device.state_dir.",
+                ) from error
 
     @property
     def _most_bytes(self) -> int:
@@ -113,6 +124,21 @@ class ClipKeeper:
                 remedy="Raise evidence.max_mib, or shorten evidence.pre_s and evidence.post_s.",
             )
         self._index.shrink(self._most_bytes - size)
+        self._check_room(size)
+
+    def _check_room(self, size: int) -> None:
+        """Refuse a clip of so many bytes that would take the last space of the disk."""
+        try:
+            free = shutil.disk_usage(self._state_dir).free
+        except OSError:  # who writes there says what is wrong
+            return
+        if free - size < _LEFT_FREE:
+            raise StateError(
+                "No clips are kept while the disk is nearly full",
+                found=f"{free / (1 << 20):.1f} MiB free at {self._state_dir}",
+                expected=f"{_LEFT_FREE >> 20} MiB that stay free for events, and a clip",
+                remedy="Make room; clips are kept again by themselves.",
+            )
 
     def _manifest(self, recorded: Recorded, files: Mapping[str, bytes]) -> ClipManifest:
         alarm = recorded.alarm

@@ -100,13 +100,14 @@ def check_rates(what: str, *, found: int, rate: int, source_rate: int | None) ->
             expected=f"{rate} samples a second or more",
             remedy="Record at a higher rate; resampling cannot bring back what was never recorded.",
         )
-    if found != (rate if source_rate is None else source_rate):
+    expected = rate if source_rate is None else source_rate
+    if found != expected:
         raise SourceError(
             f"{what} has another sample rate",
             found=f"{found} samples a second",
-            expected=f"{rate if source_rate is None else source_rate} samples a second",
+            expected=f"{expected} samples a second",
             remedy=f"Set source_rate to {found} (--source-rate {found} on the command line) to have it resampled, "
-            f"or record at {rate}.",
+            f"or record at {expected}.",
         )
 
 

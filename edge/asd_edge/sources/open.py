@@ -162,11 +162,31 @@ def open_source(
     )
 
 
+def check_source(machine: MachineTable, *, rate: int) -> None:
+    """Refuse a source that cannot be heard as it is written, without hearing it.
+
+    A microphone is not opened: it may still be another machine's.
+
+    Raises:
+        SourceError: no such source, or one that does not fit.
+    """
+    if is_microphone(machine.source):
+        read_alsa(machine.source)
+    else:
+        open_machine(machine, rate=rate).close()
+
+
 def is_live(uri: str) -> bool:
     """Say whether this is sound of here and now, which may come back after it was lost: a microphone, a FIFO or a
     watched folder."""
+    scheme = uri.partition(":")[0]
+    return scheme in ("alsa", "folder") or is_fifo(uri)
+
+
+def is_fifo(uri: str) -> bool:
+    """Say whether this is sound that another program sends, and that one reader alone gets."""
     scheme, _, rest = uri.partition(":")
-    return scheme in ("alsa", "folder") or (scheme == "raw" and rest != "-" and not Path(rest).is_file())
+    return scheme == "raw" and rest != "-" and not Path(rest).is_file()
 
 
 def is_microphone(uri: str) -> bool:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from asd_edge.atomic import atomic_write
 from asd_edge.strict import RefusalError, Strict, parse_versioned
+from asd_edge.words import counted
 
 _log = logging.getLogger(__name__)
 
@@ -135,6 +136,9 @@ class WatchedFolder:
         return self._bookmark is not None and (file.modified_ns, file.name) <= self._bookmark
 
     def _begin(self, found: list[FoundFile]) -> None:
+        if found:
+            words = "%s in %s %s there already and not heard; copy or touch what is to be heard"
+            _log.warning(words, counted(len(found), "file"), self._folder, "is" if len(found) == 1 else "are")
         newest = max(found, default=FoundFile(0, "", 0))
         self._write(min((newest.modified_ns, newest.name), (self._looked_ns, "")))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from asd_edge.words import counted
+
 
 class Lane(IntEnum):
     """What goes first, and what is given up last."""
@@ -77,5 +79,5 @@ class OutboxReport:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What needs a person: the disk, or the rights at the broker."""
-        refused = f"the broker has refused {self.parked} events, which wait: allow this device to publish them"
+        refused = f"the broker has refused {counted(self.parked, 'event')}: allow this device to publish them"
         return (*([] if self.fault is None else [self.fault]), *([refused] if self.parked else []))
