@@ -19,6 +19,7 @@ from asd_edge.sinks.payloads import DeviceReport
 from tests.edge.broker import Broker, Listener
 from tests.edge.device import ASD_EDGE
 from tests.edge.outages import REPORT, TOPICS
+from tests.edge.outboxes import Clock
 
 if TYPE_CHECKING:
     from tests.edge.remote_device import Asker
@@ -132,3 +133,34 @@ def start_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
             return stop
 
         yield start
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def make_outbox(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Outbox]]:
+    made: list[Outbox] = []
+
+    def outbox(**limits: Any) -> Outbox:
+        made.append(Outbox(tmp_path / "mqtt.db", OutboxTable(**limits), clock))
+        return made[-1]
+
+    yield outbox
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", folder], capture_output=True).returncode:
+        pytest.skip("only root can have a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
