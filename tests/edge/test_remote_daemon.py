@@ -157,7 +157,7 @@ def test_the_check_names_who_may_command_or_what_is_wrong(broker: Any, bundle: P
     (tmp_path / "keys").chmod(0o666)
     bad = asd_edge("run", "--config", device, "--check")
     assert bad.returncode == 1
-    assert "chmod go-w" in bad.stderr
+    assert "chmod go-w" in bad.stdout
 
 
 def test_without_keys_a_device_does_not_start(tmp_path: Path) -> None:
