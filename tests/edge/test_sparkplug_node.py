@@ -107,6 +107,7 @@ def test_the_packets_of_a_session(
     node.publish(AlarmChange("fan-7", START + 30, True, START + 18, 0.3, 0.2, "rpm1200"))
     assert node.stop("stopped", patience_s=10) == 0
     deaths = 2 if protocol == "5" else 1  # with MQTT 5 the Will follows the NDEATH: reason code 4
+    host.wait("NDEATH", lambda _: [h.kind for h in host.heard].count("NDEATH") == deaths)
     assert [h.kind for h in host.heard if h.kind != "DDATA"] == ["NBIRTH", "DBIRTH", "DBIRTH", *["NDEATH"] * deaths]
     assert {h.values()["bdSeq"] for h in host.of("NDEATH")} == {0}
     assert host.of("DDATA")[-1].values()["Alarm/Active"] is True

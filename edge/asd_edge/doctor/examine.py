@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from time import monotonic
 
 from asd_edge import __version__
@@ -42,7 +42,7 @@ def report_of(lines: Iterable[Line]) -> Report:
 
 
 def _within_its_limit(check: Check, device: Device) -> Iterator[Finding]:
-    answers: SimpleQueue[Finding | None] = SimpleQueue()
+    answers: Queue[Finding | None] = Queue()
 
     def look() -> None:
         try:

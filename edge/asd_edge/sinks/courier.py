@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from time import monotonic
 from typing import Protocol
 
@@ -52,7 +52,8 @@ class Courier:
         self, name: str, outbox: Outbox, destination: Destination, beat: Callable[[], None] = lambda: None
     ) -> None:
         self._outbox, self._destination, self._beat = outbox, destination, beat
-        self._inbox: SimpleQueue[Entry | Callable[[], None] | None] = SimpleQueue()
+        # No SimpleQueue: in Python 3.10 its get() waits for ever when a short time limit is over too soon.
+        self._inbox: Queue[Entry | Callable[[], None] | None] = Queue()
         self._pending: deque[Entry] = deque()
         self._since = 0.0  # when the first of them came
         self._committed_at = 0.0

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from time import monotonic
 from typing import Any
 
@@ -30,8 +30,8 @@ def exchange(config: MqttTable, topics: Topics) -> Iterator[Callable[[bytes, flo
         SinkError: the broker cannot be used, or no response came in time.
     """
     client = new_client(config, config.protocol, f"asd-edge-remote-{uuid.uuid4().hex[:12]}")
-    subscribed: SimpleQueue[str | None] = SimpleQueue()
-    arrived: SimpleQueue[bytes] = SimpleQueue()
+    subscribed: Queue[str | None] = Queue()
+    arrived: Queue[bytes] = Queue()
 
     def on_connect(_c: Any, _u: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if reason.is_failure:
