@@ -111,7 +111,8 @@ def _quieten(subscriber: Subscriber) -> None:
 def _retained(port: int) -> list[dict[str, Any]]:
     """Return what whoever comes now is told of the alarms."""
     newcomer = Listener(port, "asd-edge/box/+/alarm")
-    newcomer.wait("/alarm", lambda _: len(newcomer.messages) >= MACHINES)
+    # After so many broken connections the device may pause for a minute.
+    newcomer.wait("/alarm", lambda _: len(newcomer.messages) >= MACHINES, timeout_s=90.0)
     newcomer.close()
     return newcomer.of("/alarm")
 
