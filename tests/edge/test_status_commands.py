@@ -20,6 +20,7 @@ from asd_edge.cli.status_text import duration, machine_line, status_text
 from asd_edge.cli.watch import screen_of
 from asd_edge.control import ControlReply, ControlRequest
 from asd_edge.daemon.control import ControlServer
+from asd_edge.daemon.reporting import clock_fault
 from asd_edge.errors import ConfigError
 from asd_edge.status import Status
 from tests.edge.a_status import a_status
@@ -172,3 +173,8 @@ def test_watch_prints_a_line_a_second_without_a_terminal(device: Path) -> None:
         assert watch.wait(10) == 0
     assert time.monotonic() - began > 1.0
     assert all("fan-1 running, -31.5 dBFS, score 0.310 of 0.250, ALARM" in line for line in lines)
+
+
+def test_a_clock_that_was_never_set_needs_a_person() -> None:
+    assert clock_fault(1_780_000_000.0) is None
+    assert "1970-01-01T00:01:00" in str(clock_fault(60.0))

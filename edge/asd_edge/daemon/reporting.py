@@ -35,6 +35,8 @@ from asd_edge.status import (
     WindowStatus,
 )
 
+_FIRST_YEAR = 1_767_225_600.0  # 2026, before which there was no asd-edge
+
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
@@ -135,7 +137,8 @@ class Reporting:
         file = () if error is None else (f"the device file was not taken: {error.line}",)
         alarms = () if self.alarms.fault is None else (f"alarms: {self.alarms.fault.line}",)
         evidence = () if self.evidence.report.fault is None else (f"evidence: {self.evidence.report.fault}",)
-        others = (fault for fault in (self.prometheus.fault, self.control.fault) if fault is not None)
+        faults = (self.prometheus.fault, self.control.fault, clock_fault(time()))
+        others = (fault for fault in faults if fault is not None)
         return (*stuck, *file, *alarms, *evidence, *others)
 
     def _machine(self, report: MachineReport, window: WindowScore | None) -> MachineStatus:
@@ -150,6 +153,13 @@ class Reporting:
             alarm=None if alarm is None else _alarm(alarm),
             microphone=None if report.microphone is None else MicrophoneStatus(**asdict(report.microphone)),
         )
+
+
+def clock_fault(seconds: float) -> str | None:
+    """Say whether UTC seconds can be the time at all: a board without a battery begins in 1970, until NTP sets it."""
+    if seconds >= _FIRST_YEAR:
+        return None
+    return f"the clock is not set: it says {utc(seconds)}, and so do events until it is"
 
 
 def _window(window: WindowScore) -> WindowStatus:
