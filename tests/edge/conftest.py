@@ -25,6 +25,23 @@ if TYPE_CHECKING:
     from tests.edge.remote_device import Asker
 
 
+@pytest.fixture(scope="session")
+def fan_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that has heard a normal simulated fan; nobody may change it."""
+    from tests.edge.fan_bundle import make_fan_bundle
+
+    path = tmp_path_factory.mktemp("fan") / "fan.asd"
+    make_fan_bundle(path)
+    path.chmod(0o444)
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle(fan_bundle: Path) -> Path:
+    """The same, unless a file of tests has a bundle of its own."""
+    return fan_bundle
+
+
 @pytest.fixture
 def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
     """Make brokers that are not started yet."""

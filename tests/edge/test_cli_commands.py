@@ -14,18 +14,11 @@ import soundfile
 from asd_edge import __version__
 from asd_edge.simulator import OperatingState
 from tests.edge.device import FAN_SOURCE, asd_edge, fan, write_clip, write_device
-from tests.edge.fan_bundle import NORMAL, make_fan_bundle
+from tests.edge.fan_bundle import NORMAL
 
 FAN = {"id": "fan-1", "source": FAN_SOURCE, "speed": 50.0}
 FAULTY = OperatingState(speed=1.0, load=0.5, fault="imbalance", severity=1.0)
 HEAVY = ("torch", "onnxruntime", "paho", "scipy", "soundfile", "matplotlib", "amqtt", "numpy")
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
 
 
 @pytest.fixture(scope="module")

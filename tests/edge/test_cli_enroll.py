@@ -19,17 +19,10 @@ from asd_edge.control import ControlReply, Serving
 from asd_edge.daemon.control import ControlServer
 from asd_edge.simulator import OperatingState
 from tests.edge.device import ASD_EDGE, FAN_SOURCE, asd_edge, fan, write_clip, write_device
-from tests.edge.fan_bundle import NORMAL, make_fan_bundle
+from tests.edge.fan_bundle import NORMAL
 
 FAN = {"id": "fan-1", "source": FAN_SOURCE, "speed": 0.0}
 KNOWN = FAN | {"factory": "fan/00"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -8,20 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pytest
 
 from asd_edge.sinks.payloads import schema
 from tests.edge.device import FAN_SOURCE, write_device
-from tests.edge.fan_bundle import make_fan_bundle
 
 NORMAL, FAULT = {"speed": 1.0, "load": 0.5}, {"speed": 1.25, "load": 0.9}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
 
 
 class Hall:

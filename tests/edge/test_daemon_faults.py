@@ -16,16 +16,8 @@ from typing import Any
 import pytest
 
 from tests.edge.device import FAN_SOURCE, write_device
-from tests.edge.fan_bundle import make_fan_bundle
 
 MACHINE = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0, "factory": "fan/00"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
 
 
 @pytest.fixture

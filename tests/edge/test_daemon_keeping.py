@@ -27,17 +27,9 @@ from asd_edge.history.writer import HistoryWriter
 from asd_edge.scoring.aggregation import EmbeddedSegments, Windows, score_window
 from asd_edge.sources.block import Block
 from tests.edge.device import FAN_SOURCE, asd_edge, write_device
-from tests.edge.fan_bundle import make_fan_bundle
 
 RATE = 16_000
 SIMULATED = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0, "factory": "fan/00"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
 
 
 def place_in(recording: NDArray[np.float32], part: NDArray[np.float32]) -> int:

@@ -25,7 +25,7 @@ from asd_edge.control import NoDaemonError, status
 from asd_edge.simulator import OperatingState
 from asd_edge.sinks.payloads import schema
 from tests.edge.device import FAN_SOURCE, asd_edge, fan, write_clip, write_device
-from tests.edge.fan_bundle import NORMAL, make_fan_bundle
+from tests.edge.fan_bundle import NORMAL
 from tests.edge.required import required_tool
 from tests.edge.virtual_microphone import virtual_microphone
 
@@ -42,13 +42,6 @@ try:
 except SystemExit as end:
     print(json.dumps({"code": end.code, "modules": sorted(sys.modules)}))
 """
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
 
 
 def test_a_files_scores_over_mqtt_are_those_of_the_score_command(

@@ -13,7 +13,7 @@ from asd_edge.config import load_config
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.reload import DeviceFile, Reload, ReloadOrder
 from asd_edge.daemon.watchdog import Watchdog
-from asd_edge.errors import SinkError
+from asd_edge.errors import SinkError, StateError
 from asd_edge.events import WindowScore, WindowState
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.payloads import DeviceReport, EngineReport
@@ -51,11 +51,11 @@ class Following:
     def write(self, port: int = 1, **mqtt: str) -> Path:
         return write_device(self.folder, self.folder / "fan.asd", port, FAN, **mqtt)
 
-    def obey(self) -> ReloadOrder:
+    def obey(self) -> None:
+        """Reload; what is wrong with the file is raised."""
         order = ReloadOrder()
         self.reload.obey(order)
-        assert order.done.is_set()
-        return order
+        order.wait(0.0, StateError("not done", found="", expected="", remedy=""))
 
     @property
     def waiting(self) -> int:
@@ -102,7 +102,7 @@ def test_who_takes_over_waits_for_a_disk_that_stalls_and_nobody_else_does(
     assert stalls.wait(10.0)
     for port in (2, 3):
         daemon.write(port=port)
-        assert daemon.obey().error is None  # the main thread has other things to do than to wait for a disk
+        daemon.obey()  # the main thread has other things to do than to wait for a disk
         assert daemon.reload.file.config.mqtt.port == port
         daemon.destinations.publish(WINDOW)
     wait_until(lambda: "who takes over waits" in caplog.text)
@@ -125,9 +125,9 @@ def test_a_file_that_a_destination_names_and_cannot_be_looked_at_is_a_refusal(tm
     for key in ("tls.ca_file", "password_file"):
         # To look for it is an error already, as it is in a folder that the daemon's user may not enter.
         daemon.write(**{key: "a" * 300, "username": "box"})
-        error = daemon.obey().error
-        assert isinstance(error, SinkError), error
-        assert "File name too long" in error.found
+        with pytest.raises(SinkError) as refused:
+            daemon.obey()
+        assert "File name too long" in refused.value.found
         assert daemon.reload.file is before
     daemon.destinations.publish(WINDOW)
     daemon.wait_for(1)

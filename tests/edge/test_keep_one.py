@@ -16,7 +16,6 @@ from asd_edge.remote.arguments import arguments
 from asd_edge.remote.command import command_of
 from asd_edge.remote.runner import Outcome, Runner
 from tests.edge.device import FAN_SOURCE, write_device
-from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.test_site_state import condition
 
 CHANGE = Change(action="enroll", subject="rpm1200", author="alice@desk", time_utc="2026-01-02T03:04:05Z")
@@ -24,15 +23,8 @@ FAN = {"id": "fan-1", "source": FAN_SOURCE}
 
 
 @pytest.fixture(scope="module")
-def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def bundle(bundle_path: Path) -> Bundle:
-    return load_bundle(bundle_path)
+def bundle(fan_bundle: Path) -> Bundle:
+    return load_bundle(fan_bundle)
 
 
 class Machine:
@@ -68,9 +60,9 @@ class Machine:
 
 
 def test_the_last_condition_is_neither_removed_nor_rolled_back(
-    bundle: Bundle, bundle_path: Path, tmp_path: Path
+    bundle: Bundle, fan_bundle: Path, tmp_path: Path
 ) -> None:
-    machine = Machine(tmp_path, bundle, bundle_path)
+    machine = Machine(tmp_path, bundle, fan_bundle)
     machine.enroll("a")
     machine.refused("remove", condition="a")
     machine.refused("rollback")
@@ -80,32 +72,32 @@ def test_the_last_condition_is_neither_removed_nor_rolled_back(
     machine.refused("remove", condition="b")
 
 
-def test_what_the_factory_knows_is_enough(bundle: Bundle, bundle_path: Path, tmp_path: Path) -> None:
-    machine = Machine(tmp_path, bundle, bundle_path, factory="fan/00")
+def test_what_the_factory_knows_is_enough(bundle: Bundle, fan_bundle: Path, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, bundle, fan_bundle, factory="fan/00")
     machine.enroll("a")
     assert machine.command("rollback").result["conditions"] == []
 
 
 def test_conditions_of_another_embedding_are_none_to_compare_with(
-    bundle: Bundle, bundle_path: Path, tmp_path: Path
+    bundle: Bundle, fan_bundle: Path, tmp_path: Path
 ) -> None:
-    machine = Machine(tmp_path, bundle, bundle_path)
+    machine = Machine(tmp_path, bundle, fan_bundle)
     machine.enroll("old", embedding_id="f" * 64)
     machine.enroll("a")
     machine.refused("rollback", says="belong to another bundle")
 
 
-def test_a_damaged_state_is_not_set_aside_for_nothing(bundle: Bundle, bundle_path: Path, tmp_path: Path) -> None:
+def test_a_damaged_state_is_not_set_aside_for_nothing(bundle: Bundle, fan_bundle: Path, tmp_path: Path) -> None:
     """A machine without a state file has nothing to compare with either."""
-    machine = Machine(tmp_path, bundle, bundle_path)
+    machine = Machine(tmp_path, bundle, fan_bundle)
     machine.enroll("a")
     machine.store.path.write_text("damaged")
     machine.refused("rollback")
     assert not list(machine.store.folder.glob("*.damaged"))
 
 
-def test_on_the_device_itself_everything_can_be_taken_back(bundle: Bundle, bundle_path: Path, tmp_path: Path) -> None:
-    machine = Machine(tmp_path, bundle, bundle_path)
+def test_on_the_device_itself_everything_can_be_taken_back(bundle: Bundle, fan_bundle: Path, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, bundle, fan_bundle)
     machine.enroll("a")
     told = Runner().run(["conditions", "remove", f"--config={machine.device}", "--machine=fan-1", "--json", "a"])
     assert told.error is None

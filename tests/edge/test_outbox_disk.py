@@ -145,48 +145,82 @@ def test_a_fault_of_writing_stays_said_while_reading_works(
     assert outbox.report.fault is None
 
 
-def test_an_event_that_cannot_be_written_keeps_no_other_waiting(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path / "mqtt.db", OutboxTable())
-    taken: list[Row] = []
+class Nobody:
+    """A destination that takes nothing, and notes what has come onto the disk."""
 
-    class Taker:
-        def committed(self, rows: list[Row]) -> None:
-            taken.extend(rows)
+    def __init__(self) -> None:
+        self.heard: list[Row] = []
 
-        def send_uncommitted(self, entry: Entry) -> bool:
-            return False
+    def committed(self, rows: list[Row]) -> None:
+        self.heard += rows
 
-        def turn(self) -> None:
-            pass
+    def send_uncommitted(self, entry: Entry) -> bool:
+        return False
 
-    courier = Courier("test", outbox, Taker())
-    wrong = Entry(Lane.SCORE, ["no", "name"], "score", 1.0, b"{}")  # type: ignore[arg-type]
+    def turn(self) -> None:
+        pass
+
+
+WRONG = Entry(Lane.SCORE, ["no", "name"], "score", 1.0, b"{}")  # type: ignore[arg-type]
+
+
+def carry(outbox: Outbox, *entries: Entry) -> tuple[Courier, Nobody]:
+    """Let a courier take events, and stop it."""
+    nobody = Nobody()
+    courier = Courier("test", outbox, nobody)
     courier.start()
-    for entry in (score(1), wrong, score(2)):
+    for entry in entries:
         courier.take(entry)
     courier.stop(5.0)
-    assert [row.entry.time for row in taken] == [1.0, 2.0]
+    return courier, nobody
+
+
+def test_an_event_that_cannot_be_written_keeps_no_other_waiting(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "mqtt.db", OutboxTable())
+    courier, nobody = carry(outbox, score(1), WRONG, score(2))
+    kept = Outbox(tmp_path / "mqtt.db", OutboxTable())
+    assert [row.entry.time for row in kept.waiting(Lane.SCORE, after=0, limit=9) or ()] == [1.0, 2.0]
     assert outbox.report.dropped_scores == 1
+    assert courier.left == 0
+    assert [row.entry.time for row in nobody.heard] in ([1.0, 2.0], [])  # [] where the stop came first
+    kept.close()
+
+
+def test_a_disk_that_fails_beside_an_event_that_is_wrong_loses_neither_of_the_others_uncounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(tmp_path / "mqtt.db", OutboxTable())
+    outbox.flush()
+    insert = Database.insert
+
+    def failing(database: Database, entry: Entry, **number: Any) -> int:
+        if entry.time == 2.0:  # in the middle of the events one by one
+            raise sqlite3.OperationalError("disk I/O error")
+        return insert(database, entry, **number)
+
+    monkeypatch.setattr(Database, "insert", failing)
+    courier, _ = carry(outbox, WRONG, score(1), score(2))
+    assert courier.left == 1
+    kept = Outbox(tmp_path / "mqtt.db", OutboxTable())
+    assert [row.entry.time for row in kept.waiting(Lane.SCORE, after=0, limit=9) or ()] == [1.0]
+    kept.close()
+
+
+def test_what_comes_after_the_order_to_stop_is_on_the_disk_too(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "mqtt.db", OutboxTable())
+    courier = Courier("test", outbox, Nobody())
+    courier._inbox.put(None)
+    courier.take(score(1))  # before the thread has come to its end
+    courier.start()
+    courier.stop(5.0)
+    kept = Outbox(tmp_path / "mqtt.db", OutboxTable())
+    assert [row.id for row in kept.waiting(Lane.SCORE, after=0, limit=9) or ()] == [1]
+    kept.close()
 
 
 def test_what_is_in_memory_when_the_disk_fails_to_the_end_is_counted(tmp_path: Path) -> None:
     folder = tmp_path / "not a folder"
     folder.write_text("")
-    outbox = Outbox(folder / "mqtt.db", OutboxTable())
-
-    class Away:
-        def committed(self, rows: list[Row]) -> None:
-            raise AssertionError("the disk takes nothing")
-
-        def send_uncommitted(self, entry: Entry) -> bool:
-            return False
-
-        def turn(self) -> None:
-            pass
-
-    courier = Courier("test", outbox, Away())
-    courier.start()
-    for number in range(5):
-        courier.take(score(number))
-    courier.stop(5.0)
+    courier, nobody = carry(Outbox(folder / "mqtt.db", OutboxTable()), *map(score, range(5)))
     assert courier.left == 5
+    assert nobody.heard == []

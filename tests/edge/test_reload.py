@@ -17,18 +17,10 @@ import pytest
 from asd_edge.control import reload, status
 from asd_edge.errors import StateError
 from tests.edge.device import FAN_SOURCE, asd_edge, write_device
-from tests.edge.fan_bundle import make_fan_bundle
 
 FAN = {"id": "fan-1", "source": FAN_SOURCE, "speed": 20.0, "factory": "fan/00"}
 OTHER = FAN | {"id": "fan-2"}
 HOP = 32 * 512  # samples from one score to the next
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
 
 
 @pytest.fixture

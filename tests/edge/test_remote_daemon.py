@@ -18,17 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from asd_edge.daemon.remote import remote_enrollment
 from asd_edge.errors import ConfigError
 from tests.edge.device import FAN_SOURCE, asd_edge, write_device
-from tests.edge.fan_bundle import make_fan_bundle
 from tests.edge.remote_device import ANNA, MALLORY, TOPICS, device_config, reason
 from tests.edge.remote_operator import Operator
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "fan.asd"
-    make_fan_bundle(path)
-    return path
-
 
 # `asd-edge run` that tells at its end what it has imported.
 RUN_AND_TELL = """

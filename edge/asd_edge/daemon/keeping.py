@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig
 from asd_edge.control import ControlReply, ControlRequest
 from asd_edge.daemon.evidence import ring_seconds
+from asd_edge.daemon.order import Order
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.detector import Heard
 from asd_edge.errors import AsdEdgeError, StateError
@@ -30,14 +30,6 @@ _log = logging.getLogger(__name__)
 _FLUSH_S = 15.0  # that a command waits for the disk; its client has little more patience
 _EVERY_S = 5.0  # what is lost at a kill -9, at most
 _MANY = 1 / 8  # of what may wait, from a recording that is read at full speed: it is written before that
-
-
-@dataclass(slots=True, eq=False)
-class _Flush:
-    """Somebody waits until everything is written, and hears what went wrong."""
-
-    done: threading.Event = field(default_factory=threading.Event)
-    error: Exception | None = None
 
 
 class Keeping:
@@ -62,7 +54,7 @@ class Keeping:
         self._heart = heart("history")
         self._failing: set[str] = set()
         self._gone: SimpleQueue[tuple[str, HistoryWriter]] = SimpleQueue()
-        self._flushes: SimpleQueue[_Flush] = SimpleQueue()
+        self._flushes: SimpleQueue[Order] = SimpleQueue()
         self._wake = threading.Event()
         self._stopping = False
         self.follow(config)
@@ -134,18 +126,16 @@ class Keeping:
         return ControlReply(rate=rate, samples=len(sound)), sound
 
     def _flush(self) -> None:
-        flush = _Flush()
+        flush = Order()
         self._flushes.put(flush)
         self._wake.set()
-        if not flush.done.wait(_FLUSH_S):
-            raise StateError(
-                "The histories are not written yet",
-                found=f"a disk that takes more than {_FLUSH_S:.0f} s",
-                expected="a disk that takes them at once",
-                remedy="Try again; examine the disk if that lasts.",
-            )
-        if flush.error is not None:
-            raise flush.error
+        late = StateError(
+            "The histories are not written yet",
+            found=f"a disk that takes more than {_FLUSH_S:.0f} s",
+            expected="a disk that takes them at once",
+            remedy="Try again; examine the disk if that lasts.",
+        )
+        flush.wait(_FLUSH_S, late)
 
     def _run(self) -> None:
         with self._heart:
@@ -162,8 +152,7 @@ class Keeping:
             self._failing.discard(machine)
         errors = [self._try(do, machine, writer) for machine, writer in self._writers.items()]
         for flush in flushes:
-            flush.error = next(filter(None, errors), None)
-            flush.done.set()
+            flush.fulfil(next(filter(None, errors), None))
 
     def _try(self, do: Callable[[HistoryWriter], None], machine: str, writer: HistoryWriter) -> Exception | None:
         self._heart.beat()

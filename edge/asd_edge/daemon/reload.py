@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns, time
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 from asd_edge.config import DeviceConfig, load_config
 from asd_edge.control import RELOAD_S
 from asd_edge.daemon.notify import notify
+from asd_edge.daemon.order import Order
 from asd_edge.errors import AsdEdgeError, ConfigError, StateError
 
 _log = logging.getLogger(__name__)
@@ -62,12 +62,8 @@ class DeviceFile:
         return cls(config, path, hashlib.sha256(data).hexdigest(), time())
 
 
-@dataclass(slots=True, eq=False)
-class ReloadOrder:
-    """Somebody wants the device file to be read anew, and may wait for what comes of it."""
-
-    done: threading.Event = field(default_factory=threading.Event)
-    error: AsdEdgeError | None = None
+class ReloadOrder(Order):
+    """Somebody wants the device file to be read anew."""
 
 
 class Reload:
@@ -103,15 +99,13 @@ class Reload:
         """
         order = ReloadOrder()
         self._wake(order)
-        if not order.done.wait(_PATIENCE_S):
-            raise StateError(
-                "The daemon does not come to read its device file",
-                found=f"nothing within {_PATIENCE_S:.0f} s",
-                expected="a device file in force, or a reason why it is not",
-                remedy="See asd-edge status and the log; restart asd-edge run if it is stuck.",
-            )
-        if order.error is not None:
-            raise order.error
+        late = StateError(
+            "The daemon does not come to read its device file",
+            found=f"nothing within {_PATIENCE_S:.0f} s",
+            expected="a device file in force, or a reason why it is not",
+            remedy="See asd-edge status and the log; restart asd-edge run if it is stuck.",
+        )
+        order.wait(_PATIENCE_S, late)
 
     def obey(self, order: ReloadOrder) -> None:
         """Read the device file anew."""
@@ -122,7 +116,7 @@ class Reload:
             follows = self._plans(file)
         except AsdEdgeError as error:
             _log.error("The device file is not taken, and what was in force goes on. %s", error)
-            order.error = self.error = error
+            self.error = error
         else:
             for follow in follows:
                 self._pulse()
@@ -131,7 +125,7 @@ class Reload:
             _log.info("The device file %s was read anew and is in force", file.path)
         self._announce("the device file was read anew" if self.error is None else "the device file is not taken")
         notify("READY=1")
-        order.done.set()
+        order.fulfil(self.error)
 
     def _plans(self, file: DeviceFile) -> list[Callable[[], None]]:
         """Return what puts a device file in force; what is wrong with it comes out, and nothing has changed."""

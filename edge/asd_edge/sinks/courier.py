@@ -60,6 +60,7 @@ class Courier:
         self._hurry = False
         self._told: deque[Entry] = deque()  # alarms that went out without being on the disk: they come onto it later
         self._overrun = 0  # scores given up because the thread did not come to take them
+        self._counting = threading.Lock()  # of those
         self.left = 0
         """Events that had to be left when the thread ended; they are counted as given up."""
         outbox.beat = beat
@@ -74,7 +75,8 @@ class Courier:
     def take(self, entry: Entry) -> None:
         """Take an event; return at once. While the disk hangs, scores beyond what memory is for are given up."""
         if entry.lane is Lane.SCORE and self._inbox.qsize() > _MOST_IN_MEMORY:
-            self._overrun += 1  # two machines at once may count one: it is a figure of trouble, not of money
+            with self._counting:
+                self._overrun += 1
         else:
             self._inbox.put(entry)
 
@@ -101,6 +103,15 @@ class Courier:
             except Exception:  # one bad message must not end the thread
                 _log.exception("%s", self.thread.name)
             self._beat()
+        self._end()
+
+    def _end(self) -> None:
+        """Write what has come after the order to stop too; count what the disk does not take."""
+        while not self._inbox.empty():
+            what = self._inbox.get_nowait()
+            if isinstance(what, Entry):
+                self._pending.append(what)
+        self._write()
         for entry in self._pending:
             self._outbox.dropped(entry.lane)
         self.left = len(self._pending)
@@ -136,20 +147,49 @@ class Courier:
         return monotonic() >= self._due_at or any(entry.lane is Lane.ALARM for entry in self._pending)
 
     def _commit(self) -> None:
-        if self._overrun:
-            given_up, self._overrun = self._overrun, 0
-            self._outbox.dropped(Lane.SCORE, given_up)
+        rows = self._write()
+        if rows:
+            self._destination.committed(rows)
+        if self._told or self._pending:
+            self._do_without_the_disk()
+
+    def _write(self) -> list[Row] | None:
+        """Have what waits written; return it, None while the disk fails. What is not written waits on."""
         self._committed_at = monotonic()
+        with self._counting:
+            given_up, self._overrun = self._overrun, 0
+        if given_up:
+            self._outbox.dropped(Lane.SCORE, given_up)
         try:
             rows = self._outbox.commit((*self._told, *self._pending))
         except Exception:  # one of them is wrong: what it is must not keep the others waiting
             _log.exception("%s: events one by one", self.thread.name)
-            rows = self._one_by_one()
+            return self._one_by_one()
         if rows is not None:
             self._told.clear()
             self._pending.clear()
-            self._destination.committed(rows)
-            return
+        return rows
+
+    def _one_by_one(self) -> list[Row]:
+        """Write what can be written; what is wrong is given up, and what the disk does not take stays."""
+        rows: list[Row] = []
+        left: deque[Entry] = deque()
+        for entry in (*self._told, *self._pending):
+            try:
+                written = self._outbox.commit((entry,))
+            except Exception:  # said above, with all of them
+                self._outbox.dropped(entry.lane)
+                continue
+            if written is None:
+                left.append(entry)
+            else:
+                rows += written
+        self._told.clear()
+        self._pending = left
+        return rows
+
+    def _do_without_the_disk(self) -> None:
+        """Send what waits for the disk, if that can be done, and keep no more of it than memory is for."""
         while self._pending and self._destination.send_uncommitted(self._pending[0]):
             entry = self._pending.popleft()
             self._outbox.uncommitted(1)
@@ -160,12 +200,3 @@ class Courier:
                 oldest = next((entry for entry in waiting if entry.lane is Lane.SCORE), waiting[0])
                 waiting.remove(oldest)
                 self._outbox.dropped(oldest.lane)
-
-    def _one_by_one(self) -> list[Row]:
-        rows: list[Row] = []
-        for entry in (*self._told, *self._pending):
-            try:
-                rows += self._outbox.commit((entry,)) or ()
-            except Exception:
-                self._outbox.dropped(entry.lane)
-        return rows
