@@ -11,27 +11,14 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.edge.sparkplug_schema import payload_class, read
+from tests.edge.sparkplug_schema import SparkplugMessage, payload_class
 
 
 @dataclass(frozen=True)
-class Heard:
+class Heard(SparkplugMessage):
     topic: str
     data: bytes
     retained: bool
-
-    @property
-    def kind(self) -> str:
-        return self.topic.split("/")[2]
-
-    @property
-    def device(self) -> str | None:
-        parts = self.topic.split("/")
-        return parts[4] if len(parts) > 4 else None
-
-    @property
-    def payload(self) -> Any:
-        return read(self.data)
 
     def values(self, *, historical: bool = False) -> dict[str, Any]:
         """The values by name; None for null."""

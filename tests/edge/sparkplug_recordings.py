@@ -19,7 +19,7 @@ from asd_edge.sinks.sparkplug.codec import DataType, Metric, Payload, encode
 from asd_edge.sinks.sparkplug.readings import event_readings
 from asd_edge.sinks.sparkplug.session import Session
 from asd_edge.sinks.sparkplug.values import Reading
-from tests.edge.sparkplug_schema import read
+from tests.edge.sparkplug_schema import SparkplugMessage
 
 START = 1_767_225_600_000  # 2026-01-01, ms
 STATE = "spBv1.0/STATE/scada"
@@ -27,7 +27,7 @@ MACHINES = ("fan-7", "pump-2")
 
 
 @dataclass(frozen=True)
-class Event:
+class Event(SparkplugMessage):
     """One thing that happened: `what` is connect (its Will), subscribe, publish, disconnect, or received."""
 
     what: str
@@ -36,20 +36,6 @@ class Event:
     topic: str = ""
     qos: int = 0
     data: bytes = b""
-
-    @property
-    def kind(self) -> str:
-        """NBIRTH, NDATA …"""
-        return self.topic.split("/")[2] if self.topic.count("/") >= 3 else ""
-
-    @property
-    def device(self) -> str | None:
-        parts = self.topic.split("/")
-        return parts[4] if len(parts) > 4 else None
-
-    @property
-    def payload(self) -> Any:
-        return read(self.data)
 
     def metric(self, name: str) -> Any:
         (found,) = [metric for metric in self.payload.metrics if metric.name == name]

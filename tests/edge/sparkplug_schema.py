@@ -52,3 +52,24 @@ def read(data: bytes) -> Any:
     payload = payload_class().FromString(data)
     assert payload.ByteSize() == len(data), "unknown fields, or numbers longer than they need be"
     return payload
+
+
+class SparkplugMessage:
+    """What a topic and its bytes say; for classes that have both."""
+
+    topic: str
+    data: bytes
+
+    @property
+    def kind(self) -> str:
+        """NBIRTH, NDATA …; nothing where it is no message of a group."""
+        return self.topic.split("/")[2] if self.topic.count("/") >= 3 else ""
+
+    @property
+    def device(self) -> str | None:
+        parts = self.topic.split("/")
+        return parts[4] if len(parts) > 4 else None
+
+    @property
+    def payload(self) -> Any:
+        return read(self.data)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,18 +30,56 @@ from tests.edge.device import fan, write_clip
 from tests.edge.fan_bundle import NORMAL, make_fan_bundle
 
 
+def machine_thread(
+    table: MachineTable,
+    folder: Path,
+    publish: Callable[[Event], None],
+    book: AlarmBook | None = None,
+    changed: Callable[[MachineThread], None] = lambda _thread: None,
+    **kept: Any,
+) -> tuple[MachineThread, Scorer]:
+    """A machine that is about to listen, and the scorer that works for it already."""
+    bundle = make_fan_bundle(folder / "fan.asd", clips=3)
+    scorer = Scorer()
+    scorer.start()
+    machine = MachineThread(
+        table,
+        SegmentStreams(bundle.pipeline()),
+        scorer,
+        KnownConditions(bundle, table, folder / "state"),
+        SharedDevices([table]),
+        publish,
+        book or AlarmBook(folder / "alarms.json", lambda _alarm: None),
+        changed,
+        **kept,
+    )
+    return machine, scorer
+
+
+def standing_alarm(folder: Path) -> tuple[AlarmChange, SimpleQueue[AlarmChange], AlarmBook]:
+    """An alarm that stood when the daemon ended, what is told of it now, and the book, which has begun."""
+    stood = AlarmChange("fan-1", 900.0, True, 800.0, 0.3, 0.2, "source", 600)
+    AlarmFile(folder / "alarms.json").save({"fan-1": stood})
+    told: SimpleQueue[AlarmChange] = SimpleQueue()
+    book = AlarmBook(folder / "alarms.json", told.put)
+    book.start()
+    return stood, told, book
+
+
+def wait_until(there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20.0
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     table = MachineTable(id="fan-1", source=f"raw:{fifo}", factory="fan/00")
-    alarms: SimpleQueue[AlarmChange] = SimpleQueue()
-    book = AlarmBook(tmp_path / "alarms.json", alarms.put)
-    stood = AlarmChange("fan-1", 900.0, True, 800.0, 0.3, 0.2, "source", 600)
-    AlarmFile(tmp_path / "alarms.json").save({"fan-1": stood})
-    book.start()
+    _, alarms, book = standing_alarm(tmp_path)
     reports: list[tuple[str, str | None]] = []
     scored: SimpleQueue[Event] = SimpleQueue()
     failures = iter([KeyError("a surprise")])
@@ -50,18 +89,10 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
             raise failure
         scored.put(event)
 
-    scorer = Scorer()
-    scorer.start()
-    machine = MachineThread(
-        table,
-        SegmentStreams(bundle.pipeline()),
-        scorer,
-        KnownConditions(bundle, table, tmp_path),
-        SharedDevices([table]),
-        publish,
-        book,
-        lambda thread: reports.append((thread.report.state, thread.report.error)),
-    )
+    def changed(thread: MachineThread) -> None:
+        reports.append((thread.report.state, thread.report.error))
+
+    machine, scorer = machine_thread(table, tmp_path, publish, book, changed)
     sound = (fan(NORMAL, seed=1, seconds=12) * 32_767).astype("<i2").tobytes()
     sender = os.open(fifo, os.O_RDWR)  # stays open over both openings
     threading.Thread(target=lambda: [os.write(sender, sound) for _ in range(2)], daemon=True).start()
@@ -74,6 +105,7 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
     finally:
         machine.stop()
         machine.join(5)
+        scorer.stop(5)
         os.close(sender)
     assert reports[:3] == [("running", None), ("failed", "KeyError: 'a surprise'"), ("running", None)]
     book.stop(5)
@@ -83,7 +115,6 @@ def test_an_unforeseen_error_is_reported_and_a_new_detector_goes_on(
 
 
 def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_has_ended(tmp_path: Path) -> None:
-    bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
     clip = write_clip(tmp_path / "clip.wav", fan(NORMAL, seed=1, seconds=12))
     table = MachineTable(id="fan-1", source=f"file:{clip}", speed=0.0, factory="fan/00")
     ring = SoundRing(16_000, 60.0)
@@ -96,22 +127,10 @@ def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_ha
     def publish(_event: Event) -> None:
         held.append(len(ring.last(5.0)))
 
-    scorer = Scorer()
-    scorer.start()
-    machine = MachineThread(
-        table,
-        SegmentStreams(bundle.pipeline()),
-        scorer,
-        KnownConditions(bundle, table, tmp_path),
-        SharedDevices([table]),
-        publish,
-        AlarmBook(tmp_path / "alarms.json", publish),
-        lambda _thread: None,
-        heard=keep,
-        ring=ring,
-    )
+    machine, scorer = machine_thread(table, tmp_path, publish, heard=keep, ring=ring)
     machine.start()
     machine.join(20)
+    scorer.stop(5)
     assert machine.report.state == "ended"
     assert heard == list(range(0, 32 * len(heard), 32))
     assert len(heard) >= 10
@@ -121,7 +140,6 @@ def test_what_was_heard_is_handed_on_and_not_the_last_seconds_once_the_source_ha
 
 
 def test_a_standing_alarm_of_a_source_that_stays_away_is_suppressed_and_stands(tmp_path: Path) -> None:
-    bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
     table = MachineTable(
         id="fan-1",
         source=f"raw:{tmp_path / 'absent'}",
@@ -129,60 +147,20 @@ def test_a_standing_alarm_of_a_source_that_stays_away_is_suppressed_and_stands(t
         decision=DecisionTable(off_delay_s=0.5),
         microphone=MicrophoneTable(check=False),  # or a delay is not so short
     )
-    stood = AlarmChange("fan-1", 900.0, True, 800.0, 0.3, 0.2, "source", 600)
-    AlarmFile(tmp_path / "alarms.json").save({"fan-1": stood})
-    alarms: SimpleQueue[AlarmChange] = SimpleQueue()
-    book = AlarmBook(tmp_path / "alarms.json", alarms.put)
-    book.start()
-    scorer = Scorer()
-    scorer.start()
-    machine = MachineThread(
-        table,
-        SegmentStreams(bundle.pipeline()),
-        scorer,
-        KnownConditions(bundle, table, tmp_path),
-        SharedDevices([table]),
-        lambda _event: None,
-        book,
-        lambda _thread: None,
-    )
+    stood, alarms, book = standing_alarm(tmp_path)
+    machine, scorer = machine_thread(table, tmp_path, lambda _event: None, book)
     machine.start()
     try:
         start, suppressed = alarms.get(timeout=20), alarms.get(timeout=20)
     finally:
         machine.stop()
         machine.join(5)
+        scorer.stop(5)
         book.stop(5)
     assert replace(start, time=0.0) == replace(stood, time=0.0, cause="start")
     assert replace(suppressed, time=0.0) == replace(stood, time=0.0, suppressed="microphone", cause="suppression")
     assert alarms.empty()  # said once, however long it stays away
     assert AlarmFile(tmp_path / "alarms.json").load()["fan-1"].suppressed == "microphone"
-
-
-def machine_thread(
-    table: MachineTable, folder: Path, publish: Callable[[Event], None], book: AlarmBook | None = None
-) -> tuple[MachineThread, Scorer]:
-    bundle = make_fan_bundle(folder / "fan.asd", clips=3)
-    scorer = Scorer()
-    scorer.start()
-    machine = MachineThread(
-        table,
-        SegmentStreams(bundle.pipeline()),
-        scorer,
-        KnownConditions(bundle, table, folder / "state"),
-        SharedDevices([table]),
-        publish,
-        book or AlarmBook(folder / "alarms.json", lambda _alarm: None),
-        lambda _thread: None,
-    )
-    return machine, scorer
-
-
-def wait_until(there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20.0
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_fifo_whose_sender_hangs_is_a_failure_until_it_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,13 +26,6 @@ class LastingBroker(Broker):
         """Write the state to the disk now (mosquitto(8), SIGUSR1)."""
         self._send(signal.SIGUSR1)
 
-    def kill(self) -> None:
-        """Kill it as a loss of power would."""
-        self._send(signal.SIGKILL)
-        assert self._process is not None
-        self._process.wait()
-        self._process = None
-
     def restart(self, more: str = "") -> None:
         """Stop it, and start it again with settings added to its own; port and state stay."""
         self.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from tests.edge.broker import Listener
 from tests.soak.broker import LastingBroker
 from tests.soak.load import Runner, alarming_device, tracebacks
 from tests.soak.outbox_file import read_outbox
+from tests.soak.stage import stage
 from tests.soak.subscriber import Subscriber
 
 MACHINES, SPEED = 6, 10.0
@@ -44,12 +44,7 @@ def _storm(random: Random, blows: dict[str, int], tables: str) -> dict[str, Any]
     order = [blow for blow, count in blows.items() for _ in range(count)]
     random.shuffle(order)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = LastingBroker(folder)
-        broker.start()
-        stack.callback(broker.stop)
-        subscriber = Subscriber(broker.port)
-        stack.callback(subscriber.close)
+        folder, broker, subscriber = stage(stack)
         broker.save()  # a subscriber that the broker has never saved would be forgotten with the first kill
         device = alarming_device(folder, broker.port, machines=MACHINES, speed=SPEED, keepalive_s=5)
         device.write_text(f"{device.read_text()}\n{tables}")

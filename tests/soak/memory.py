@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,9 +14,8 @@ import soundfile
 from asd_edge.benchmark.throughput import noise
 from tests.edge.device import write_device
 from tests.edge.tiny_bundle import STREAMED, make_tiny_bundle
-from tests.soak.broker import LastingBroker
 from tests.soak.load import RATE, Runner, tracebacks
-from tests.soak.subscriber import Subscriber
+from tests.soak.stage import stage
 
 CHANNELS = 16
 HOURS = {"tiny": 8.0, "default": 1.0}
@@ -35,12 +33,7 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
 def _grow(bundle: str, hours: float) -> dict[str, Any]:
     samples: list[tuple[float, dict[str, float]]] = []  # seconds heard, figures
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = LastingBroker(folder)
-        broker.start()
-        stack.callback(broker.stop)
-        subscriber = Subscriber(broker.port)
-        stack.callback(subscriber.close)
+        folder, broker, subscriber = stage(stack)
         path = Path("default")
         if bundle == "tiny":
             path = folder / "tiny.asd"

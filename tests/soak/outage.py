@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from tests.soak.broker import LastingBroker
 from tests.soak.outage_device import MACHINES
 from tests.soak.outbox_file import read_outbox
+from tests.soak.stage import stage
 from tests.soak.subscriber import Subscriber
 
 HOURS = 24.0
@@ -28,12 +26,7 @@ def run(*, seed: int, quick: bool) -> dict[str, Any]:
     """Fill the outbox, let the broker come, and watch."""
     outage_s = round(HOURS * 3600) // (48 if quick else 1)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = LastingBroker(folder)
-        broker.start()
-        stack.callback(broker.stop)
-        subscriber = Subscriber(broker.port)
-        stack.callback(subscriber.close)
+        folder, broker, subscriber = stage(stack)
         broker.stop()  # it saves the subscriber's session
         path = folder / "outbox" / "mqtt.db"
         child = subprocess.Popen(
