@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from asd_edge.config import MachineTable
-from asd_edge.daemon.hearing import Hearing
+from asd_edge.daemon.listening.hearing import Hearing
 from asd_edge.sources.block import Block
 from asd_edge.sources.shared import SharedDevices
 from asd_edge.sources.watched_folder import WatchedFolder

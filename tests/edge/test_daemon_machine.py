@@ -17,8 +17,8 @@ import pytest
 from asd_edge.config import DecisionTable, MachineTable, MicrophoneTable
 from asd_edge.daemon.alarm_file import AlarmFile
 from asd_edge.daemon.alarms import AlarmBook
-from asd_edge.daemon.conditions import KnownConditions
-from asd_edge.daemon.machine import MachineThread
+from asd_edge.daemon.listening.conditions import KnownConditions
+from asd_edge.daemon.listening.machine import MachineThread
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.errors import SourceError
@@ -164,7 +164,7 @@ def test_a_standing_alarm_of_a_source_that_stays_away_is_suppressed_and_stands(t
 
 
 def test_a_fifo_whose_sender_hangs_is_a_failure_until_it_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd_edge.daemon.ladder._PATIENCE_S", 0.5)  # ten seconds on a device
+    monkeypatch.setattr("asd_edge.daemon.listening.ladder._PATIENCE_S", 0.5)  # ten seconds on a device
     monkeypatch.setattr("asd_edge.sources.pcm.ROUND_S", 0.1)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import MachineTable
 from asd_edge.daemon.alarms import AlarmBook
-from asd_edge.daemon.conditions import KnownConditions
-from asd_edge.daemon.machine import MachineThread
+from asd_edge.daemon.listening.conditions import KnownConditions
+from asd_edge.daemon.listening.machine import MachineThread
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.events import AlarmChange, Event, WindowScore, WindowState
 from asd_edge.pipeline import SegmentStreams

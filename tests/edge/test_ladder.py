@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asd_edge.daemon.ladder import Ladder, Renewal, fail, hear, quiet, renew, used_up
+from asd_edge.daemon.listening.ladder import Ladder, Renewal, fail, hear, quiet, renew, used_up
 
 LOST_AT = 1000.0
 

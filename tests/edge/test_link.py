@@ -10,11 +10,11 @@ import pytest
 
 from asd_edge.config import MqttTable, OutboxTable
 from asd_edge.events import AlarmChange
-from asd_edge.sinks.link import Link
+from asd_edge.sinks.link.link import Link
+from asd_edge.sinks.link.subscription import Subscription
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.payloads import Message
-from asd_edge.sinks.subscription import Subscription
 from tests.edge.bad_broker import BadBroker
 from tests.edge.outages import REPORT, TOPICS, alarm, history, score
 
@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
 def test_a_broker_that_acknowledges_no_more_is_left_for_the_next(
     broker: Any, listen: Any, bad_broker: Any, make_sink: Any, monkeypatch: pytest.MonkeyPatch, acknowledges: int
 ) -> None:
-    monkeypatch.setattr("asd_edge.sinks.link._ACKNOWLEDGE_S", 1.0)
+    monkeypatch.setattr("asd_edge.sinks.link.link._ACKNOWLEDGE_S", 1.0)
     mute = bad_broker(acknowledges=acknowledges)
     sink = make_sink(mute.port, fallbacks=(f"127.0.0.1:{broker.port}",))
     sink.publish(alarm(1, active=True))
@@ -141,7 +141,7 @@ def test_a_huge_message_is_not_sent_to_us(broker: Any, listen: Any, tmp_path: An
 def test_a_subscription_that_is_refused_stays_a_trouble(
     bad_broker: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_edge.sinks.link._STANDS_AFTER_S", 0.1)
+    monkeypatch.setattr("asd_edge.sinks.link.link._STANDS_AFTER_S", 0.1)
     broker = bad_broker(suback=0x87)
     sink = MqttSink(MqttTable(port=broker.port), TOPICS, Outbox(tmp_path / "q", OutboxTable()), 2_048, lambda: REPORT)
     sink.subscribe(Subscription("request", lambda *_: None))

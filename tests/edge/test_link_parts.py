@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from asd_edge.sinks.mqtt_client import CLOSED_AT_ONCE
-from asd_edge.sinks.patience import AwakeClock, Unanswered
-from asd_edge.sinks.troubles import trouble_of
-from asd_edge.sinks.turns import Turns
+from asd_edge.sinks.link.mqtt_client import CLOSED_AT_ONCE
+from asd_edge.sinks.link.patience import AwakeClock, Unanswered
+from asd_edge.sinks.link.troubles import trouble_of
+from asd_edge.sinks.link.turns import Turns
 
 
 def test_pauses_grow_to_a_minute_and_each_round_tries_all_servers() -> None:

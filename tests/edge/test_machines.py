@@ -14,8 +14,8 @@ import pytest
 from asd_edge.config import DeviceConfig, load_config
 from asd_edge.daemon.alarms import AlarmBook
 from asd_edge.daemon.keeping import Keeping
-from asd_edge.daemon.machine import MachineThread
-from asd_edge.daemon.machines import Machines, Works
+from asd_edge.daemon.listening.machine import MachineThread
+from asd_edge.daemon.listening.machines import Machines, Works
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.events import AlarmChange, Event, WindowScore
@@ -28,7 +28,7 @@ from tests.edge.fan_bundle import NORMAL, make_fan_bundle
 def test_what_a_machine_of_before_has_still_to_be_scored_raises_no_alarm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, successor: list[dict[str, Any]]
 ) -> None:
-    monkeypatch.setattr("asd_edge.daemon.machines._END_S", 0.1)
+    monkeypatch.setattr("asd_edge.daemon.listening.machines._END_S", 0.1)
     bundle = make_fan_bundle(tmp_path / "fan.asd", clips=3)
     noise = write_clip(tmp_path / "noise.wav", np.random.default_rng(1).normal(0.0, 0.2, 480_000).astype(np.float32))
     normal = write_clip(tmp_path / "normal.wav", fan(NORMAL, seed=1, seconds=14))

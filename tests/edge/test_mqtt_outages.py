@@ -50,7 +50,7 @@ def test_what_a_broker_had_confirmed_before_it_died_comes_again_with_the_same_id
 def test_a_device_goes_on_with_the_next_broker_and_says_with_which(
     make_broker: Any, listen: Any, make_sink: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_edge.sinks.link._STANDS_AFTER_S", 0.5)
+    monkeypatch.setattr("asd_edge.sinks.link.link._STANDS_AFTER_S", 0.5)
     first, second = make_broker(), make_broker()
     second.start()
     sink = make_sink(first.port, fallbacks=(f"127.0.0.1:{second.port}",))

@@ -20,10 +20,10 @@ from asd_edge.config import MqttTable, OutboxTable, TlsTable
 from asd_edge.demo.broker import demo_broker
 from asd_edge.errors import SinkError
 from asd_edge.events import AlarmChange
+from asd_edge.sinks.link.probe import probe
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.payloads import DeviceReport
-from asd_edge.sinks.probe import probe
 from tests.edge.outages import REPORT, TOPICS, alarm, history, score
 from tests.edge.required import required_module, required_tool
 

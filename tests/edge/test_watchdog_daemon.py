@@ -18,7 +18,7 @@ from tests.edge.fan_bundle import make_fan_bundle
 # As `asd-edge run`, but less patient with one of its machines, and with a scorer that dies when it is told to.
 RUN = """
 import os, sys
-from asd_edge.daemon import machines
+from asd_edge.daemon.listening import machines
 from asd_edge.daemon.scorer import Scorer
 Heart, advance, poison = machines.Heart, Scorer._advance, sys.argv[2]
 machines.Heart = lambda name: Heart(name, 1.5 if name == "machine stuck" else 60.0)

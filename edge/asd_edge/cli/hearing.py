@@ -10,7 +10,7 @@ import typer
 
 from asd_edge.bundle.archive import load_bundle
 from asd_edge.config import load_config
-from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.listening.conditions import KnownConditions
 from asd_edge.detector import Detector
 from asd_edge.errors import ConfigError
 from asd_edge.pipeline import Pipeline, SegmentStreams

@@ -11,12 +11,12 @@ from queue import Empty, SimpleQueue
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig, MachineTable, MqttTable, SparkplugTable
 from asd_edge.control import serving
-from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.listening.conditions import KnownConditions
 from asd_edge.daemon.remote import authorised_keys
 from asd_edge.errors import AsdEdgeError, SourceError, StateError
 from asd_edge.serving.served import served_bundle
 from asd_edge.serving.verify import check_served
-from asd_edge.sinks.probe import identity, probe, probe_topic
+from asd_edge.sinks.link.probe import identity, probe, probe_topic
 from asd_edge.sources.block import Source
 from asd_edge.sources.open import is_fifo, may_pause, open_machine
 from asd_edge.sources.shared import SharedDevices

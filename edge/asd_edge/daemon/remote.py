@@ -26,9 +26,9 @@ from asd_edge.remote.requests import digest
 from asd_edge.remote.responses import challenge_response, outcome_response, refusal_response
 from asd_edge.remote.runner import Outcome, Runner
 from asd_edge.remote.used_nonces import UsedNonces
+from asd_edge.sinks.link.subscription import Subscription
 from asd_edge.sinks.mqtt import MqttSink
 from asd_edge.sinks.payloads import remote_message
-from asd_edge.sinks.subscription import Subscription
 from asd_edge.sinks.topics import Topics
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from asd_edge.daemon.control import ControlServer
 from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.evidence import Evidence
-from asd_edge.daemon.machines import Machines
+from asd_edge.daemon.listening.machines import Machines
 from asd_edge.daemon.prometheus import Prometheus
 from asd_edge.daemon.reload import Reload
 from asd_edge.daemon.watchdog import Watchdog

@@ -23,8 +23,8 @@ from asd_edge.daemon.destinations import Destinations
 from asd_edge.daemon.engines import Engines
 from asd_edge.daemon.evidence import Evidence
 from asd_edge.daemon.keeping import Keeping
-from asd_edge.daemon.machine import MachineThread
-from asd_edge.daemon.machines import Machines, Works
+from asd_edge.daemon.listening.machine import MachineThread
+from asd_edge.daemon.listening.machines import Machines, Works
 from asd_edge.daemon.notify import notify
 from asd_edge.daemon.prometheus import Prometheus
 from asd_edge.daemon.reload import DeviceFile, Reload, ReloadOrder

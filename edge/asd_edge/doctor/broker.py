@@ -15,8 +15,8 @@ from asd_edge.doctor.certificates import expiry_of_peer
 from asd_edge.doctor.device import Device
 from asd_edge.doctor.finding import Finding, Level, fault, ok, warning
 from asd_edge.errors import SinkError
-from asd_edge.sinks.mqtt_client import tls_context
-from asd_edge.sinks.probe import identity, probe, probe_topic
+from asd_edge.sinks.link.mqtt_client import tls_context
+from asd_edge.sinks.link.probe import identity, probe, probe_topic
 
 STEP_S = 4.0  # each of the three steps; the last is given the time that a slow broker needs
 _MQTT_S = 6.0

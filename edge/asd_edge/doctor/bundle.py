@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.bundle.trust import UntrustedError
 from asd_edge.config import MachineTable
-from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.listening.conditions import KnownConditions
 from asd_edge.doctor.choice import NOT_CHOSEN, is_chosen, served_bundle_of, usable_served_bundle
 from asd_edge.doctor.device import Device, is_denied
 from asd_edge.doctor.finding import Finding, fault, ok, warning

@@ -14,7 +14,8 @@ from typing import Literal
 from asd_edge.config import MqttTable
 from asd_edge.events import Event
 from asd_edge.sinks.courier import Courier
-from asd_edge.sinks.link import Link
+from asd_edge.sinks.link.link import Link
+from asd_edge.sinks.link.subscription import Subscription
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.outbox.rows import Entry, OutboxReport, Row
 from asd_edge.sinks.payloads import (
@@ -28,7 +29,6 @@ from asd_edge.sinks.payloads import (
     will_message,
 )
 from asd_edge.sinks.streams import Streams
-from asd_edge.sinks.subscription import Subscription
 from asd_edge.sinks.topics import Topics
 
 _log = logging.getLogger(__name__)

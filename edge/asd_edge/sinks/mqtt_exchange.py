@@ -16,7 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import MqttTable
 from asd_edge.errors import SinkError
-from asd_edge.sinks.mqtt_client import broker_error, connection_failure, new_client, stop_loop
+from asd_edge.sinks.link.mqtt_client import broker_error, connection_failure, new_client, stop_loop
 from asd_edge.sinks.topics import Topics
 
 _PATIENCE_S = 10.0

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from asd_edge.sinks.subscription import Subscription
+from asd_edge.sinks.link.subscription import Subscription
 
 _LONGEST = 16_384  # bytes; a rebirth command and a STATE have less than 100
 _MOST = 64  # of a topic; older ones make room

@@ -12,7 +12,7 @@ from time import monotonic, time
 from asd_edge.config import SparkplugTable
 from asd_edge.events import Event
 from asd_edge.sinks.courier import Courier
-from asd_edge.sinks.link import Link
+from asd_edge.sinks.link.link import Link
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.outbox.rows import Entry, OutboxReport, Row
 from asd_edge.sinks.payloads import DeviceReport, LinkReport, Message, entry_of

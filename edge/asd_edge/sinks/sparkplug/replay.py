@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Iterable
 from time import monotonic
 
+from asd_edge.sinks.link.patience import AwakeClock
 from asd_edge.sinks.outbox.outbox import Outbox
 from asd_edge.sinks.outbox.rows import Lane, Row
-from asd_edge.sinks.patience import AwakeClock
 
 _BATCH_ROWS = 500  # of all machines; one message a machine
 _ROW_BYTES = 512  # of an event in a message, at most; about 200 of a score and 320 of an alarm

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from asd_edge.daemon.alarms import AlarmBook
-from asd_edge.daemon.drift import DriftWatch
+from asd_edge.daemon.listening.drift import DriftWatch
 from asd_edge.enrollment.thresholds import KnownThreshold
 from asd_edge.events import AlarmChange, Event, WindowScore
 

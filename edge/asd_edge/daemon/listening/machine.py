@@ -10,10 +10,10 @@ from time import monotonic, time
 
 from asd_edge.config import MachineTable
 from asd_edge.daemon.alarms import AlarmBook
-from asd_edge.daemon.condition_watch import ConditionWatch
-from asd_edge.daemon.conditions import KnownConditions
-from asd_edge.daemon.hearing import Hearing, gone, silent
-from asd_edge.daemon.machine_events import MachineEvents
+from asd_edge.daemon.listening.condition_watch import ConditionWatch
+from asd_edge.daemon.listening.conditions import KnownConditions
+from asd_edge.daemon.listening.hearing import Hearing, gone, silent
+from asd_edge.daemon.listening.machine_events import MachineEvents
 from asd_edge.daemon.ring import SoundRing
 from asd_edge.daemon.scorer import Line, Scorer
 from asd_edge.detector import Detector, Heard
@@ -36,7 +36,7 @@ _PILE_S = 0.25
 class MachineThread:
     """Listens to one machine until its source ends, fails, or `stop` is called.
 
-    A live source (a microphone, a FIFO, a folder) that fails is opened again until it is back (daemon/ladder.py).
+    A live source (a microphone, a FIFO, a folder) that fails is opened again until it is back (ladder.py).
     After an error that nobody foresaw a new detector goes on, for the old one may be in the middle of something.
 
     Args:

@@ -10,7 +10,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import BrokerTable, MqttTable, SparkplugTable
 from asd_edge.credentials import credential
-from asd_edge.sinks.mqtt_client import (
+from asd_edge.sinks.link.mqtt_client import (
     CLOSED_AT_ONCE,
     VERSION_REFUSED,
     broker_error,
@@ -19,7 +19,7 @@ from asd_edge.sinks.mqtt_client import (
     new_client,
     stop_loop,
 )
-from asd_edge.sinks.troubles import denial
+from asd_edge.sinks.link.troubles import denial
 
 
 def probe(config: BrokerTable, topic: str | None = None, *, timeout_s: float = 10.0) -> str:

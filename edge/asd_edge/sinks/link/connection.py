@@ -21,9 +21,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_edge.config import Server
-from asd_edge.sinks.mqtt_client import CLOSED_AT_ONCE, shut
-from asd_edge.sinks.patience import Unanswered
-from asd_edge.sinks.subscription import Subscription
+from asd_edge.sinks.link.mqtt_client import CLOSED_AT_ONCE, shut
+from asd_edge.sinks.link.patience import Unanswered
+from asd_edge.sinks.link.subscription import Subscription
 
 _ROUND_S = 1.0  # keep-alives are looked after so often
 _LARGEST_PACKET = 65_536  # bytes; the broker throws away what is larger, instead of filling our memory with it

@@ -12,13 +12,13 @@ from time import monotonic
 from typing import Literal, Protocol
 
 from asd_edge.config import BrokerTable, Server
-from asd_edge.sinks.connection import Connection
-from asd_edge.sinks.mqtt_client import VERSION_REFUSED, broker_error, leave_it_to_the_will, new_client, shut
-from asd_edge.sinks.patience import AwakeClock
+from asd_edge.sinks.link.connection import Connection
+from asd_edge.sinks.link.mqtt_client import VERSION_REFUSED, broker_error, leave_it_to_the_will, new_client, shut
+from asd_edge.sinks.link.patience import AwakeClock
+from asd_edge.sinks.link.subscription import Subscription
+from asd_edge.sinks.link.troubles import denial, trouble_of
+from asd_edge.sinks.link.turns import Turns
 from asd_edge.sinks.payloads import LinkReport, Message
-from asd_edge.sinks.subscription import Subscription
-from asd_edge.sinks.troubles import denial, trouble_of
-from asd_edge.sinks.turns import Turns
 
 _log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from time import monotonic
 from asd_edge.bundle.bundle import Bundle
 from asd_edge.config import DeviceConfig, MachineTable
 from asd_edge.daemon.alarms import AlarmBook
-from asd_edge.daemon.conditions import KnownConditions
 from asd_edge.daemon.evidence import ring_seconds
-from asd_edge.daemon.hearing import hangs
 from asd_edge.daemon.keeping import Keeping
-from asd_edge.daemon.machine import MachineThread
+from asd_edge.daemon.listening.conditions import KnownConditions
+from asd_edge.daemon.listening.hearing import hangs
+from asd_edge.daemon.listening.machine import MachineThread
 from asd_edge.daemon.scorer import Scorer
 from asd_edge.daemon.watchdog import Watchdog
 from asd_edge.events import Event, WindowScore

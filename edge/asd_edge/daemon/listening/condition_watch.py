@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import monotonic
 
-from asd_edge.daemon.conditions import KnownConditions
+from asd_edge.daemon.listening.conditions import KnownConditions
 from asd_edge.detector import Detector
 from asd_edge.enrollment.thresholds import KnownThreshold
 from asd_edge.errors import AsdEdgeError

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 
 from asd_edge.config import MachineTable
-from asd_edge.daemon.ladder import Ladder, Renewal, fail, hear, quiet, renew, used_up
+from asd_edge.daemon.listening.ladder import Ladder, Renewal, fail, hear, quiet, renew, used_up
 from asd_edge.errors import SourceError
 from asd_edge.sources.block import Block, Source
 from asd_edge.sources.health import KNOWN_WITHIN_S, MicrophoneHealth, MicrophoneReport

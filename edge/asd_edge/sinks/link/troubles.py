@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from asd_edge.sinks.mqtt_client import CLOSED_AT_ONCE, check_protocol
+from asd_edge.sinks.link.mqtt_client import CLOSED_AT_ONCE, check_protocol
 
 _START_IT = "Start the broker, or correct host and port; connecting is tried again until then."
 _TWIN = "Look for another device with this id, and give it one of its own."
